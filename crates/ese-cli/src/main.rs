@@ -1,0 +1,3 @@
+//! The `ese` command.
+
+fn main() {}

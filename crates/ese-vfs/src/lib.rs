@@ -1,0 +1,9 @@
+//! Where bytes live: one narrow interface for files and folders, and what implements it.
+//!
+//! [`RealDisk`] is the operating system's; the simulated disk can crash, tear, fill up and rot from a
+//! seed. The engine sees only the two traits.
+#![forbid(unsafe_code)]
+
+mod traits;
+
+pub use traits::{DirEntry, DirLock, Disk, File, Metadata, OpenMode};

@@ -1,0 +1,7 @@
+//! An Extensible Storage Engine (ESE, ESENT, JET Blue): the engine and its Rust API.
+//!
+//! Modules are floors of one house: a module uses the floors below it and, on its own floor, those to
+//! its left. `docs/architecture.md` has the plan.
+#![forbid(unsafe_code)]
+
+pub mod sync;
