@@ -4,6 +4,10 @@
 //! seed. The engine sees only the two traits.
 #![forbid(unsafe_code)]
 
+#[cfg(unix)]
+mod real;
 mod traits;
 
+#[cfg(unix)]
+pub use real::RealDisk;
 pub use traits::{DirEntry, DirLock, Disk, File, Metadata, OpenMode};

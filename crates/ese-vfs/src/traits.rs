@@ -89,10 +89,18 @@ pub trait File: Send + Sync {
     }
     /// Cuts or extends (with zeros) to `len` bytes.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Makes every write so far, and the length, durable.
+    /// Makes the file at least `len` bytes long (new bytes are zero) and, where the system can, reserves
+    /// their space, so that writing them later does not meet a full disk. Never cuts.
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        if self.len()? < len { self.set_len(len) } else { Ok(()) }
+    }
+    /// Makes every write so far, and the length, durable. When it fails, nothing written since the last
+    /// good sync can be trusted, and trying again proves nothing.
     fn sync(&self) -> io::Result<()>;
     /// Takes an advisory lock on the file, exclusive or shared; `WouldBlock` when somebody else's lock
-    /// is in the way. Held until the file is dropped or [`File::unlock`].
+    /// is in the way. The lock belongs to this opening of the file: another opening in the same process
+    /// conflicts as well. Held until the file is dropped or [`File::unlock`]; a failed change from shared to
+    /// exclusive may lose the shared lock.
     fn try_lock(&self, exclusive: bool) -> io::Result<()>;
     /// Gives the lock back.
     fn unlock(&self) -> io::Result<()>;
@@ -101,7 +109,7 @@ pub trait File: Send + Sync {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let mut done = 0;
         while done < buf.len() {
-            match self.read_at(&mut buf[done..], offset + done as u64)? {
+            match self.read_at(&mut buf[done..], offset.saturating_add(done as u64))? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 n => done += n,
             }
