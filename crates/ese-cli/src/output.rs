@@ -1,0 +1,70 @@
+//! Where results go: text for people or JSON for programs, on standard output.
+
+use serde::Serialize;
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+/// How the user wants results. Messages and progress go to standard error, never here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+#[allow(dead_code)] // used as commands arrive
+impl Output {
+    /// Output as JSON or as text.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether `--json` was given.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Standard output with a buffer, for commands that stream. Flush it at the end to see errors.
+    pub(crate) fn writer(&self) -> BufWriter<StdoutLock<'static>> {
+        BufWriter::with_capacity(1 << 16, io::stdout().lock())
+    }
+
+    /// One result: as a JSON document, or as whatever `text` writes.
+    pub(crate) fn result<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&mut dyn Write, &T) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut writer = self.writer();
+        if self.json {
+            serde_json::to_writer_pretty(&mut writer, value)?;
+            writeln!(writer)?;
+        } else {
+            text(&mut writer, value)?;
+        }
+        Ok(writer.flush()?)
+    }
+
+    /// One line of many: `value` as one line of JSON, or `text` as it is.
+    pub(crate) fn line<T: Serialize>(
+        &self,
+        writer: &mut impl Write,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            serde_json::to_writer(&mut *writer, value)?;
+            writeln!(writer)?;
+        } else {
+            writeln!(writer, "{}", text(value))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the error is that nobody reads our output any more.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+            || cause
+                .downcast_ref::<serde_json::Error>()
+                .is_some_and(|e| e.io_error_kind() == Some(io::ErrorKind::BrokenPipe))
+    })
+}
