@@ -4,4 +4,9 @@
 //! its left. `docs/architecture.md` has the plan.
 #![forbid(unsafe_code)]
 
+pub mod clock;
+pub mod error;
+pub mod event;
 pub mod sync;
+
+pub use error::{Error, JetErr, Result};

@@ -1,0 +1,85 @@
+//! Generated code: from the tables in `crates/xtask/tables` to source files of the other crates.
+//!
+//! The tables are the single source of the API's numbers; the generated files are committed, so that a
+//! build needs no generator, and a test checks that they are up to date.
+
+mod errors;
+
+use anyhow::{Context, Result, bail};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// One generated file: its path below the workspace and its text.
+pub(crate) struct Output {
+    path: &'static str,
+    text: String,
+}
+
+/// One row of a table by column name.
+pub(crate) struct Row(HashMap<String, String>);
+
+impl Row {
+    /// The field of a column; empty when the table has no such column.
+    pub(crate) fn get(&self, column: &str) -> &str {
+        self.0.get(column).map_or("", String::as_str)
+    }
+}
+
+/// Reads one table.
+pub(crate) fn table(name: &str) -> Result<Vec<Row>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tables").join(format!("{name}.csv"));
+    let mut reader =
+        csv::Reader::from_path(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    let columns = reader.headers()?.clone();
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record?;
+        rows.push(Row(columns.iter().zip(&record).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()));
+    }
+    Ok(rows)
+}
+
+/// Rust's or C's double quoted text.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn outputs() -> Result<Vec<Output>> {
+    Ok(vec![Output { path: "crates/ese/src/error/codes.rs", text: errors::generate(&table("errors")?)? }])
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Writes every generated file that differs.
+pub(crate) fn write() -> Result<()> {
+    for output in outputs()? {
+        let path = workspace().join(output.path);
+        if std::fs::read_to_string(&path).ok().as_deref() != Some(&output.text) {
+            std::fs::write(&path, &output.text).with_context(|| format!("cannot write {}", output.path))?;
+            println!("wrote {}", output.path);
+        }
+    }
+    Ok(())
+}
+
+/// Fails when a generated file is not what its tables say.
+pub(crate) fn check() -> Result<()> {
+    for output in outputs()? {
+        let there = std::fs::read_to_string(workspace().join(output.path))
+            .with_context(|| format!("cannot read {}", output.path))?;
+        if there != output.text {
+            bail!("{} is out of date: run `cargo xtask generate`", output.path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn generated_files_are_up_to_date() {
+        super::check().unwrap();
+    }
+}
