@@ -5,6 +5,7 @@
 //! never allocates by a length that it has not checked.
 #![forbid(unsafe_code)]
 
+pub mod compress;
 pub mod error;
 pub mod primitives;
 
