@@ -74,9 +74,7 @@ pub fn decompress_into(data: &[u8], out: &mut Vec<u8>) -> Result<usize> {
         Some(Scheme::SevenBitAscii) => seven_bit::unpack_ascii(first & 7, rest, out),
         Some(Scheme::SevenBitUnicode) => seven_bit::unpack_unicode(first & 7, rest, out),
         Some(Scheme::Xpress) => match rest.split_first_chunk::<2>() {
-            Some((size, tokens)) => {
-                xpress::decompress_into(tokens, u16::from_le_bytes(*size) as usize, out)
-            }
+            Some((size, tokens)) => xpress::decompress_into(tokens, u16::from_le_bytes(*size) as usize, out),
             None => Err(broken("an XPRESS value ends before its size")),
         },
         Some(Scheme::Lz4) => match rest.split_first_chunk::<2>() {
