@@ -5,8 +5,10 @@
 //! never allocates by a length that it has not checked.
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
 pub mod compress;
 pub mod error;
+pub mod log;
 pub mod primitives;
 
 pub use error::{FormatError, Result};

@@ -1,0 +1,133 @@
+//! Windows' own logs and checkpoints.
+
+use ese_format::checkpoint::Checkpoint;
+use ese_format::log::segment::{
+    SEGMENT_BYTES, Segment, SegmentCheck, SegmentHeader, check_segment, is_zero, seal_segment,
+    stored_checksum,
+};
+use ese_format::log::{LogHeader, LogVersion};
+use ese_format::{Generation, LogPosition, PageSize};
+use std::io::Read;
+use std::path::PathBuf;
+
+fn samples() -> PathBuf {
+    std::env::var_os("OPENESE_SAMPLES")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data").into())
+}
+
+/// The unpacked sample, or `None` (said once on stderr) where the samples are not installed.
+fn sample(test: &str, name: &str) -> Option<Vec<u8>> {
+    let root = samples();
+    if !root.is_dir() {
+        assert!(std::env::var_os("CI").is_none(), "{test}: no samples");
+        eprintln!("openese: skipped: {test}: no samples");
+        return None;
+    }
+    let file = std::fs::File::open(root.join(name)).unwrap();
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+    Some(bytes)
+}
+
+fn segment(file: &[u8], at: usize) -> Segment {
+    file[at * SEGMENT_BYTES..(at + 1) * SEGMENT_BYTES].try_into().unwrap()
+}
+
+#[test]
+fn windows_10_header() {
+    let Some(log) = sample("windows_10_header", "win10-secedit-log/edb.log.gz") else { return };
+    let header = LogHeader::decode(&log).unwrap();
+    header.check_version().unwrap();
+    assert_eq!(header.generation, Generation(1));
+    assert_eq!(header.version, LogVersion::CURRENT);
+    assert_eq!(header.page_size().unwrap(), PageSize::K4);
+    assert_eq!(header.file_bytes(), log.len() as u64);
+    assert_eq!(header.flags, LogHeader::CIRCULAR);
+    assert_eq!(header.engine_version, 9180);
+    assert!(header.attached.is_empty());
+    assert_eq!(header.encode().unwrap(), log[..LogHeader::BYTES]);
+}
+
+#[test]
+fn windows_11_header() {
+    let Some(log) = sample("windows_11_header", "win11-secedit-log-empty/edb.log.gz") else { return };
+    let header = LogHeader::decode(&log).unwrap();
+    header.check_version().unwrap();
+    assert_eq!(header.version.to_string(), "8.4000.60.140");
+    assert_eq!(header.encode().unwrap(), log[..LogHeader::BYTES]);
+}
+
+#[test]
+fn segments_and_their_checksums() {
+    let Some(log) = sample("segments_and_their_checksums", "win10-secedit-log/edb.log.gz") else { return };
+    let mut accumulated = 0;
+    for number in 1..=157u16 {
+        let original = segment(&log, number.into());
+        let mut copy = original;
+        assert_eq!(check_segment(&mut copy, number), SegmentCheck::Good);
+        let header = SegmentHeader::decode(&copy).unwrap();
+        assert_eq!(header.position, LogPosition::new(Generation(1), number, 0));
+        assert_eq!(header.durable_mark(), None);
+        assert_eq!(header.encode()[8..], original[8..40]);
+        accumulated ^= stored_checksum(&copy);
+        copy[..8].fill(0);
+        seal_segment(&mut copy, number);
+        assert_eq!(copy, original);
+    }
+    assert_eq!(accumulated, 0x183d_67c2_1fe0_f86b);
+    let mut shadow = segment(&log, 158);
+    assert_eq!(check_segment(&mut shadow, 158), SegmentCheck::Bad);
+    assert_eq!(check_segment(&mut shadow, 157), SegmentCheck::Good);
+    // 30 and 31 differ in one bit; segment 30 in place 31 is still a shadow and not a flipped bit.
+    let mut shadow = segment(&log, 30);
+    assert_eq!(check_segment(&mut shadow, 31), SegmentCheck::Bad);
+    assert!((159..256).all(|at| is_zero(&segment(&log, at))));
+}
+
+#[test]
+fn one_flipped_bit_is_corrected_and_two_are_not() {
+    let name = "one_flipped_bit_is_corrected_and_two_are_not";
+    let Some(log) = sample(name, "win10-secedit-log/edb.log.gz") else { return };
+    let original = segment(&log, 31);
+    for bit in 0..SEGMENT_BYTES * 8 {
+        let mut copy = original;
+        copy[bit / 8] ^= 1 << (bit % 8);
+        let check = check_segment(&mut copy, 31);
+        if bit == 36 * 8 + 13 {
+            assert_eq!(check, SegmentCheck::Bad, "the bit that names the algorithm");
+        } else {
+            assert_eq!(check, SegmentCheck::Corrected { bit });
+            assert_eq!(copy, original);
+        }
+        let second = (bit * 7919 + 64 * 8) % (SEGMENT_BYTES * 8);
+        if second != bit {
+            let mut copy = original;
+            copy[bit / 8] ^= 1 << (bit % 8);
+            copy[second / 8] ^= 1 << (second % 8);
+            assert_eq!(check_segment(&mut copy, 31), SegmentCheck::Bad, "bits {bit} and {second}");
+        }
+    }
+}
+
+#[test]
+fn checkpoints() {
+    for (name, segment) in [("win10-secedit-log/edb.chk.gz", 158), ("win11-secedit-log-empty/edb.chk.gz", 1)]
+    {
+        let Some(file) = sample("checkpoints", name) else { return };
+        assert_eq!(file.len(), Checkpoint::FILE_BYTES);
+        let checkpoint = Checkpoint::choose(&file).unwrap();
+        assert_eq!(checkpoint.checkpoint, LogPosition::new(Generation(1), segment, 0));
+        assert_eq!(checkpoint.encode().unwrap(), file[..Checkpoint::COPY_BYTES]);
+        // One damaged copy does not matter, whichever it is; two do.
+        for at in [0, Checkpoint::COPY_BYTES] {
+            let mut damaged = file.clone();
+            damaged[at + 100] ^= 0xFF;
+            assert_eq!(Checkpoint::choose(&damaged).unwrap(), checkpoint);
+        }
+        let mut damaged = file.clone();
+        damaged[100] ^= 1;
+        damaged[Checkpoint::COPY_BYTES + 200] ^= 1;
+        assert!(Checkpoint::choose(&damaged).is_err());
+    }
+}
