@@ -7,6 +7,7 @@
 
 pub mod checkpoint;
 pub mod compress;
+pub mod checksum;
 pub mod error;
 pub mod log;
 pub mod primitives;
