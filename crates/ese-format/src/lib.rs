@@ -6,8 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
-pub mod compress;
 pub mod checksum;
+pub mod compress;
 pub mod error;
 pub mod log;
 pub mod primitives;
