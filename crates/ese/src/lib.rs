@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod error;
 pub mod event;
+pub mod params;
 pub mod sync;
 
 pub use error::{Error, JetErr, Result};

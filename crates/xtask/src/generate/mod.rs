@@ -4,6 +4,7 @@
 //! build needs no generator, and a test checks that they are up to date.
 
 mod errors;
+mod params;
 
 use anyhow::{Context, Result, bail};
 use std::collections::HashMap;
@@ -45,7 +46,10 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 fn outputs() -> Result<Vec<Output>> {
-    Ok(vec![Output { path: "crates/ese/src/error/codes.rs", text: errors::generate(&table("errors")?)? }])
+    Ok(vec![
+        Output { path: "crates/ese/src/error/codes.rs", text: errors::generate(&table("errors")?)? },
+        Output { path: "crates/ese/src/params/table.rs", text: params::generate(&table("parameters")?)? },
+    ])
 }
 
 fn workspace() -> PathBuf {
