@@ -8,6 +8,7 @@
 pub mod checkpoint;
 pub mod checksum;
 pub mod compress;
+pub mod database;
 pub mod error;
 pub mod log;
 pub mod primitives;
