@@ -5,13 +5,17 @@
 //! never allocates by a length that it has not checked.
 #![forbid(unsafe_code)]
 
+pub mod catalog;
 pub mod checkpoint;
 pub mod checksum;
+pub mod column;
 pub mod compress;
 pub mod database;
 pub mod error;
 pub mod log;
+pub mod long_value;
 pub mod primitives;
+pub mod record;
 
 pub use error::{FormatError, Result};
 pub use primitives::*;

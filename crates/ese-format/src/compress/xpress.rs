@@ -193,11 +193,10 @@ pub fn compress_into(data: &[u8], out: &mut Vec<u8>) {
             tokens.out.push(data[at]);
             1
         };
-        for place in at..at + step {
+        for (place, older) in older.iter_mut().enumerate().skip(at).take(step) {
             if place + MIN_MATCH <= data.len() {
                 let slot = hash(data, place);
-                older[place] = newest[slot];
-                newest[slot] = place as u32;
+                *older = std::mem::replace(&mut newest[slot], place as u32);
             }
         }
         at += step;
