@@ -387,6 +387,8 @@ pub enum JetErr {
     DbTimeBeyondMaxRequired = -625,
     /// Log record contradicts the current database content (JET_errLogOperationInconsistentWithDatabase).
     LogOperationInconsistentWithDatabase = -626,
+    /// Internal: backup client cancelled or disconnected (errBackupAbortByCaller).
+    BackupAbortByCaller = -800,
     /// Server cancelled the backup while terminating or on request (JET_errBackupAbortByServer).
     BackupAbortByServer = -801,
     /// Flag argument contains illegal bits (JET_errInvalidGrbit).
@@ -1292,6 +1294,7 @@ pub(super) static TABLE: &[(JetErr, &str, &str)] = &[
     (JetErr::TermInProgress, "JET_errTermInProgress", "Instance is shutting down"),
     (JetErr::InvalidGrbit, "JET_errInvalidGrbit", "Flag argument contains illegal bits"),
     (JetErr::BackupAbortByServer, "JET_errBackupAbortByServer", "Server cancelled the backup while terminating or on request"),
+    (JetErr::BackupAbortByCaller, "errBackupAbortByCaller", "Internal: backup client cancelled or disconnected"),
     (JetErr::LogOperationInconsistentWithDatabase, "JET_errLogOperationInconsistentWithDatabase", "Log record contradicts the current database content"),
     (JetErr::DbTimeBeyondMaxRequired, "JET_errDbTimeBeyondMaxRequired", "Page dbtime exceeds the record's value and the record lies outside the required range"),
     (JetErr::EngineFormatVersionSpecifiedTooLowForDatabaseVersion, "JET_errEngineFormatVersionSpecifiedTooLowForDatabaseVersion", "Database already uses a format version above the configured one"),

@@ -7,6 +7,11 @@ use std::fmt::Write;
 
 /// The variant's name: no prefix, warnings with `Wrn`.
 fn variant(name: &str) -> Option<String> {
+    // The one name without the API's prefix that the documentation gives to callers: it is what
+    // JetEndExternalBackup returns for a sequence that was not completed.
+    if name == "errBackupAbortByCaller" {
+        return Some("BackupAbortByCaller".to_owned());
+    }
     match name.strip_prefix("JET_err") {
         Some(rest) => Some(rest.to_owned()),
         None => name.strip_prefix("JET_wrn").map(|rest| format!("Wrn{rest}")),
@@ -17,7 +22,7 @@ pub(crate) fn generate(rows: &[Row]) -> Result<String> {
     let mut codes = BTreeMap::new();
     let mut aliases = Vec::new();
     for row in rows {
-        // Names without the API's prefix never leave the original engine.
+        // Other names without the API's prefix never leave the original engine.
         let Some(variant) = variant(row.get("name")) else { continue };
         let value: i32 = row.get("value").parse().context("error value")?;
         if row.get("kind") == "alias" {

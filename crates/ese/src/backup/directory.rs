@@ -1,0 +1,336 @@
+//! The folder that JetBackup writes to: which names it uses and in which order they change, so that a
+//! backup that fails or is cut short takes nothing from the one before it.
+//!
+//! Everything is first copied to `temp` inside the folder. An atomic backup then becomes `new` by one
+//! rename, the one before it having been renamed to `old`; any other backup is moved file by file.
+
+use crate::error::{Error, JetErr, Result};
+use ese_vfs::Disk;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where a backup under way collects its files.
+const WORK: &str = "temp";
+/// The last complete atomic backup.
+const NEW: &str = "new";
+/// The one before it.
+const OLD: &str = "old";
+/// Longest path, in UTF-16 units.
+const PATH_LIMIT: usize = 1000;
+
+/// How a backup uses its folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirectoryMode {
+    /// Only logs are added to what is there.
+    pub incremental: bool,
+    /// An earlier backup in the folder must survive a failure (JET_bitBackupAtomic).
+    pub atomic: bool,
+}
+
+/// A backup folder made ready for one backup.
+#[derive(Debug)]
+pub struct BackupDirectory {
+    root: PathBuf,
+    mode: DirectoryMode,
+}
+
+impl BackupDirectory {
+    /// Makes a folder ready: repairs what a crash left, checks that nothing is in the way, and makes an
+    /// empty folder for the copies.
+    ///
+    /// # Errors
+    /// InvalidPath when the folder is missing and `create` is false; BackupDirectoryNotEmpty when it
+    /// holds what this kind of backup must not meet; DeleteBackupFileFail and MakeBackupDirectoryFail.
+    pub fn prepare(disk: &dyn Disk, root: &Path, mode: DirectoryMode, create: bool) -> Result<Self> {
+        let units: usize = root.to_string_lossy().encode_utf16().count();
+        if units >= PATH_LIMIT {
+            return Err(Error::new(JetErr::InvalidPath, "the backup folder's path is too long"));
+        }
+        if create {
+            disk.create_dir_all(root).map_err(|cause| Error::io(cause, "make the backup folder", root))?;
+        }
+        if !is_dir(disk, root) {
+            let detail = "the backup folder does not exist";
+            return Err(Error::new(JetErr::InvalidPath, detail).file(root));
+        }
+        let directory = Self { root: root.to_path_buf(), mode };
+        directory.remove_work(disk)?;
+        directory.make_room(disk)?;
+        let work = directory.target();
+        disk.create_dir_all(&work).map_err(|_| {
+            Error::new(JetErr::MakeBackupDirectoryFail, "cannot make the working folder").file(&work)
+        })?;
+        Ok(directory)
+    }
+
+    /// The folder into which the backup's files are to be copied.
+    pub fn target(&self) -> PathBuf {
+        self.root.join(WORK)
+    }
+
+    /// Makes the copies the backup. They must have been synced.
+    ///
+    /// # Errors
+    /// Whatever the disk says; an earlier atomic backup is whole then.
+    pub fn promote(&self, disk: &dyn Disk) -> Result<()> {
+        let work = self.target();
+        sync(disk, &work)?;
+        if self.mode.atomic && !self.mode.incremental {
+            rename(disk, &work, &self.root.join(NEW))?;
+            sync(disk, &self.root)?;
+            return remove_folder(disk, &self.root.join(OLD));
+        }
+        let home = if self.mode.atomic { self.root.join(OLD) } else { self.root.clone() };
+        for entry in entries(disk, &work)? {
+            if let Some(name) = entry.path.file_name() {
+                rename(disk, &entry.path, &home.join(name))?;
+            }
+        }
+        sync(disk, &home)?;
+        self.remove_work(disk)
+    }
+
+    /// Takes back what was copied; what the folder held before stays.
+    ///
+    /// # Errors
+    /// DeleteBackupFileFail.
+    pub fn discard(&self, disk: &dyn Disk) -> Result<()> {
+        self.remove_work(disk)
+    }
+
+    fn remove_work(&self, disk: &dyn Disk) -> Result<()> {
+        remove_folder(disk, &self.target())
+    }
+
+    fn make_room(&self, disk: &dyn Disk) -> Result<()> {
+        let (new, old) = (self.root.join(NEW), self.root.join(OLD));
+        if self.mode.atomic {
+            if is_dir(disk, &new) {
+                // Both there: the crash came after the new one was whole.
+                remove_folder(disk, &old)?;
+                sync(disk, &self.root)?;
+                rename(disk, &new, &old)?;
+                sync(disk, &self.root)?;
+            } else if self.mode.incremental && !is_dir(disk, &old) {
+                let detail = "there is no atomic backup to add logs to";
+                return Err(Error::new(JetErr::InvalidPath, detail).file(&old));
+            }
+            return Ok(());
+        }
+        let in_the_way = if self.mode.incremental {
+            is_dir(disk, &new) || is_dir(disk, &old)
+        } else {
+            !entries(disk, &self.root)?.is_empty()
+        };
+        if in_the_way {
+            let detail = "the backup folder already holds something";
+            return Err(Error::new(JetErr::BackupDirectoryNotEmpty, detail).file(&self.root));
+        }
+        Ok(())
+    }
+}
+
+/// Where in a backup folder its files are: the folder itself, `new` or `old`, whichever holds a log
+/// first.
+///
+/// # Errors
+/// FileNotFound when none does, InvalidPath when there is no such folder.
+pub fn find_backup(
+    disk: &dyn Disk,
+    root: &Path,
+    holds_logs: impl Fn(&Path) -> Result<bool>,
+) -> Result<PathBuf> {
+    if !is_dir(disk, root) {
+        let detail = "the backup folder does not exist";
+        return Err(Error::new(JetErr::InvalidPath, detail).file(root));
+    }
+    for folder in [root.to_path_buf(), root.join(NEW), root.join(OLD)] {
+        if is_dir(disk, &folder) && holds_logs(&folder)? {
+            return Ok(folder);
+        }
+    }
+    Err(Error::new(JetErr::FileNotFound, "the backup folder holds no logs").file(root))
+}
+
+fn is_dir(disk: &dyn Disk, path: &Path) -> bool {
+    disk.metadata(path).is_ok_and(|metadata| metadata.is_dir)
+}
+
+fn entries(disk: &dyn Disk, folder: &Path) -> Result<Vec<ese_vfs::DirEntry>> {
+    disk.read_dir(folder).map_err(|cause| Error::io(cause, "list a backup folder", folder))
+}
+
+fn rename(disk: &dyn Disk, from: &Path, to: &Path) -> Result<()> {
+    disk.rename(from, to).map_err(|cause| Error::io(cause, "rename in a backup folder", from))
+}
+
+fn sync(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    disk.sync_dir(folder).map_err(|cause| Error::io(cause, "sync a backup folder", folder))
+}
+
+/// Removes a folder of plain files; a missing one is fine.
+fn remove_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    let failed = |path: &Path, cause: io::Error| {
+        Error::new(JetErr::DeleteBackupFileFail, format!("cannot remove it: {cause}")).file(path)
+    };
+    let entries = match disk.read_dir(folder) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(failed(folder, cause)),
+    };
+    for entry in entries {
+        disk.remove_file(&entry.path).map_err(|cause| failed(&entry.path, cause))?;
+    }
+    disk.remove_dir(folder).map_err(|cause| failed(folder, cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ese_vfs::RealDisk;
+    use std::fs;
+
+    const FULL: DirectoryMode = DirectoryMode { incremental: false, atomic: false };
+    const ATOMIC: DirectoryMode = DirectoryMode { incremental: false, atomic: true };
+    const INCREMENTAL: DirectoryMode = DirectoryMode { incremental: true, atomic: false };
+    const ATOMIC_INCREMENTAL: DirectoryMode = DirectoryMode { incremental: true, atomic: true };
+
+    fn disk() -> RealDisk {
+        RealDisk::new()
+    }
+
+    fn run(root: &Path, mode: DirectoryMode, name: &str, content: &str) -> Result<()> {
+        let directory = BackupDirectory::prepare(&disk(), root, mode, false)?;
+        fs::write(directory.target().join(name), content).unwrap();
+        directory.promote(&disk())
+    }
+
+    fn code(result: Result<impl Sized>) -> JetErr {
+        result.map(|_| ()).unwrap_err().code()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_full_backup_fills_an_empty_folder_and_refuses_another() {
+        let root = tempfile::tempdir().unwrap();
+        run(root.path(), FULL, "a.edb", "one").unwrap();
+        assert_eq!(names(root.path()), ["a.edb"]);
+        assert_eq!(
+            code(BackupDirectory::prepare(&disk(), root.path(), FULL, false)),
+            JetErr::BackupDirectoryNotEmpty
+        );
+    }
+
+    #[test]
+    fn a_missing_folder_is_made_only_when_allowed() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("x").join("y");
+        assert_eq!(code(BackupDirectory::prepare(&disk(), &inner, FULL, false)), JetErr::InvalidPath);
+        BackupDirectory::prepare(&disk(), &inner, FULL, true).unwrap().discard(&disk()).unwrap();
+        assert_eq!(names(&inner), [""; 0]);
+    }
+
+    #[test]
+    fn a_path_beyond_the_limit_is_no_path() {
+        let long = PathBuf::from("x".repeat(PATH_LIMIT));
+        assert_eq!(code(BackupDirectory::prepare(&disk(), &long, FULL, true)), JetErr::InvalidPath);
+    }
+
+    #[test]
+    fn an_incremental_backup_adds_files_and_refuses_an_atomic_folder() {
+        let root = tempfile::tempdir().unwrap();
+        run(root.path(), FULL, "a.edb", "one").unwrap();
+        run(root.path(), INCREMENTAL, "edb00001.log", "log").unwrap();
+        assert_eq!(names(root.path()), ["a.edb", "edb00001.log"]);
+        fs::create_dir(root.path().join("old")).unwrap();
+        assert_eq!(
+            code(BackupDirectory::prepare(&disk(), root.path(), INCREMENTAL, false)),
+            JetErr::BackupDirectoryNotEmpty
+        );
+    }
+
+    #[test]
+    fn discarding_leaves_what_was_there() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("edb00001.log"), "kept").unwrap();
+        let directory = BackupDirectory::prepare(&disk(), root.path(), INCREMENTAL, false).unwrap();
+        fs::write(directory.target().join("edb00001.log"), "half").unwrap();
+        directory.discard(&disk()).unwrap();
+        assert_eq!(fs::read_to_string(root.path().join("edb00001.log")).unwrap(), "kept");
+        assert_eq!(names(root.path()), ["edb00001.log"]);
+    }
+
+    #[test]
+    fn an_atomic_backup_replaces_the_one_before_it_only_when_whole() {
+        let root = tempfile::tempdir().unwrap();
+        run(root.path(), ATOMIC, "a.edb", "one").unwrap();
+        assert_eq!(names(root.path()), ["new"]);
+        let second = BackupDirectory::prepare(&disk(), root.path(), ATOMIC, false).unwrap();
+        fs::write(second.target().join("a.edb"), "half").unwrap();
+        second.discard(&disk()).unwrap();
+        assert_eq!(names(root.path()), ["old"]);
+        assert_eq!(fs::read_to_string(root.path().join("old").join("a.edb")).unwrap(), "one");
+        run(root.path(), ATOMIC, "a.edb", "two").unwrap();
+        assert_eq!(names(root.path()), ["new"]);
+        assert_eq!(fs::read_to_string(root.path().join("new").join("a.edb")).unwrap(), "two");
+    }
+
+    #[test]
+    fn a_crash_after_the_promotion_keeps_the_newer_backup() {
+        let root = tempfile::tempdir().unwrap();
+        for (folder, content) in [("new", "newer"), ("old", "older"), ("temp", "junk")] {
+            fs::create_dir(root.path().join(folder)).unwrap();
+            fs::write(root.path().join(folder).join("a.edb"), content).unwrap();
+        }
+        let next = BackupDirectory::prepare(&disk(), root.path(), ATOMIC, false).unwrap();
+        assert_eq!(names(&next.target()), [""; 0]);
+        assert_eq!(fs::read_to_string(root.path().join("old").join("a.edb")).unwrap(), "newer");
+    }
+
+    #[test]
+    fn logs_added_to_an_atomic_backup_land_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(
+            code(BackupDirectory::prepare(&disk(), root.path(), ATOMIC_INCREMENTAL, false)),
+            JetErr::InvalidPath
+        );
+        run(root.path(), ATOMIC, "a.edb", "one").unwrap();
+        run(root.path(), ATOMIC_INCREMENTAL, "edb00001.log", "log").unwrap();
+        assert_eq!(names(root.path()), ["old"]);
+        assert_eq!(names(&root.path().join("old")), ["a.edb", "edb00001.log"]);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_stops_the_backup() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("temp").join("folder")).unwrap();
+        assert_eq!(
+            code(BackupDirectory::prepare(&disk(), root.path(), FULL, false)),
+            JetErr::DeleteBackupFileFail
+        );
+    }
+
+    #[test]
+    fn a_restore_looks_in_the_folder_then_new_then_old() {
+        let root = tempfile::tempdir().unwrap();
+        let holds = |folder: &Path| Ok(folder.join("log").exists());
+        assert_eq!(code(find_backup(&disk(), root.path(), holds)), JetErr::FileNotFound);
+        for folder in ["old", "new", "."] {
+            let folder = root.path().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("log"), "").unwrap();
+            let found = find_backup(&disk(), root.path(), holds).unwrap();
+            assert_eq!(fs::canonicalize(found).unwrap(), fs::canonicalize(folder).unwrap());
+        }
+        let missing = root.path().join("missing");
+        assert_eq!(code(find_backup(&disk(), &missing, holds)), JetErr::InvalidPath);
+    }
+}

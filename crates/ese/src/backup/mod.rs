@@ -1,0 +1,14 @@
+//! Online backup: the sequence by which a client streams databases and logs off a running engine, and
+//! the backup to a folder that runs this sequence itself.
+//!
+//! A database is copied page by page while others change it. What makes the copy consistent are the
+//! logs from the checkpoint at the beginning to the generation that was current when the last page had
+//! been read: replaying them brings every page to the same point. Hence databases come first, then the
+//! log is rolled over, then the closed logs follow. Rules and codes: the documentation of
+//! JetBeginExternalBackup, JetEndExternalBackup and JetBackup, and for what it leaves open
+//! microsoft/Extensible-Storage-Engine, dev/ese/src/ese/backup.cxx.
+
+pub mod directory;
+pub mod gate;
+pub mod state;
+pub mod truncate;
