@@ -6,8 +6,10 @@
 
 #[cfg(unix)]
 mod real;
+pub mod sim;
 mod traits;
 
 #[cfg(unix)]
 pub use real::RealDisk;
+pub use sim::SimDisk;
 pub use traits::{DirEntry, DirLock, Disk, File, Metadata, OpenMode};

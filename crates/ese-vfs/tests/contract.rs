@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use ese_vfs::{Disk, OpenMode, RealDisk};
+use ese_vfs::{Disk, OpenMode, RealDisk, SimDisk};
 
 /// One promise, tried in a folder of its own.
 type Promise = fn(&dyn Disk, &Path);
@@ -197,6 +197,11 @@ fn paths(disk: &dyn Disk, dir: &Path) {
 fn real_disk_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     contract(&RealDisk::new(), folder.path());
+}
+
+#[test]
+fn simulated_disk_keeps_the_contract() {
+    contract(&SimDisk::new(1), Path::new("/data"));
 }
 
 #[test]
