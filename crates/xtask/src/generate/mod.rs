@@ -4,10 +4,12 @@
 //! build needs no generator, and a test checks that they are up to date.
 
 mod errors;
+mod header;
 mod params;
+mod structs;
 
 use anyhow::{Context, Result, bail};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// One generated file: its path below the workspace and its text.
@@ -46,10 +48,30 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 fn outputs() -> Result<Vec<Output>> {
+    let tables = header::Tables {
+        constants: table("constants")?,
+        errors: table("errors")?,
+        struct_sizes: table("struct_sizes")?,
+        structs: table("structs")?,
+        functions: table("functions")?,
+        exported: exported()?,
+    };
     Ok(vec![
         Output { path: "crates/ese/src/error/codes.rs", text: errors::generate(&table("errors")?)? },
         Output { path: "crates/ese/src/params/table.rs", text: params::generate(&table("parameters")?)? },
+        Output { path: "crates/esent/include/esent.h", text: header::generate(&tables)? },
+        Output { path: "crates/esent/tests/c/layout.c", text: header::check_file(&tables)? },
     ])
+}
+
+/// The symbols that `libesent.so` exports, read from its sources: the header declares no others.
+fn exported() -> Result<BTreeSet<String>> {
+    let folder = workspace().join("crates/esent/src/ffi");
+    let mut symbols = BTreeSet::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        symbols.append(&mut header::exported_symbols(&std::fs::read_to_string(entry?.path())?));
+    }
+    Ok(symbols)
 }
 
 fn workspace() -> PathBuf {
