@@ -109,9 +109,10 @@ pub(crate) fn generate(tables: &Tables) -> Result<String> {
     out.push_str(CALLBACKS);
     structs.iter().for_each(|s| structs::body(&mut out, s));
     let names: BTreeSet<&str> = structs.iter().map(|s| s.name.as_str()).collect();
-    let pairs = names.iter().filter_map(|name| name.strip_suffix("_W")).filter(|base| {
-        names.contains(format!("{base}_A").as_str()) && !names.contains(base)
-    });
+    let pairs = names
+        .iter()
+        .filter_map(|name| name.strip_suffix("_W"))
+        .filter(|base| names.contains(format!("{base}_A").as_str()) && !names.contains(base));
     either(&mut out, pairs.map(|base| (base.to_owned(), "_")));
     constants(&mut out, &tables.constants)?;
     errors(&mut out, &tables.errors)?;
@@ -195,10 +196,7 @@ fn functions(out: &mut String, rows: &[Row], exported: &BTreeSet<String>) -> Res
             declared.insert(alias.to_owned());
         }
         if !row.get("charset").is_empty() {
-            pairs
-                .entry(row.get("base_name").to_owned())
-                .or_default()
-                .insert(row.get("charset").to_owned());
+            pairs.entry(row.get("base_name").to_owned()).or_default().insert(row.get("charset").to_owned());
         }
         let mut parameters = Vec::new();
         for parameter in row.get("parameters").split(';').filter(|p| !p.is_empty()) {
@@ -228,11 +226,7 @@ pub(crate) fn check_file(tables: &Tables) -> Result<String> {
         writeln!(out, "_Static_assert(sizeof({name}) == {size}, \"size of {name}\");")?;
         writeln!(out, "_Static_assert(_Alignof({name}) == {align}, \"alignment of {name}\");")?;
         for f in fields.iter().filter(|f| !f.is_bits()) {
-            writeln!(
-                out,
-                "_Static_assert(offsetof({name}, {0}) == {1}, \"{name}.{0}\");",
-                f.name, f.offset
-            )?;
+            writeln!(out, "_Static_assert(offsetof({name}, {0}) == {1}, \"{name}.{0}\");", f.name, f.offset)?;
         }
     }
     out.push_str("\ntypedef void (*any_function)(void);\nany_function const every_function[] = {\n");
@@ -251,7 +245,9 @@ pub(crate) fn check_file(tables: &Tables) -> Result<String> {
 pub(crate) fn exported_symbols(source: &str) -> BTreeSet<String> {
     let mut symbols = BTreeSet::new();
     for line in source.lines().map(str::trim_start) {
-        let Some(head) = line.strip_prefix("fn Jet").and_then(|rest| rest.split('(').next()) else { continue };
+        let Some(head) = line.strip_prefix("fn Jet").and_then(|rest| rest.split('(').next()) else {
+            continue;
+        };
         for name in format!("Jet{head}").split('|') {
             symbols.insert(name.trim().to_owned());
         }
@@ -265,7 +261,8 @@ mod tests {
 
     #[test]
     fn symbols_are_found_with_their_aliases() {
-        let source = "jet_api! {\n    fn JetInit3A | JetInit3(instance: u32) {}\n    fn JetTerm(\n}\nfn other() {}\n";
+        let source =
+            "jet_api! {\n    fn JetInit3A | JetInit3(instance: u32) {}\n    fn JetTerm(\n}\nfn other() {}\n";
         assert_eq!(
             exported_symbols(source).into_iter().collect::<Vec<_>>(),
             ["JetInit3", "JetInit3A", "JetTerm"]

@@ -49,7 +49,9 @@ pub(crate) fn public(sizes: &[Row], fields: &[Row]) -> Result<Vec<Struct>> {
     let mut done: Vec<Struct> = Vec::new();
     while !waiting.is_empty() {
         let ready = waiting.iter().position(|s| {
-            s.fields.iter().all(|f| !waiting.iter().any(|other| other.name != s.name && other.name == f.c_type))
+            s.fields
+                .iter()
+                .all(|f| !waiting.iter().any(|other| other.name != s.name && other.name == f.c_type))
         });
         let Some(ready) = ready else { bail!("structures contain each other") };
         done.push(waiting.remove(ready));
