@@ -1,14 +1,38 @@
-//! The chores of the project. `cargo xtask generate` rewrites the generated files.
+//! The chores of the project: `cargo xtask --help`.
+//!
+//! One chore, one module. To add one: the `mod` line, a variant and an arm in `main`.
+#![forbid(unsafe_code)]
 
 mod generate;
+mod python;
+mod test;
+mod workspace;
 
-use anyhow::{Result, bail};
+use clap::Parser;
+use std::process::ExitCode;
 
-fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["generate"] => generate::write(),
-        ["generate", "--check"] => generate::check(),
-        _ => bail!("usage: cargo xtask generate [--check]"),
-    }
+/// The chores of the project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+enum Chore {
+    /// Run every test of the workspace, with the independent Python readers at hand, and sum up.
+    Test(test::Args),
+    /// Rewrite the generated files from the tables in crates/xtask/tables.
+    Generate {
+        /// Only say whether they are up to date.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Chore::parse() {
+        Chore::Test(args) => test::run(args),
+        Chore::Generate { check: true } => generate::check().map(|()| ExitCode::SUCCESS),
+        Chore::Generate { check: false } => generate::write().map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
 }
