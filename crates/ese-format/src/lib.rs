@@ -16,6 +16,7 @@ pub mod log;
 pub mod long_value;
 pub mod primitives;
 pub mod record;
+pub mod trailer;
 
 pub use error::{FormatError, Result};
 pub use primitives::*;

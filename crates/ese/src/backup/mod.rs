@@ -10,5 +10,6 @@
 
 pub mod directory;
 pub mod gate;
+pub mod record;
 pub mod state;
 pub mod truncate;
