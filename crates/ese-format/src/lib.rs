@@ -14,6 +14,8 @@ pub mod database;
 pub mod error;
 pub mod log;
 pub mod long_value;
+pub mod node;
+pub mod page;
 pub mod primitives;
 pub mod record;
 pub mod trailer;

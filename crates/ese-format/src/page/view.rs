@@ -1,0 +1,237 @@
+//! A borrowed page.
+
+use super::flags::{LineFlags, PageFlags};
+use super::layout::*;
+use crate::error::{FormatError, FormatErrorKind, Result};
+use crate::node::Node;
+use crate::primitives::{DbTime, ObjectId, PageNumber, PageSize};
+
+/// The bytes of one page, read in place.
+///
+/// Building it costs nothing: it checks the length and that the tag array fits. Each line is checked when it
+/// is taken, so hostile bytes give errors and never a panic. [`Page::check`] checks everything at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'a> {
+    bytes: &'a [u8],
+    page_size: PageSize,
+}
+
+/// One line of a page as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// The bytes. On large pages the top three bits of the first `u16` are the flags.
+    pub bytes: &'a [u8],
+    /// The flags.
+    pub flags: LineFlags,
+}
+
+/// Where a tag says that its line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tag {
+    /// Offset behind the page header.
+    pub(super) start: usize,
+    /// Bytes.
+    pub(super) bytes: usize,
+}
+
+impl<'a> Page<'a> {
+    /// Looks at a page's bytes.
+    ///
+    /// # Errors
+    /// `PageSize` when the bytes are not of that size, `Corrupt` when the tag array does not fit.
+    pub fn new(bytes: &'a [u8], page_size: PageSize) -> Result<Self> {
+        if bytes.len() != page_size.bytes() {
+            return Err(FormatError::new(
+                FormatErrorKind::PageSize,
+                format!("{} bytes are not a page of {page_size}", bytes.len()),
+            ));
+        }
+        let page = Self { bytes, page_size };
+        if page.tag_count() * TAG_BYTES > data_bytes(page_size) {
+            return Err(FormatError::corrupt(format!("{} tags do not fit the page", page.tag_count())));
+        }
+        Ok(page)
+    }
+
+    /// All bytes of the page.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The page size.
+    pub const fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
+    /// When the page was last changed.
+    pub fn db_time(&self) -> DbTime {
+        DbTime(u64_at(self.bytes, DB_TIME_AT))
+    }
+
+    /// The left sibling; stale on pages with [`PageFlags::EMPTY`].
+    pub fn previous(&self) -> PageNumber {
+        PageNumber(u32_at(self.bytes, PREVIOUS_AT))
+    }
+
+    /// The right sibling; stale on pages with [`PageFlags::EMPTY`].
+    pub fn next(&self) -> PageNumber {
+        PageNumber(u32_at(self.bytes, NEXT_AT))
+    }
+
+    /// The tree that the page belongs to (ESE: objidFDP).
+    pub fn object(&self) -> ObjectId {
+        ObjectId(u32_at(self.bytes, OBJECT_AT))
+    }
+
+    /// The page's flags.
+    pub fn flags(&self) -> PageFlags {
+        PageFlags::from_bits_retain(u32_at(self.bytes, FLAGS_AT))
+    }
+
+    /// The number that a large page carries; small pages carry none.
+    pub fn own_number(&self) -> Option<PageNumber> {
+        self.page_size.is_large().then(|| PageNumber(u32_at(self.bytes, LARGE_NUMBER_AT)))
+    }
+
+    /// Free bytes, contiguous or not (ESE: cbFree). A new line costs four bytes more than its content.
+    pub fn free_bytes(&self) -> usize {
+        u16_at(self.bytes, FREE_AT).into()
+    }
+
+    /// Free bytes that a rollback may want back (ESE: cbUncommittedFree).
+    pub fn uncommitted_free_bytes(&self) -> usize {
+        u16_at(self.bytes, UNCOMMITTED_FREE_AT).into()
+    }
+
+    /// Where behind the header no data follows any more (ESE: ibMicFree).
+    pub fn data_end(&self) -> usize {
+        u16_at(self.bytes, DATA_END_AT).into()
+    }
+
+    /// All tags, the external header's included.
+    pub fn tag_count(&self) -> usize {
+        (u16_at(self.bytes, TAG_STATE_AT) & TAG_COUNT_MASK).into()
+    }
+
+    /// Tags that are no lines: 1, the external header, or what newer engines reserve.
+    pub fn reserved_tags(&self) -> usize {
+        let stored = (u16_at(self.bytes, TAG_STATE_AT) >> 12) & 7;
+        stored.max(1).into()
+    }
+
+    /// The number of lines.
+    pub fn line_count(&self) -> usize {
+        self.tag_count().saturating_sub(self.reserved_tags())
+    }
+
+    /// Whether the page is a leaf.
+    pub fn is_leaf(&self) -> bool {
+        self.flags().contains(PageFlags::LEAF)
+    }
+
+    /// Whether the page is a root.
+    pub fn is_root(&self) -> bool {
+        self.flags().contains(PageFlags::ROOT)
+    }
+
+    /// Tag 0: the space header of a root, the split buffer of a space root, else the prefix of the keys.
+    ///
+    /// Empty on pages without tags.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is not inside the page.
+    pub fn external_header(&self) -> Result<&'a [u8]> {
+        match self.tag_count() {
+            0 => Ok(&[]),
+            _ => self.tag_bytes(0),
+        }
+    }
+
+    /// What keys of compressed nodes begin with: the external header of a page that is no root.
+    ///
+    /// # Errors
+    /// As [`Self::external_header`].
+    pub fn key_prefix(&self) -> Result<&'a [u8]> {
+        if self.is_root() { Ok(&[]) } else { self.external_header() }
+    }
+
+    /// Line `index`, counted from 0 behind the reserved tags.
+    ///
+    /// # Errors
+    /// `Corrupt` when there is no such line or it is not inside the page.
+    pub fn line(&self, index: usize) -> Result<Line<'a>> {
+        let tag = index.saturating_add(self.reserved_tags());
+        let bytes = self.tag_bytes(tag)?;
+        let raw = match self.page_size.is_large() {
+            // On large pages the flags are in the line, which has none when it is too short for them.
+            true => bytes.get(1).copied().unwrap_or(0) >> 5,
+            false => tag_at(self.page_size, tag).map_or(0, |at| (u16_at(self.bytes, at + 2) >> 13) as u8),
+        };
+        Ok(Line { bytes, flags: LineFlags::from_bits_truncate(raw) })
+    }
+
+    /// Line `index` taken apart as a node.
+    ///
+    /// # Errors
+    /// `Corrupt` when there is no such line, or it is no node.
+    pub fn node(&self, index: usize) -> Result<Node<'a>> {
+        Node::parse(self.line(index)?, self.key_prefix()?)
+    }
+
+    /// All nodes in key order, those flagged deleted included. For many nodes of a page this is cheaper than
+    /// [`Self::node`].
+    ///
+    /// # Errors
+    /// `Corrupt` when the prefix is not inside the page; each node has its own result.
+    pub fn nodes(&self) -> Result<impl ExactSizeIterator<Item = Result<Node<'a>>> + use<'a>> {
+        let page = *self;
+        let prefix = page.key_prefix()?;
+        Ok((0..page.line_count()).map(move |index| Node::parse(page.line(index)?, prefix)))
+    }
+
+    /// Checks the header's accounts, that no lines overlap and that every line is a node.
+    ///
+    /// This is what the engine checks on every read and before every write, and what makes an ECC
+    /// correction count.
+    ///
+    /// # Errors
+    /// `Corrupt`, with what is wrong.
+    pub fn check(&self) -> Result<()> {
+        super::check::check(self)
+    }
+
+    /// Checks that keys ascend: strictly in unique trees, by key and data in others.
+    ///
+    /// # Errors
+    /// `Corrupt`, with the first line that is out of order.
+    pub fn check_key_order(&self) -> Result<()> {
+        super::check::check_key_order(self)
+    }
+
+    /// Where tag `tag` says that its line is, unchecked but for the masks.
+    pub(super) fn tag(&self, tag: usize) -> Option<Tag> {
+        let at = tag_at(self.page_size, tag).filter(|_| tag < self.tag_count())?;
+        let mask = tag_mask(self.page_size);
+        Some(Tag {
+            start: (u16_at(self.bytes, at + 2) & mask).into(),
+            bytes: (u16_at(self.bytes, at) & mask).into(),
+        })
+    }
+
+    fn tag_bytes(&self, index: usize) -> Result<&'a [u8]> {
+        let tag = self
+            .tag(index)
+            .ok_or_else(|| FormatError::corrupt(format!("there is no tag {index} on the page")))?;
+        if tag.bytes == 0 {
+            // An empty tag 0 may have a stale offset.
+            return Ok(&[]);
+        }
+        let start = self.page_size.header_bytes() + tag.start;
+        let end = start + tag.bytes;
+        let limit = self.page_size.bytes() - self.tag_count() * TAG_BYTES;
+        self.bytes
+            .get(start..end)
+            .filter(|_| end <= limit)
+            .ok_or_else(|| FormatError::corrupt(format!("tag {index} is not inside the page's data")))
+    }
+}
