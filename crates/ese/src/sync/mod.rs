@@ -1,0 +1,28 @@
+//! The only source of locks, condition variables, atomics, threads and sleep in this crate.
+//!
+//! Everything here is a plain wrapper in production. Under the feature `sim`, what is made *inside*
+//! `model::check` belongs to a seeded scheduler (shuttle) instead, which runs one thread at a time, switches
+//! at every call of this module, finds deadlocks, and repeats a run from its seed. What is made elsewhere
+//! stays plain, so ordinary tests do not notice the feature. A plain lock must not be held across a call
+//! of this module by threads of a model.
+//!
+//! Locks do not poison: a panic while one is held leaves the value as it is.
+//!
+//! Background work is a [`job::Job`] with a `step`, so that a simulation can drive it by hand.
+
+// The one place where the types that the rest of the crate must not name are wrapped.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+pub mod atomic;
+mod condvar;
+pub mod job;
+#[cfg(feature = "sim")]
+pub mod model;
+mod mutex;
+mod rwlock;
+pub mod thread;
+
+pub use condvar::{Condvar, WaitTimeoutResult};
+pub use mutex::{Mutex, MutexGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use std::sync::{Arc, Weak};

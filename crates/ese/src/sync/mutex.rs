@@ -1,0 +1,131 @@
+//! Mutual exclusion.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+/// A lock with one holder at a time.
+pub struct Mutex<T>(Inner<T>);
+
+enum Inner<T> {
+    Plain(parking_lot::Mutex<T>),
+    #[cfg(feature = "sim")]
+    Model(Box<shuttle::sync::Mutex<T>>),
+}
+
+/// Access to what a [`Mutex`] guards, until dropped.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct MutexGuard<'a, T>(pub(super) Guard<'a, T>);
+
+pub(super) enum Guard<'a, T> {
+    Plain(parking_lot::MutexGuard<'a, T>),
+    /// `None` only while a condition variable has it.
+    #[cfg(feature = "sim")]
+    Model(Option<shuttle::sync::MutexGuard<'a, T>>, &'a shuttle::sync::Mutex<T>),
+}
+
+#[cfg(feature = "sim")]
+impl<'a, T> MutexGuard<'a, T> {
+    /// Gives the lock of a model back while `f` runs.
+    pub(super) fn unlocked(&mut self, f: impl FnOnce()) {
+        if let Guard::Model(slot, lock) = &mut self.0 {
+            *slot = None;
+            f();
+            *slot = Some(lock.lock().unwrap_or_else(|e| e.into_inner()));
+        }
+    }
+}
+
+impl<T> Mutex<T> {
+    /// A lock around `value`.
+    pub fn new(value: T) -> Mutex<T> {
+        #[cfg(feature = "sim")]
+        if super::model::is_running() {
+            return Mutex(Inner::Model(Box::new(shuttle::sync::Mutex::new(value))));
+        }
+        Mutex(Inner::Plain(parking_lot::Mutex::new(value)))
+    }
+
+    /// Waits until nobody else holds the lock and takes it.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard(match &self.0 {
+            Inner::Plain(lock) => Guard::Plain(lock.lock()),
+            #[cfg(feature = "sim")]
+            Inner::Model(lock) => {
+                let guard = lock.lock().unwrap_or_else(|e| e.into_inner());
+                Guard::Model(Some(guard), lock)
+            }
+        })
+    }
+
+    /// Takes the lock unless somebody holds it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        Some(MutexGuard(match &self.0 {
+            Inner::Plain(lock) => Guard::Plain(lock.try_lock()?),
+            #[cfg(feature = "sim")]
+            Inner::Model(lock) => Guard::Model(Some(super::model::tried(lock.try_lock())?), lock),
+        }))
+    }
+
+    /// Access without locking, for whoever has the lock to itself.
+    pub fn get_mut(&mut self) -> &mut T {
+        match &mut self.0 {
+            Inner::Plain(lock) => lock.get_mut(),
+            #[cfg(feature = "sim")]
+            Inner::Model(lock) => lock.get_mut().unwrap_or_else(|e| e.into_inner()),
+        }
+    }
+
+    /// The value, without the lock.
+    pub fn into_inner(self) -> T {
+        match self.0 {
+            Inner::Plain(lock) => lock.into_inner(),
+            #[cfg(feature = "sim")]
+            Inner::Model(lock) => lock.into_inner().unwrap_or_else(|e| e.into_inner()),
+        }
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.0 {
+            Guard::Plain(guard) => guard,
+            #[cfg(feature = "sim")]
+            Guard::Model(guard, _) => guard.as_ref().expect("only a waiting thread is without its guard"),
+        }
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        match &mut self.0 {
+            Guard::Plain(guard) => guard,
+            #[cfg(feature = "sim")]
+            Guard::Model(guard, _) => guard.as_mut().expect("only a waiting thread is without its guard"),
+        }
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Mutex<T> {
+        Mutex::new(T::default())
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Inner::Plain(lock) => lock.fmt(f),
+            // Looking inside would be a step of the schedule.
+            #[cfg(feature = "sim")]
+            Inner::Model(_) => f.write_str("Mutex { .. }"),
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
