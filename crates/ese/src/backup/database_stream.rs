@@ -9,7 +9,7 @@ use super::source::BackupDatabase;
 use crate::clock::Clock;
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
-use crate::sync::{self, Arc};
+use crate::sync::{Arc, thread};
 use ese_format::checksum::{Verdict, verify_page};
 use ese_format::primitives::{BackupInfo, Generation, PageNumber, PageSize};
 use ese_format::trailer::{BackupTrailer, RequiredRange};
@@ -76,7 +76,7 @@ impl DatabaseStream {
     }
 
     /// Length of the stream: two headers, the pages, the trailer.
-    pub fn len(&self) -> u64 {
+    pub fn length(&self) -> u64 {
         (u64::from(self.last_page.0) + 3) * self.page_bytes()
     }
 
@@ -87,7 +87,7 @@ impl DatabaseStream {
 
     /// Whether everything was delivered.
     pub fn is_at_end(&self) -> bool {
-        self.position == self.len()
+        self.position == self.length()
     }
 
     /// What was found so far.
@@ -193,7 +193,7 @@ impl DatabaseStream {
                 Err(error) if attempt == REPEATS => return Err(error),
                 Err(_) => {
                     attempt += 1;
-                    sync::sleep(parts.repeat_delay * attempt);
+                    thread::sleep(parts.repeat_delay * attempt);
                 }
             }
         }

@@ -140,7 +140,7 @@ fn every_buffer_size_delivers_the_same_stream_of_the_promised_length() {
     assert_eq!(whole.len(), (11 + 3) * SIZE.bytes());
     for pages in 3..=16 {
         let mut reader = Reader::new(database.clone());
-        assert_eq!(reader.stream.len(), whole.len() as u64);
+        assert_eq!(reader.stream.length(), whole.len() as u64);
         assert!(reader.all(pages * SIZE.bytes()) == whole, "{pages} pages at a time");
         assert!(reader.stream.is_at_end());
         assert_eq!(reader.read(SIZE.bytes()).unwrap(), [0; 0], "the end again");

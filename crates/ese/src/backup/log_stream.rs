@@ -43,7 +43,7 @@ impl LogStream {
     }
 
     /// Length of the file when it was opened.
-    pub fn len(&self) -> u64 {
+    pub fn length(&self) -> u64 {
         self.len
     }
 
