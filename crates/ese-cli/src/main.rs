@@ -1,8 +1,10 @@
 //! The `ese` command: reads, verifies, backs up and restores ESE databases.
 #![forbid(unsafe_code)]
 
+mod canonical;
 mod command;
 mod exit;
+mod offline;
 mod output;
 
 use clap::Parser;

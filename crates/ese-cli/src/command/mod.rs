@@ -6,6 +6,8 @@
 //! modules of [`dump`]. Only commands that work are listed.
 
 mod completions;
+mod digest;
+mod export;
 
 use crate::exit::ExitCode;
 use crate::output::Output;
@@ -13,6 +15,10 @@ use crate::output::Output;
 /// The command tree.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Print the number of records of each table and a hash of their contents.
+    Digest(digest::Args),
+    /// Write the records of tables as CSV or JSON lines.
+    Export(export::Args),
     /// Print the completion script of a shell.
     Completions(completions::Args),
 }
@@ -21,6 +27,8 @@ impl Command {
     /// Runs the command that the user chose.
     pub(crate) fn run(self, out: &Output) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Digest(args) => digest::run(args, out),
+            Self::Export(args) => export::run(args, out),
             Self::Completions(args) => completions::run(args, out),
         }
     }

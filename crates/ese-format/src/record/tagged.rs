@@ -182,6 +182,14 @@ impl<'a> TaggedArea<'a> {
         Ok(())
     }
 
+    /// The number of the column of that index and whether it is inherited, whatever its data are like.
+    pub fn number(&self, index: usize) -> Option<(ColumnId, bool)> {
+        (index < self.entries.len()).then(|| {
+            let (id, place) = self.entry(index);
+            (ColumnId(id), place & DERIVED != 0)
+        })
+    }
+
     /// The column of that index.
     ///
     /// # Errors

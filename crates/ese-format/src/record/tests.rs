@@ -4,7 +4,10 @@ use proptest::prelude::*;
 const SMALL: PageSize = PageSize::K4;
 const LARGE: PageSize = PageSize::K32;
 
-fn only(record: &[u8], size: PageSize) -> Vec<Option<Vec<(Vec<u8>, bool)>>> {
+/// The values of a tagged column and whether they are separated; `None` is an explicit NULL.
+type Values = Option<Vec<(Vec<u8>, bool)>>;
+
+fn only(record: &[u8], size: PageSize) -> Vec<Values> {
     let record = Record::parse(record, size).unwrap();
     record.tagged().check().unwrap();
     record
@@ -83,8 +86,6 @@ fn impossible_parts_are_errors() {
     assert!(record.fixed(ColumnId(1), usize::MAX, 2).is_err());
     assert_eq!(record.fixed(ColumnId(2), 5, 1), Ok(Field::Absent));
 }
-
-type Values = Option<Vec<(Vec<u8>, bool)>>;
 
 fn values() -> impl Strategy<Value = Values> {
     let piece = (proptest::collection::vec(any::<u8>(), 0..20), any::<bool>());
@@ -165,7 +166,7 @@ fn exercise(data: &[u8], size: PageSize) {
     for id in (0..300).chain([0xFEE0, 0xFFFF]) {
         for (offset, size) in [(4, 4), (0, 1), (70, 8)] {
             if let Ok(Stored::Multi(values)) = record.get(ColumnId(id), offset, size, id % 2 == 0) {
-                values.iter().for_each(|value| drop(value));
+                values.iter().for_each(drop);
             }
         }
     }
@@ -173,7 +174,7 @@ fn exercise(data: &[u8], size: PageSize) {
     for field in record.tagged().iter().flatten() {
         if let Ok(TaggedValue::Multi(values)) = field.value() {
             assert_eq!(values.iter().count(), values.len());
-            values.iter().for_each(|value| drop(value));
+            values.iter().for_each(drop);
         }
     }
 }
