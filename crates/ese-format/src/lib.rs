@@ -18,7 +18,9 @@ pub mod node;
 pub mod page;
 pub mod primitives;
 pub mod record;
+pub mod space;
 pub mod trailer;
+pub mod tree;
 
 pub use error::{FormatError, Result};
 pub use primitives::*;
