@@ -5,7 +5,7 @@ use ese_format::log::segment::{
     SEGMENT_BYTES, Segment, SegmentCheck, SegmentHeader, check_segment, is_zero, seal_segment,
     stored_checksum,
 };
-use ese_format::log::{LogHeader, LogVersion};
+use ese_format::log::{Assembler, LogHeader, LogVersion};
 use ese_format::{Generation, LogPosition, PageSize};
 use std::io::Read;
 use std::path::PathBuf;
@@ -130,4 +130,85 @@ fn checkpoints() {
         damaged[Checkpoint::COPY_BYTES + 200] ^= 1;
         assert!(Checkpoint::choose(&damaged).is_err());
     }
+}
+
+/// The listing of a record with the fixture's field names.
+fn listing(raw: &ese_format::log::RawRecord<'_>) -> serde_json::Value {
+    use ese_format::log::record::FieldValue;
+    use serde_json::json;
+    let position = |p: LogPosition| json!([p.generation.0, p.segment, p.offset]);
+    let record = raw.decode().unwrap();
+    let mut object = serde_json::Map::new();
+    object.insert("lgpos".into(), position(raw.start));
+    object.insert("type".into(), record.code().into());
+    object.insert("name".into(), record.name().into());
+    object.insert("size".into(), raw.bytes.len().into());
+    if raw.fragments > 1 {
+        object.insert("fragments".into(), raw.fragments.into());
+    }
+    for (name, value) in record.fields() {
+        let value = match value {
+            FieldValue::Number(n) => i64::try_from(n).unwrap().into(),
+            FieldValue::Text(text) => text.into(),
+            FieldValue::Position(p) => position(p),
+            FieldValue::Pages(pages) => pages.iter().map(|page| page.0).collect(),
+        };
+        object.insert(name.into(), value);
+    }
+    object.into()
+}
+
+#[test]
+fn every_record_is_decoded_and_encoded_again() {
+    let name = "every_record_is_decoded_and_encoded_again";
+    let Some(log) = sample(name, "win10-secedit-log/edb.log.gz") else { return };
+    let expected = samples().join("../reference/log-walk-expected.jsonl");
+    let expected = std::fs::read_to_string(expected).unwrap();
+    let mut expected = expected.lines().map(|line| serde_json::from_str(line).unwrap());
+    let mut assembler = Assembler::new(LogPosition::start_of(Generation(1)));
+    let mut records = 0;
+    for number in 1..=157 {
+        assembler.feed(&segment(&log, number)).unwrap();
+        while let Some(raw) = assembler.next_record().unwrap() {
+            let wanted: serde_json::Value = expected.next().unwrap();
+            assert_eq!(listing(&raw), wanted);
+            assert_eq!(raw.decode().unwrap().encode().unwrap(), raw.bytes);
+            records += 1;
+        }
+    }
+    assert_eq!((records, expected.next(), assembler.pending()), (2573, None, None));
+}
+
+#[test]
+fn reading_may_begin_anywhere() {
+    let Some(log) = sample("reading_may_begin_anywhere", "win10-secedit-log/edb.log.gz") else { return };
+    let all = positions(&log, LogPosition::start_of(Generation(1)));
+    for (at, start) in all.iter().enumerate() {
+        assert_eq!(positions(&log, *start), all[at..]);
+    }
+}
+
+fn positions(log: &[u8], start: LogPosition) -> Vec<LogPosition> {
+    let mut assembler = Assembler::new(start);
+    let mut found = Vec::new();
+    for number in start.segment.into()..=157 {
+        assembler.feed(&segment(log, number)).unwrap();
+        while let Some(raw) = assembler.next_record().unwrap() {
+            found.push(raw.start);
+        }
+    }
+    found
+}
+
+#[test]
+fn windows_11_records() {
+    let Some(log) = sample("windows_11_records", "win11-secedit-log-empty/edb.log.gz") else { return };
+    let mut assembler = Assembler::new(LogPosition::start_of(Generation(1)));
+    assembler.feed(&segment(&log, 1)).unwrap();
+    let mut found = Vec::new();
+    while let Some(raw) = assembler.next_record().unwrap() {
+        assert_eq!(raw.decode().unwrap().encode().unwrap(), raw.bytes);
+        found.push((raw.decode().unwrap().name(), raw.bytes.len()));
+    }
+    assert_eq!(found, [("Init2", 576), ("AttachDB", 157), ("NOP2", 3323)]);
 }

@@ -8,8 +8,11 @@
 //! JetBeginExternalBackup, JetEndExternalBackup and JetBackup, and for what it leaves open
 //! microsoft/Extensible-Storage-Engine, dev/ese/src/ese/backup.cxx.
 
+pub mod database_stream;
 pub mod directory;
 pub mod gate;
+pub mod log_stream;
 pub mod record;
+pub mod source;
 pub mod state;
 pub mod truncate;
