@@ -5,7 +5,7 @@ use ese_format::log::segment::{
     SEGMENT_BYTES, Segment, SegmentCheck, SegmentHeader, check_segment, is_zero, seal_segment,
     stored_checksum,
 };
-use ese_format::log::{Assembler, LogHeader, LogVersion};
+use ese_format::log::{Assembler, Found, LogHeader, LogVersion, Scan};
 use ese_format::{Generation, LogPosition, PageSize};
 use std::io::Read;
 use std::path::PathBuf;
@@ -211,4 +211,40 @@ fn windows_11_records() {
         found.push((raw.decode().unwrap().name(), raw.bytes.len()));
     }
     assert_eq!(found, [("Init2", 576), ("AttachDB", 157), ("NOP2", 3323)]);
+}
+
+#[test]
+fn the_end_of_windows_logs_is_found() {
+    for (name, next, sum) in [
+        ("win10-secedit-log/edb.log.gz", 158, 0x183d_67c2_1fe0_f86b),
+        ("win11-secedit-log-empty/edb.log.gz", 2, 0),
+    ] {
+        let Some(log) = sample("the_end_of_windows_logs_is_found", name) else { return };
+        let mut scan = Scan::new(&LogHeader::decode(&log).unwrap(), true);
+        while let Some(number) = scan.wanted() {
+            let number = usize::from(number);
+            scan.push(&mut segment(&log, number), Some(&segment(&log, number + 1))).unwrap();
+        }
+        let end = scan.finish().unwrap();
+        assert_eq!((end.next_segment, end.restored, end.has_leftovers), (next, None, false));
+        if sum != 0 {
+            assert_eq!(end.accumulated_checksum, sum);
+        }
+    }
+}
+
+#[test]
+fn the_shadow_mends_a_torn_last_segment() {
+    let name = "the_shadow_mends_a_torn_last_segment";
+    let Some(log) = sample(name, "win10-secedit-log/edb.log.gz") else { return };
+    let mut torn = segment(&log, 157);
+    torn[2048..].fill(0);
+    let mut scan = Scan::new(&LogHeader::decode(&log).unwrap(), true);
+    for number in 1..=156 {
+        scan.push(&mut segment(&log, number), Some(&segment(&log, number + 1))).unwrap();
+    }
+    assert_eq!(scan.push(&mut torn, Some(&segment(&log, 158))).unwrap(), Found::Restored);
+    assert_eq!(torn, segment(&log, 157));
+    assert_eq!(scan.push(&mut segment(&log, 158), None).unwrap(), Found::Unused);
+    assert_eq!(scan.finish().unwrap().restored, Some(157));
 }

@@ -11,6 +11,7 @@ pub(crate) mod bytes;
 pub mod dbms_param;
 pub mod header;
 pub mod record;
+pub mod scan;
 pub mod segment;
 pub mod text;
 
@@ -19,4 +20,5 @@ pub use attach::AttachEntry;
 pub use dbms_param::DbmsParam;
 pub use header::{LogHeader, LogVersion};
 pub use record::{LogRecord, record_size};
+pub use scan::{Found, LogEnd, Scan};
 pub use segment::{SEGMENT_BYTES, SEGMENT_DATA_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
