@@ -2437,8 +2437,51 @@ struct JET_INSTANCE_INFO_W {
 #define JET_errClientSpaceBegin (-10000) /* First code reserved for client use */
 #define JET_errClientSpaceEnd (-11999) /* Last code reserved for client use */
 
+/* Create an instance handle (8-bit text). */
+JET_ERR JET_API JetCreateInstanceA(JET_INSTANCE *pinstance, JET_PCSTR szInstanceName);
+
+/* Create an instance handle (UTF-16 text). */
+JET_ERR JET_API JetCreateInstanceW(JET_INSTANCE *pinstance, JET_PCWSTR szInstanceName);
+
+/* Create an instance handle with display name (8-bit text). */
+JET_ERR JET_API JetCreateInstance2A(JET_INSTANCE *pinstance, JET_PCSTR szInstanceName, JET_PCSTR szDisplayName, JET_GRBIT grbit);
+
+/* Create an instance handle with display name (UTF-16 text). */
+JET_ERR JET_API JetCreateInstance2W(JET_INSTANCE *pinstance, JET_PCWSTR szInstanceName, JET_PCWSTR szDisplayName, JET_GRBIT grbit);
+
+/* Set a system parameter (8-bit text). */
+JET_ERR JET_API JetSetSystemParameterA(JET_INSTANCE *pinstance, JET_SESID sesid, JET_ULONG paramid, JET_API_PTR lParam, JET_PCSTR szParam);
+
+/* Set a system parameter (UTF-16 text). */
+JET_ERR JET_API JetSetSystemParameterW(JET_INSTANCE *pinstance, JET_SESID sesid, JET_ULONG paramid, JET_API_PTR lParam, JET_PCWSTR szParam);
+
+/* Read a system parameter (8-bit text). */
+JET_ERR JET_API JetGetSystemParameterA(JET_INSTANCE instance, JET_SESID sesid, JET_ULONG paramid, JET_API_PTR *plParam, JET_PSTR szParam, JET_ULONG cbMax);
+
+/* Read a system parameter (UTF-16 text). */
+JET_ERR JET_API JetGetSystemParameterW(JET_INSTANCE instance, JET_SESID sesid, JET_ULONG paramid, JET_API_PTR *plParam, JET_PWSTR szParam, JET_ULONG cbMax);
+
+/* Enter multi-instance mode and set global parameters (8-bit text). */
+JET_ERR JET_API JetEnableMultiInstanceA(JET_SETSYSPARAM_A *psetsysparam, JET_ULONG csetsysparam, JET_ULONG *pcsetsucceed);
+
+/* Enter multi-instance mode and set global parameters (UTF-16 text). */
+JET_ERR JET_API JetEnableMultiInstanceW(JET_SETSYSPARAM_W *psetsysparam, JET_ULONG csetsysparam, JET_ULONG *pcsetsucceed);
+
+/* Free memory handed out by the engine. */
+JET_ERR JET_API JetFreeBuffer(char *pbBuf);
+
 #ifdef JET_UNICODE
+#define JetCreateInstance JetCreateInstanceW
+#define JetCreateInstance2 JetCreateInstance2W
+#define JetEnableMultiInstance JetEnableMultiInstanceW
+#define JetGetSystemParameter JetGetSystemParameterW
+#define JetSetSystemParameter JetSetSystemParameterW
 #else
+#define JetCreateInstance JetCreateInstanceA
+#define JetCreateInstance2 JetCreateInstance2A
+#define JetEnableMultiInstance JetEnableMultiInstanceA
+#define JetGetSystemParameter JetGetSystemParameterA
+#define JetSetSystemParameter JetSetSystemParameterA
 #endif
 
 #ifdef __cplusplus

@@ -869,6 +869,17 @@ _Static_assert(offsetof(JET_INSTANCE_INFO_W, szDatabaseSLVFileName_Obsolete) == 
 
 typedef void (*any_function)(void);
 any_function const every_function[] = {
+    (any_function)JetCreateInstanceA,
+    (any_function)JetCreateInstanceW,
+    (any_function)JetCreateInstance2A,
+    (any_function)JetCreateInstance2W,
+    (any_function)JetSetSystemParameterA,
+    (any_function)JetSetSystemParameterW,
+    (any_function)JetGetSystemParameterA,
+    (any_function)JetGetSystemParameterW,
+    (any_function)JetEnableMultiInstanceA,
+    (any_function)JetEnableMultiInstanceW,
+    (any_function)JetFreeBuffer,
     0,
 };
 

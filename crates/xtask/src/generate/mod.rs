@@ -5,6 +5,7 @@
 
 mod errors;
 mod header;
+mod layouts;
 mod params;
 mod structs;
 
@@ -59,6 +60,10 @@ fn outputs() -> Result<Vec<Output>> {
     Ok(vec![
         Output { path: "crates/ese/src/error/codes.rs", text: errors::generate(&table("errors")?)? },
         Output { path: "crates/ese/src/params/table.rs", text: params::generate(&table("parameters")?)? },
+        Output {
+            path: "crates/esent/src/types/layouts.rs",
+            text: layouts::generate(&structs::public(&tables.struct_sizes, &tables.structs)?)?,
+        },
         Output { path: "crates/esent/include/esent.h", text: header::generate(&tables)? },
         Output { path: "crates/esent/tests/c/layout.c", text: header::check_file(&tables)? },
     ])

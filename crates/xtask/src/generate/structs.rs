@@ -15,6 +15,10 @@ pub(crate) struct Field {
 }
 
 impl Field {
+    pub(crate) fn end(&self) -> u32 {
+        self.offset + self.size
+    }
+
     pub(crate) fn is_bits(&self) -> bool {
         self.bits.is_some()
     }

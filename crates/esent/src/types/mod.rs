@@ -1,0 +1,35 @@
+//! The C API's types.
+
+#[rustfmt::skip]
+mod layouts;
+
+pub use layouts::*;
+
+pub use std::ffi::c_void;
+
+/// A result: 0, a negative error or a positive warning.
+pub type JET_ERR = i32;
+/// An instance; opaque.
+pub type JET_INSTANCE = usize;
+/// A session; opaque.
+pub type JET_SESID = usize;
+/// A file handle of a backup; opaque.
+pub type JET_HANDLE = usize;
+/// A pointer-sized integer.
+pub type JET_API_PTR = usize;
+/// A database.
+pub type JET_DBID = u32;
+/// Option bits.
+pub type JET_GRBIT = u32;
+/// The operation that a status callback is about.
+pub type JET_SNP = u32;
+/// How far that operation is.
+pub type JET_SNT = u32;
+/// A status callback.
+pub type JET_PFNSTATUS =
+    Option<unsafe extern "C" fn(sesid: JET_SESID, snp: JET_SNP, snt: JET_SNT, pv: *mut c_void) -> JET_ERR>;
+
+/// No instance.
+pub const JET_INSTANCE_NIL: JET_INSTANCE = usize::MAX;
+/// No session.
+pub const JET_SESID_NIL: JET_SESID = usize::MAX;
