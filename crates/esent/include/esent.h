@@ -2467,6 +2467,12 @@ JET_ERR JET_API JetEnableMultiInstanceA(JET_SETSYSPARAM_A *psetsysparam, JET_ULO
 /* Enter multi-instance mode and set global parameters (UTF-16 text). */
 JET_ERR JET_API JetEnableMultiInstanceW(JET_SETSYSPARAM_W *psetsysparam, JET_ULONG csetsysparam, JET_ULONG *pcsetsucceed);
 
+/* Read facts of a database file (8-bit text). */
+JET_ERR JET_API JetGetDatabaseFileInfoA(JET_PCSTR szDatabaseName, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* Read facts of a database file (UTF-16 text). */
+JET_ERR JET_API JetGetDatabaseFileInfoW(JET_PCWSTR szDatabaseName, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
 /* Free memory handed out by the engine. */
 JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 
@@ -2474,12 +2480,14 @@ JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 #define JetCreateInstance JetCreateInstanceW
 #define JetCreateInstance2 JetCreateInstance2W
 #define JetEnableMultiInstance JetEnableMultiInstanceW
+#define JetGetDatabaseFileInfo JetGetDatabaseFileInfoW
 #define JetGetSystemParameter JetGetSystemParameterW
 #define JetSetSystemParameter JetSetSystemParameterW
 #else
 #define JetCreateInstance JetCreateInstanceA
 #define JetCreateInstance2 JetCreateInstance2A
 #define JetEnableMultiInstance JetEnableMultiInstanceA
+#define JetGetDatabaseFileInfo JetGetDatabaseFileInfoA
 #define JetGetSystemParameter JetGetSystemParameterA
 #define JetSetSystemParameter JetSetSystemParameterA
 #endif

@@ -3,11 +3,13 @@
 use ese::sync::Mutex;
 use ese::{Error, JetErr, Result};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Allocations in the callers' hands, by address. Words, so that every structure of the API is aligned.
-static HANDED_OUT: Mutex<BTreeMap<usize, Vec<u64>>> = Mutex::new(BTreeMap::new());
+static HANDED_OUT: LazyLock<Mutex<BTreeMap<usize, Vec<u64>>>> = LazyLock::new(|| Mutex::new(BTreeMap::new()));
 
 /// Gives a block to the caller; its address stays valid until [`release`].
+#[cfg_attr(not(test), expect(dead_code, reason = "the functions that hand out memory need the engine"))]
 pub(crate) fn hand_out(mut block: Vec<u64>) -> usize {
     if block.is_empty() {
         block.push(0);

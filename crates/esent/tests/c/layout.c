@@ -879,6 +879,8 @@ any_function const every_function[] = {
     (any_function)JetGetSystemParameterW,
     (any_function)JetEnableMultiInstanceA,
     (any_function)JetEnableMultiInstanceW,
+    (any_function)JetGetDatabaseFileInfoA,
+    (any_function)JetGetDatabaseFileInfoW,
     (any_function)JetFreeBuffer,
     0,
 };

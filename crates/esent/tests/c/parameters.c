@@ -68,6 +68,12 @@ int main(void)
     EXPECT(JET_errSuccess, JetGetSystemParameterA(instance, JET_sesidNil, JET_paramErrorToString, &number, text, sizeof text));
     CHECK(strncmp(text, "JET_errLogFileCorrupt, ", 23) == 0);
 
+    /* Facts about files need no instance. */
+    EXPECT(JET_errFileNotFound, JetGetDatabaseFileInfoW(u"no/such/file.edb", &number, 4, JET_DbInfoPageSize));
+    EXPECT(JET_errInvalidParameter, JetGetDatabaseFileInfoW(NULL, &number, 4, JET_DbInfoPageSize));
+    EXPECT(JET_errInvalidParameter, JetGetDatabaseFileInfoA("x", NULL, 4, JET_DbInfoPageSize));
+    EXPECT(JET_errInvalidBufferSize, JetGetDatabaseFileInfoA("x", &number, 3, JET_DbInfoPageSize));
+
     EXPECT(JET_errSuccess, JetFreeBuffer(NULL));
     EXPECT(JET_errInvalidParameter, JetFreeBuffer(text));
     return 0;

@@ -1,0 +1,186 @@
+//! What a file says about itself, without an instance.
+
+use crate::border::jet_api;
+use crate::pointer::{Bytes, Form, Text, TextA, TextW};
+use crate::text::required_path;
+use ese::{Error, JetErr, Result};
+use ese_format::checkpoint::Checkpoint;
+use ese_format::database::{DatabaseHeader, PROBE_BYTES, choose_header};
+use ese_format::log::LogHeader;
+use ese_format::{BackupInfo, LogPosition, LogTime, Signature};
+use ese_vfs::{Disk, File, OpenMode, RealDisk};
+use std::path::Path;
+
+/// Levels (JET_DbInfo...).
+const FILE_SIZE: u32 = 10;
+const MISC: u32 = 14;
+const PAGE_SIZE: u32 = 17;
+const FILE_TYPE: u32 = 19;
+
+/// Kinds of files (JET_filetype...).
+const TYPE_UNKNOWN: u32 = 0;
+const TYPE_LOG: u32 = 3;
+const TYPE_CHECKPOINT: u32 = 4;
+
+/// Sizes of JET_DBINFOMISC and its three longer forms; each begins with the one before.
+const MISC_SIZES: [u32; 4] = [216, 296, 300, 348];
+
+jet_api! {
+    /// Tells about a database file that need not be attached.
+    fn JetGetDatabaseFileInfoA | JetGetDatabaseFileInfo(
+        szDatabaseName: TextA, pvResult: Bytes, cbMax: u32, InfoLevel: u32,
+    ) {
+        file_info(szDatabaseName, pvResult, cbMax, InfoLevel)
+    }
+
+    /// Tells about a database file that need not be attached.
+    fn JetGetDatabaseFileInfoW(szDatabaseName: TextW, pvResult: Bytes, cbMax: u32, InfoLevel: u32) {
+        file_info(szDatabaseName, pvResult, cbMax, InfoLevel)
+    }
+}
+
+fn file_info<F: Form>(name: Text<F>, result: Bytes, length: u32, level: u32) -> Result<()> {
+    let path = required_path(name)?;
+    if !result.is_some() {
+        return Err(Error::new(JetErr::InvalidParameter, "there is no place for the result"));
+    }
+    let sizes: &[u32] = match level {
+        MISC => &MISC_SIZES,
+        FILE_SIZE => &[8],
+        PAGE_SIZE | FILE_TYPE => &[4],
+        _ => return Err(Error::new(JetErr::InvalidParameter, format!("level {level} is not supported"))),
+    };
+    if !sizes.contains(&length) {
+        return Err(Error::new(JetErr::InvalidBufferSize, format!("{length} bytes for level {level}")));
+    }
+    let disk = RealDisk::new();
+    let file = disk.open(&path, OpenMode::Read).map_err(|e| Error::io(e, "open the file", &path))?;
+    let start = start_of(&*file, &path)?;
+    let header = || choose_header(&start).map(|c| c.header).map_err(|e| Error::from(e).file(&path));
+    let bytes = match level {
+        MISC => misc(&header()?),
+        PAGE_SIZE => (header()?.page_size.bytes() as u32).to_le_bytes().to_vec(),
+        FILE_TYPE => file_type(&start).to_le_bytes().to_vec(),
+        _ => file.len().map_err(|e| Error::io(e, "ask for the length", &path))?.to_le_bytes().to_vec(),
+    };
+    result.fill(&bytes, length);
+    Ok(())
+}
+
+/// The first bytes of a file, enough for both headers at any page size.
+fn start_of(file: &dyn File, path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; PROBE_BYTES];
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.read_at(&mut bytes[done..], done as u64).map_err(|e| Error::io(e, "read", path))? {
+            0 => break,
+            n => done += n,
+        }
+    }
+    bytes.truncate(done);
+    Ok(bytes)
+}
+
+fn file_type(start: &[u8]) -> u32 {
+    if let Ok(chosen) = choose_header(start) {
+        chosen.header.file_type
+    } else if LogHeader::decode(start).is_ok() {
+        TYPE_LOG
+    } else if Checkpoint::decode(start).is_ok() {
+        TYPE_CHECKPOINT
+    } else {
+        TYPE_UNKNOWN
+    }
+}
+
+/// The bytes of JET_DBINFOMISC4, of which the shorter forms are beginnings.
+pub(crate) fn misc(h: &DatabaseHeader) -> Vec<u8> {
+    let mut out = Vec::with_capacity(348);
+    number(&mut out, h.format_version);
+    number(&mut out, h.update_major);
+    signature(&mut out, h.signature);
+    number(&mut out, h.state.number());
+    position(&mut out, h.consistent_position);
+    time(&mut out, h.consistent_time);
+    time(&mut out, h.attach_time);
+    position(&mut out, h.attach_position);
+    time(&mut out, h.detach_time);
+    position(&mut out, h.detach_position);
+    signature(&mut out, h.log_signature);
+    backup(&mut out, h.last_full_backup);
+    backup(&mut out, h.last_incremental_backup);
+    backup(&mut out, h.current_full_backup);
+    number(&mut out, h.flags & 1);
+    // Only engines before 1998 upgraded a database in place.
+    number(&mut out, 0);
+    number(&mut out, h.os_major);
+    number(&mut out, h.os_minor);
+    number(&mut out, h.os_build);
+    number(&mut out, h.os_service_pack as u32);
+    number(&mut out, h.page_size.bytes() as u32);
+    number(&mut out, h.min_required.0);
+    number(&mut out, h.max_required.0);
+    time(&mut out, h.max_committed_time);
+    number(&mut out, h.repair_count);
+    time(&mut out, h.repair_time);
+    number(&mut out, h.repair_count_old);
+    number(&mut out, h.corrected_count);
+    time(&mut out, h.corrected_time);
+    number(&mut out, h.corrected_count_old);
+    number(&mut out, h.correction_failed_count);
+    time(&mut out, h.correction_failed_time);
+    number(&mut out, h.correction_failed_count_old);
+    number(&mut out, h.bad_checksum_count);
+    time(&mut out, h.bad_checksum_time);
+    number(&mut out, h.bad_checksum_count_old);
+    number(&mut out, h.max_committed.0);
+    backup(&mut out, h.last_copy_backup);
+    backup(&mut out, h.last_differential_backup);
+    out
+}
+
+fn number(out: &mut Vec<u8>, value: u32) {
+    out.extend(value.to_le_bytes());
+}
+
+// On disk these four have the layout that the C structures have.
+fn signature(out: &mut Vec<u8>, value: Signature) {
+    out.extend(value.to_bytes());
+}
+
+fn position(out: &mut Vec<u8>, value: LogPosition) {
+    out.extend(value.to_bytes());
+}
+
+fn time(out: &mut Vec<u8>, value: LogTime) {
+    out.extend(value.raw);
+}
+
+fn backup(out: &mut Vec<u8>, value: BackupInfo) {
+    out.extend(value.to_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::JET_DBINFOMISC4;
+    use ese_format::{Generation, PageSize};
+    use std::mem::offset_of;
+
+    #[test]
+    fn the_structure_has_its_fields_in_place() {
+        let mut header = DatabaseHeader::new(PageSize::K8);
+        header.last_differential_backup.highest = Generation(0x0A0B_0C0D);
+        header.max_committed = Generation(77);
+        header.os_service_pack = -1;
+        let bytes = misc(&header);
+        assert_eq!(bytes.len(), size_of::<JET_DBINFOMISC4>());
+        let at = |offset: usize| u32::from_le_bytes(bytes[offset..offset + 4].try_into().unwrap());
+        assert_eq!(at(offset_of!(JET_DBINFOMISC4, ulVersion)), 0x620);
+        assert_eq!(at(offset_of!(JET_DBINFOMISC4, dbstate)), 1);
+        assert_eq!(at(offset_of!(JET_DBINFOMISC4, lSPNumber)), u32::MAX);
+        assert_eq!(at(offset_of!(JET_DBINFOMISC4, cbPageSize)), 8192);
+        assert_eq!(at(offset_of!(JET_DBINFOMISC4, genCommitted)), 77);
+        assert_eq!(at(offset_of!(JET_DBINFOMISC4, bkinfoDiffPrev) + 20), 0x0A0B_0C0D);
+    }
+}
