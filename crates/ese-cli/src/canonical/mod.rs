@@ -74,14 +74,14 @@ const WHOLE: u32 = 1 << 20;
 /// Writes all rows of a table to `sink`. What cannot be given is told to `report`.
 ///
 /// # Errors
-/// The errors of `sink`, and a table whose root page cannot be read.
+/// Those of `sink`, and of a file that changes while it is read.
 pub(crate) fn write_table<W: Write>(
     database: &OfflineDatabase,
     schema: &TableSchema,
     style: Style,
     sink: W,
     report: &mut dyn FnMut(Problem),
-) -> anyhow::Result<Written> {
+) -> io::Result<Written> {
     let order = if style == Style::Json { Order::Name } else { Order::Number };
     let plan = Plan::new(schema, order);
     let mut writer = RowWriter {
@@ -95,7 +95,7 @@ pub(crate) fn write_table<W: Write>(
     let mut written = Written::default();
     let mut scratch = Scratch::new();
     writer.names(&plan);
-    let mut scan = database.records(schema)?;
+    let mut scan = database.records(schema);
     while let Some(entry) = scan.next() {
         let mut problem = |row, page, column, text| {
             written.problems += 1;
@@ -108,7 +108,7 @@ pub(crate) fn write_table<W: Write>(
                 continue;
             }
         };
-        let record = match Record::parse(entry.node.data, database.page_size()) {
+        let record = match Record::parse(entry.data, database.page_size()) {
             Ok(record) => record,
             Err(error) => {
                 problem(None, Some(entry.page), None, error.to_string());

@@ -40,14 +40,7 @@ pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
         let mut hash = Sha256::new();
         let written = canonical::write_table(&database, &schema, Style::Json, &mut hash, &mut |problem| {
             findings.problem(&problem);
-        });
-        let written = match written {
-            Ok(written) => written,
-            Err(error) => {
-                findings.add(&format_args!("table {}: {error:#}", table.name));
-                continue;
-            }
-        };
+        })?;
         let mut sha256 = String::new();
         for byte in hash.finalize() {
             write!(sha256, "{byte:02x}")?;

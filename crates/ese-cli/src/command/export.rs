@@ -3,7 +3,7 @@
 use crate::canonical::{self, Style};
 use crate::exit::ExitCode;
 use crate::offline::{self, Findings};
-use crate::output::{self, Output};
+use crate::output::Output;
 use anyhow::{Context, bail};
 use ese::offline::{OfflineDatabase, TableEntry};
 use std::collections::HashSet;
@@ -91,18 +91,10 @@ fn write(
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let Some(schema) = offline::schema(database, table, findings) else { return Ok(()) };
-    let written = canonical::write_table(database, &schema, format.style(), sink, &mut |problem| {
+    canonical::write_table(database, &schema, format.style(), sink, &mut |problem| {
         findings.problem(&problem);
-    });
-    match written {
-        Ok(_) => Ok(()),
-        // The table's root cannot be read: the other tables still can.
-        Err(error) if error.downcast_ref::<ese::Error>().is_some() && !output::is_broken_pipe(&error) => {
-            findings.add(&format_args!("table {}: {error:#}", table.name));
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
+    })?;
+    Ok(())
 }
 
 /// A file name for a table: its name, but for characters that file systems refuse.

@@ -17,7 +17,7 @@ pub(crate) fn samples(test: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    assert!(std::env::var_os("CI").is_none(), "{test}: no samples");
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test}: no samples");
     eprintln!("openese: skipped: {test}: no samples");
     None
 }

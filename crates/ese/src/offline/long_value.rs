@@ -17,12 +17,11 @@ pub struct LongValues<'a> {
     stored: Vec<u8>,
     /// A chunk, unpacked.
     plain: Vec<u8>,
-    key: Vec<u8>,
 }
 
 impl<'a> LongValues<'a> {
     pub(super) fn new(pages: &'a PageFile, tree: Option<LongValueTree>) -> Self {
-        Self { pages, tree, stored: Vec::new(), plain: Vec::new(), key: Vec::new() }
+        Self { pages, tree, stored: Vec::new(), plain: Vec::new() }
     }
 
     fn open(&self, id: LongValueId) -> Result<(TreeScan<'a>, LongValueRoot)> {
@@ -32,8 +31,8 @@ impl<'a> LongValues<'a> {
         let root = match scan.next() {
             Some(entry) => {
                 let entry = entry?;
-                let found = entry.node.compare_key(&id.root_key()).is_eq();
-                let root = LongValueRoot::decode(entry.node.data);
+                let found = *entry.key == *id.root_key();
+                let root = LongValueRoot::decode(entry.data);
                 found.then_some(root.map_err(|e| self.pages.at(e, entry.page)))
             }
             None => None,
@@ -73,9 +72,7 @@ impl<'a> LongValues<'a> {
             let next = match scan.next() {
                 Some(entry) => {
                     let entry = entry?;
-                    self.key.clear();
-                    entry.node.append_key(&mut self.key);
-                    match LongValueKey::decode(&self.key).map_err(|e| self.pages.at(e, entry.page))? {
+                    match LongValueKey::decode(entry.key).map_err(|e| self.pages.at(e, entry.page))? {
                         LongValueKey::Chunk(of, offset) if of == id => Some((offset, entry)),
                         _ => None,
                     }
@@ -101,7 +98,7 @@ impl<'a> LongValues<'a> {
             }
             let Some((offset, entry)) = next else { return Ok(()) };
             self.stored.clear();
-            self.stored.extend_from_slice(entry.node.data);
+            self.stored.extend_from_slice(entry.data);
             waiting = Some(offset);
         }
     }

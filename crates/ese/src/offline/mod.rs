@@ -10,14 +10,16 @@ mod pages;
 mod scan;
 mod schema;
 
+pub use ese_format::tree::Entry;
 pub use long_value::LongValues;
 pub use pages::{CORRECTIONS_KEPT, Correction};
-pub use scan::{Entry, TreeScan};
+pub use scan::TreeScan;
 pub use schema::TableEntry;
 
 use crate::error::{Error, Result};
 use ese_format::catalog::{TableSchema, TableSchemaBuilder};
 use ese_format::database::{Chosen, DatabaseHeader, HeaderCopy, OtherCopy, PROBE_BYTES, choose_header};
+use ese_format::tree::PageRead;
 use ese_format::{ObjectId, PageNumber, PageSize};
 use ese_vfs::{Disk, OpenMode};
 use pages::PageFile;
@@ -82,19 +84,13 @@ impl OfflineDatabase {
         self.pages.corrections()
     }
 
-    /// Walks the leaf nodes of any tree in key order.
-    ///
-    /// # Errors
-    /// When the root page cannot be read or belongs to another tree.
-    pub fn scan(&self, root: PageNumber, object: ObjectId) -> Result<TreeScan<'_>> {
+    /// Walks the entries of any tree in key order.
+    pub fn scan(&self, root: PageNumber, object: ObjectId) -> TreeScan<'_> {
         TreeScan::new(&self.pages, root, object)
     }
 
     /// Walks the records of a table in the order of its tree.
-    ///
-    /// # Errors
-    /// When the root page of the table cannot be read.
-    pub fn records(&self, table: &TableSchema) -> Result<TreeScan<'_>> {
+    pub fn records(&self, table: &TableSchema) -> TreeScan<'_> {
         self.scan(table.root, table.object_id)
     }
 
@@ -107,7 +103,7 @@ impl OfflineDatabase {
     /// are given to `report`; the catalog's shadow stands in where the catalog itself is damaged.
     ///
     /// # Errors
-    /// When both the catalog and its shadow have no readable root.
+    /// JET_errCatalogCorrupted when neither the catalog nor its shadow has a row of a table to read.
     pub fn tables(&self, report: &mut dyn FnMut(Error)) -> Result<Vec<TableEntry>> {
         schema::tables(&self.pages, report)
     }

@@ -1,12 +1,15 @@
 //! Verified pages of a file, and the small cache of them.
 
-use crate::error::{Error, JetErr, Result};
+use crate::error::{Error, JetErr};
 use crate::sync::{Arc, Mutex};
 use ese_format::checksum::{Damage, Verdict, verify_page};
+use ese_format::error::{FormatError, FormatErrorKind, Result};
 use ese_format::page::Page;
+use ese_format::tree::PageRead;
 use ese_format::{PageNumber, PageSize};
 use ese_vfs::File;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 /// How many corrections are remembered one by one.
@@ -25,7 +28,16 @@ pub struct Correction {
 }
 
 /// The bytes of a verified page, shared with the cache.
-pub(super) type PageBytes = Arc<Vec<u8>>;
+#[derive(Clone)]
+pub(super) struct PageBytes(Arc<Vec<u8>>);
+
+impl Deref for PageBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 pub(super) struct PageFile {
     file: Arc<dyn File>,
@@ -73,7 +85,7 @@ impl Cache {
                 self.by_page.insert(moved.page, self.hand);
             }
             // Somebody may still be reading the old page: then the buffer is theirs.
-            return Err(Arc::try_unwrap(slot.bytes).unwrap_or_else(|_| vec![0; page_bytes]));
+            return Err(Arc::try_unwrap(slot.bytes.0).unwrap_or_else(|_| vec![0; page_bytes]));
         }
     }
 
@@ -108,60 +120,71 @@ impl PageFile {
         &self.path
     }
 
-    pub(super) fn page_size(&self) -> PageSize {
-        self.page_size
-    }
-
-    pub(super) fn page_count(&self) -> u32 {
-        self.page_count
-    }
-
     pub(super) fn corrections(&self) -> (u64, Vec<Correction>) {
         let cache = self.cache.lock();
         (cache.corrected, cache.corrections.clone())
     }
 
-    /// Gives an error its place.
-    pub(super) fn at(&self, error: impl Into<Error>, page: PageNumber) -> Error {
-        error.into().page(page).file(&self.path)
+    /// The engine's error for one of the format, with its place.
+    pub(super) fn error(&self, error: FormatError) -> Error {
+        if error.page.is_some_and(|page| page.0 > self.page_count) {
+            let page = error.page.unwrap_or_default();
+            return Error::new(JetErr::FileIOBeyondEOF, error.detail).page(page).file(&self.path);
+        }
+        Error::from(error).file(&self.path)
     }
 
-    /// A page, verified.
-    pub(super) fn read(&self, page: PageNumber) -> Result<PageBytes> {
+    /// The engine's error for something on a page.
+    pub(super) fn at(&self, error: FormatError, page: PageNumber) -> Error {
+        self.error(error.at_page(page))
+    }
+}
+
+impl PageRead for PageFile {
+    type Bytes = PageBytes;
+
+    fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
+    fn page_count(&self) -> u32 {
+        self.page_count
+    }
+
+    fn read(&self, page: PageNumber) -> Result<PageBytes> {
+        let fail = |kind, text: &str| Err(FormatError::new(kind, text).at_page(page));
         if !page.is_some() || page.0 > self.page_count {
-            let text = format!("the file ends before the page, which has {} pages", self.page_count);
-            return Err(self.at(Error::new(JetErr::FileIOBeyondEOF, text), page));
+            return fail(FormatErrorKind::Truncated, "the page is not in the file");
         }
         let mut buffer = match self.cache.lock().look_up(page, self.page_size.bytes()) {
             Ok(bytes) => return Ok(bytes),
             Err(buffer) => buffer,
         };
-        self.file
-            .read_exact_at(&mut buffer, page.file_offset(self.page_size))
-            .map_err(|e| self.at(Error::io(e, "read the page", &self.path), page))?;
-        let verdict = verify_page(&mut buffer, page, self.page_size);
-        let failure = match verdict {
-            Verdict::Sound => None,
-            // Three wrong bits can look like one: a correction must also make sense.
-            Verdict::Corrected { .. } => Page::new(&buffer, self.page_size)
-                .and_then(|content| content.check())
-                .err()
-                .map(|_| Error::new(JetErr::ReadVerifyFailure, "the page has more than one wrong bit")),
-            Verdict::Uninitialized => {
-                Some(Error::new(JetErr::PageNotInitialized, "the page was never written"))
-            }
-            Verdict::Bad(Damage::OtherPage { written_for }) => Some(Error::new(
-                JetErr::ReadVerifyFailure,
-                format!("the content was written for page {written_for}"),
-            )),
-            Verdict::Bad(_) => {
-                Some(Error::new(JetErr::ReadVerifyFailure, "the checksum of the page does not match"))
-            }
-        };
-        if let Some(failure) = failure {
-            return Err(self.at(failure, page));
+        let read = self.file.read_exact_at(&mut buffer, page.file_offset(self.page_size));
+        if let Err(error) = read {
+            return fail(FormatErrorKind::Io, &format!("cannot read the page: {error}"));
         }
-        let bytes = Arc::new(buffer);
+        let verdict = verify_page(&mut buffer, page, self.page_size);
+        match verdict {
+            Verdict::Sound => {}
+            // Three wrong bits can look like one: a correction must also make sense.
+            Verdict::Corrected { .. } => {
+                if Page::new(&buffer, self.page_size).and_then(|content| content.check()).is_err() {
+                    return fail(FormatErrorKind::Checksum, "the page has more than one wrong bit");
+                }
+            }
+            Verdict::Uninitialized => {
+                return fail(FormatErrorKind::Uninitialized, "the page was never written");
+            }
+            Verdict::Bad(Damage::OtherPage { written_for }) => {
+                let text = format!("the content was written for page {written_for}");
+                return fail(FormatErrorKind::Checksum, &text);
+            }
+            Verdict::Bad(_) => {
+                return fail(FormatErrorKind::Checksum, "the checksum of the page does not match");
+            }
+        }
+        let bytes = PageBytes(Arc::new(buffer));
         let mut cache = self.cache.lock();
         if let Verdict::Corrected { bit } = verdict {
             cache.corrected += 1;

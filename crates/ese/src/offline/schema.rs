@@ -7,6 +7,7 @@ use ese_format::catalog::{
     CATALOG_OBJECT, CATALOG_ROOT, CatalogRow, RowKind, SHADOW_OBJECT, SHADOW_ROOT, TableSchemaBuilder,
     table_key,
 };
+use ese_format::tree::PageRead;
 use ese_format::{ObjectId, PageNumber};
 
 /// A table that the catalog lists.
@@ -30,32 +31,23 @@ pub(super) fn corrupt(pages: &PageFile, text: String) -> Error {
 }
 
 pub(super) fn tables(pages: &PageFile, report: &mut dyn FnMut(Error)) -> Result<Vec<TableEntry>> {
-    let mut damage = Vec::new();
-    let (mut found, failed) = match tables_of(pages, CATALOG, false, &mut |error| damage.push(error)) {
-        Ok(found) => (found, None),
-        Err(error) => (Vec::new(), Some(error)),
-    };
-    if failed.is_none() && damage.is_empty() {
-        return Ok(found);
-    }
-    damage.into_iter().for_each(&mut *report);
-    match (tables_of(pages, SHADOW, true, report), failed) {
-        (Ok(shadow), failed) => {
-            failed.into_iter().for_each(report);
-            for entry in shadow {
-                if !found.iter().any(|have| have.object_id == entry.object_id) {
-                    found.push(entry);
-                }
+    let mut damaged = false;
+    let mut found = tables_of(pages, CATALOG, false, &mut |error| {
+        damaged = true;
+        report(error);
+    });
+    if damaged {
+        for entry in tables_of(pages, SHADOW, true, report) {
+            if !found.iter().any(|have| have.object_id == entry.object_id) {
+                found.push(entry);
             }
-            found.sort_by_key(|entry| entry.object_id);
-            Ok(found)
         }
-        (Err(error), None) => {
-            report(error);
-            Ok(found)
-        }
-        (Err(_), Some(error)) => Err(error),
+        found.sort_by_key(|entry| entry.object_id);
     }
+    if found.is_empty() {
+        return Err(corrupt(pages, "neither the catalog nor its shadow lists a table".into()));
+    }
+    Ok(found)
 }
 
 fn tables_of(
@@ -63,9 +55,9 @@ fn tables_of(
     (root, object): (PageNumber, ObjectId),
     from_shadow: bool,
     report: &mut dyn FnMut(Error),
-) -> Result<Vec<TableEntry>> {
+) -> Vec<TableEntry> {
     let mut found = Vec::new();
-    let mut scan = TreeScan::new(pages, root, object)?;
+    let mut scan = TreeScan::new(pages, root, object);
     while let Some(entry) = scan.next() {
         let entry = match entry {
             Ok(entry) => entry,
@@ -75,10 +67,10 @@ fn tables_of(
             }
         };
         // Nearly all rows describe columns: look no further into those.
-        if matches!(CatalogRow::kind_of(entry.node.data), Some(kind) if kind != RowKind::Table) {
+        if matches!(CatalogRow::kind_of(entry.data), Some(kind) if kind != RowKind::Table) {
             continue;
         }
-        match CatalogRow::decode(entry.node.data, pages.page_size()) {
+        match CatalogRow::decode(entry.data, pages.page_size()) {
             Ok(row) if row.kind == RowKind::Table => found.push(TableEntry {
                 name: String::from_utf8_lossy(row.name).into_owned(),
                 object_id: row.table,
@@ -89,7 +81,7 @@ fn tables_of(
             Err(error) => report(pages.at(error, entry.page)),
         }
     }
-    Ok(found)
+    found
 }
 
 /// Collects the rows about one table.
@@ -130,17 +122,13 @@ fn collect(
                 continue;
             }
         };
-        let mut start = [0; 5];
-        let parts = entry.node.prefix.iter().chain(entry.node.suffix);
-        start.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
-        if start != key {
+        if !entry.key.starts_with(&key) {
             break;
         }
-        let done =
-            CatalogRow::decode(entry.node.data, pages.page_size()).and_then(|row| match &mut builder {
-                Some(builder) => builder.add(&row),
-                None => TableSchemaBuilder::new(&row).map(|new| builder = Some(new)),
-            });
+        let done = CatalogRow::decode(entry.data, pages.page_size()).and_then(|row| match &mut builder {
+            Some(builder) => builder.add(&row),
+            None => TableSchemaBuilder::new(&row).map(|new| builder = Some(new)),
+        });
         if let Err(error) = done {
             report(pages.at(error, entry.page));
         }
