@@ -1,8 +1,9 @@
 //! The checkpoint file: from where recovery starts.
 
+use crate::checksum::xor32;
 use crate::error::{FormatError, FormatErrorKind, Result};
 use crate::log::attach::{ATTACH_ARRAY_BYTES, AttachEntry, decode_attach_array, encode_attach_array};
-use crate::log::block::{BLOCK_BYTES, header_checksum};
+use crate::log::block::BLOCK_BYTES;
 use crate::log::bytes::{Reader, Writer};
 use crate::log::dbms_param::DbmsParam;
 use crate::log::header::finish_block;
@@ -79,7 +80,7 @@ impl Checkpoint {
             FormatError::new(FormatErrorKind::Truncated, "a checkpoint of less than 4096 bytes")
         })?;
         let mut r = Reader::new(block, FormatErrorKind::Truncated);
-        if r.u32()? != header_checksum(block) {
+        if r.u32()? != xor32(block) {
             return Err(FormatError::new(
                 FormatErrorKind::Checksum,
                 "the checksum of the checkpoint does not match",

@@ -1,9 +1,10 @@
 //! The header of a log file.
 
 use super::attach::{ATTACH_ARRAY_BYTES, AttachEntry, decode_attach_array, encode_attach_array};
-use super::block::{BLOCK_BYTES, header_checksum};
+use super::block::BLOCK_BYTES;
 use super::bytes::{Reader, Writer};
 use super::dbms_param::{DbmsParam, too_large};
+use crate::checksum::xor32;
 use crate::error::{FormatError, FormatErrorKind, Result};
 use crate::primitives::{Generation, LogPosition, LogTime, PageSize, Signature};
 use std::fmt;
@@ -178,7 +179,7 @@ impl LogHeader {
             FormatError::new(FormatErrorKind::Truncated, "a log header of less than 4096 bytes")
         })?;
         let mut r = Reader::new(block, FormatErrorKind::Truncated);
-        if r.u32()? != header_checksum(block) {
+        if r.u32()? != xor32(block) {
             return Err(FormatError::new(
                 FormatErrorKind::LogCorrupt,
                 "the checksum of the log header does not match",
@@ -294,7 +295,7 @@ pub(crate) fn finish_block(mut out: Vec<u8>) -> Result<Vec<u8>> {
         return Err(too_large("a header", out.len(), BLOCK_BYTES));
     }
     out.resize(BLOCK_BYTES, 0);
-    let checksum = header_checksum(&out);
+    let checksum = xor32(&out);
     out[..4].copy_from_slice(&checksum.to_le_bytes());
     Ok(out)
 }

@@ -104,7 +104,7 @@ impl SegmentCheck {
 ///
 /// A shadow at `n + 1` is only good as number `n`.
 pub fn check_segment(segment: &mut Segment, number: u16) -> SegmentCheck {
-    let (stored, computed) = (stored_checksum(segment), segment_checksum(segment, number.into()));
+    let (stored, computed) = (stored_checksum(segment), segment_checksum(segment, number));
     if stored == computed {
         // The flag is part of the sum, so a good sum without it comes from no known writer.
         return if has_format_bit(segment) { SegmentCheck::Good } else { SegmentCheck::Bad };
@@ -143,7 +143,7 @@ pub fn stored_checksum(segment: &Segment) -> u64 {
 /// Sets the algorithm flag, computes the checksum of a segment for its number, stores and returns it.
 pub fn seal_segment(segment: &mut Segment, number: u16) -> u64 {
     segment[FORMAT_BIT / 8] |= 1 << (FORMAT_BIT % 8);
-    let checksum = segment_checksum(segment, number.into());
+    let checksum = segment_checksum(segment, number);
     segment[..8].copy_from_slice(&checksum.to_le_bytes());
     checksum
 }

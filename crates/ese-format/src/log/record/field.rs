@@ -43,8 +43,10 @@ pub(crate) trait Field: Sized {
     /// Its bytes.
     const HEAD_BYTES: usize;
     fn read_head(r: &mut Reader<'_>) -> Result<Self::Head>;
-    fn tail_bytes(_head: &Self::Head) -> usize {
-        0
+    /// Steps over the field in the fixed part and tells the bytes of its tail, whatever its value.
+    fn tail_bytes(r: &mut Reader<'_>) -> Result<usize> {
+        r.take(Self::HEAD_BYTES)?;
+        Ok(0)
     }
     fn read_tail(head: Self::Head, r: &mut Reader<'_>) -> Result<Self>;
     fn write_head(&self, out: &mut Vec<u8>) -> Result<()>;
@@ -155,8 +157,8 @@ impl Field for Vec<u8> {
     fn read_head(r: &mut Reader<'_>) -> Result<u16> {
         r.u16()
     }
-    fn tail_bytes(head: &u16) -> usize {
-        usize::from(*head)
+    fn tail_bytes(r: &mut Reader<'_>) -> Result<usize> {
+        Ok(r.u16()?.into())
     }
     fn read_tail(head: u16, r: &mut Reader<'_>) -> Result<Self> {
         Ok(r.take(head.into())?.to_vec())
@@ -191,11 +193,11 @@ impl Field for LongBytes {
     fn read_head(r: &mut Reader<'_>) -> Result<u32> {
         r.u32()
     }
-    fn tail_bytes(head: &u32) -> usize {
-        usize::try_from(*head).unwrap_or(usize::MAX)
+    fn tail_bytes(r: &mut Reader<'_>) -> Result<usize> {
+        Ok(usize::try_from(r.u32()?).unwrap_or(usize::MAX))
     }
     fn read_tail(head: u32, r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self(r.take(Self::tail_bytes(&head))?.to_vec()))
+        Ok(Self(r.take(usize::try_from(head).unwrap_or(usize::MAX))?.to_vec()))
     }
     fn write_head(&self, out: &mut Vec<u8>) -> Result<()> {
         out.u32(
@@ -273,8 +275,7 @@ macro_rules! record {
             fn tail_bytes(r: &mut crate::log::bytes::Reader<'_>) -> crate::Result<usize> {
                 let mut bytes = 0usize;
                 $(
-                    let head = <$ty as crate::log::record::field::Field>::read_head(r)?;
-                    let tail = <$ty as crate::log::record::field::Field>::tail_bytes(&head);
+                    let tail = <$ty as crate::log::record::field::Field>::tail_bytes(r)?;
                     bytes = bytes.saturating_add(tail);
                 )*
                 Ok(bytes)

@@ -155,11 +155,11 @@ impl Field for Image {
     fn read_head(r: &mut Reader<'_>) -> Result<u16> {
         r.u16()
     }
-    fn tail_bytes(head: &u16) -> usize {
-        usize::from(*head & 0x7FFF)
+    fn tail_bytes(r: &mut Reader<'_>) -> Result<usize> {
+        Ok((r.u16()? & 0x7FFF).into())
     }
     fn read_tail(head: u16, r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { bytes: r.take(Self::tail_bytes(&head))?.to_vec(), wide: head & 0x8000 != 0 })
+        Ok(Self { bytes: r.take((head & 0x7FFF).into())?.to_vec(), wide: head & 0x8000 != 0 })
     }
     fn write_head(&self, out: &mut Vec<u8>) -> Result<()> {
         out.u16(short_length(self.bytes.len(), 0x7FFF)? | if self.wide { 0x8000 } else { 0 });

@@ -309,8 +309,8 @@ impl Field for EmptiedPages {
     fn read_head(r: &mut Reader<'_>) -> Result<u16> {
         r.u16()
     }
-    fn tail_bytes(head: &u16) -> usize {
-        usize::from(*head)
+    fn tail_bytes(r: &mut Reader<'_>) -> Result<usize> {
+        Ok(r.u16()?.into())
     }
     fn read_tail(head: u16, r: &mut Reader<'_>) -> Result<Self> {
         if usize::from(head) % EMPTIED_BYTES != 0 {
