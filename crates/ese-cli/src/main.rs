@@ -4,8 +4,10 @@
 mod canonical;
 mod command;
 mod exit;
+mod fields;
 mod offline;
 mod output;
+mod source;
 
 use clap::Parser;
 use command::Command;

@@ -7,7 +7,10 @@
 
 mod completions;
 mod digest;
+mod dump;
 mod export;
+mod info;
+mod verify;
 
 use crate::exit::ExitCode;
 use crate::output::Output;
@@ -15,6 +18,13 @@ use crate::output::Output;
 /// The command tree.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Say what a file is and what state it is in (`esentutl /mh`, in short).
+    Info(info::Args),
+    /// Check that a file is sound (`esentutl /k`).
+    Verify(verify::Args),
+    /// Print what stands in headers, checkpoints and pages, field by field (`esentutl /m...`).
+    #[command(subcommand)]
+    Dump(dump::Dump),
     /// Print the number of records of each table and a hash of their contents.
     Digest(digest::Args),
     /// Write the records of tables as CSV or JSON lines.
@@ -27,6 +37,9 @@ impl Command {
     /// Runs the command that the user chose.
     pub(crate) fn run(self, out: &Output) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Info(args) => info::run(args, out),
+            Self::Verify(args) => verify::run(args, out),
+            Self::Dump(dump) => dump.run(out),
             Self::Digest(args) => digest::run(args, out),
             Self::Export(args) => export::run(args, out),
             Self::Completions(args) => completions::run(args, out),

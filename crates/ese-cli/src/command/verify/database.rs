@@ -1,0 +1,78 @@
+//! Checks both headers and every page of a database.
+
+use crate::command::dump::page_verdict;
+use crate::command::info;
+use crate::exit::ExitCode;
+use crate::fields::Fields;
+use crate::output::Output;
+use anyhow::Context;
+use ese::maintain::verify::{BadPage, Fault, PageCounts, Progress, verify_pages};
+use ese_format::database::{Chosen, OtherCopy};
+use ese_vfs::File;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// So many bad pages are listed one by one; the counts have them all.
+const LISTED: usize = 1000;
+
+/// Reads all pages and prints what was found.
+pub(super) fn run(path: &Path, file: &dyn File, chosen: &Chosen, out: &Output) -> anyhow::Result<ExitCode> {
+    let size = chosen.header.page_size;
+    let pages = (file.len()? / size.bytes() as u64).saturating_sub(2);
+    let bar = progress_bar(pages, "pages");
+    let (mut listed, mut unlisted) = (Vec::new(), 0_u64);
+    let counts = verify_pages(file, path, size, |progress| {
+        match progress {
+            Progress::Pages(done) => bar.set_position(done.into()),
+            Progress::Bad(bad) if listed.len() < LISTED => listed.push(bad),
+            Progress::Bad(_) => unlisted += 1,
+        }
+        ControlFlow::Continue(())
+    })
+    .with_context(|| format!("verifying {}", path.display()))?;
+    bar.finish_and_clear();
+
+    let mut fields = Fields::new();
+    fields.add("file", path.display().to_string()).add("kind", "database");
+    fields.add("state", chosen.header.state).add("header copies", info::copies(chosen));
+    add_counts(&mut fields, &counts);
+    fields.add("bad pages", listed.iter().map(bad_page).collect::<Vec<_>>());
+    if unlisted > 0 {
+        fields.add("bad pages not listed", unlisted);
+    }
+    out.result(&fields, |writer, fields| fields.write(writer))?;
+    let headers_sound = !matches!(chosen.other, OtherCopy::Damaged(_));
+    let pages_sound = counts.damaged + counts.correctable + counts.odd_bytes == 0;
+    Ok(if headers_sound && pages_sound { ExitCode::Success } else { ExitCode::Findings })
+}
+
+fn add_counts(fields: &mut Fields, counts: &PageCounts) {
+    fields.add("pages", counts.pages).add("sound", counts.sound).add("never written", counts.empty);
+    fields.add("with one wrong bit", counts.correctable).add("damaged", counts.damaged);
+    if counts.odd_bytes > 0 {
+        fields.add("bytes behind the last whole page", counts.odd_bytes);
+    }
+}
+
+fn bad_page(bad: &BadPage) -> Fields {
+    let mut fields = Fields::new();
+    fields.add("page", bad.page).add(
+        "fault",
+        match &bad.fault {
+            Fault::Content(verdict) => page_verdict(*verdict),
+            Fault::Unreadable(error) => format!("cannot be read: {error}"),
+        },
+    );
+    fields
+}
+
+/// A bar on standard error when that is a terminal; nothing otherwise.
+fn progress_bar(length: u64, unit: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    let template = format!("{{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}}");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,32 @@
+//! `ese verify`: whether a file is sound.
+
+mod checkpoint;
+mod database;
+
+use crate::exit::ExitCode;
+use crate::output::Output;
+use crate::source::{Kind, Source};
+use std::path::PathBuf;
+
+/// The arguments of `ese verify`.
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Check that a file is sound: of a database every page's checksum and both headers, of a checkpoint \
+                  both copies. The file is only read, once, with little memory, and may be as large as it likes.\n\n\
+                  Stands for `esentutl /k`. Exit status 3 when something is wrong.",
+    after_long_help = "Examples:\n  ese verify ntds.dit\n  ese --json verify edb.chk"
+)]
+pub(crate) struct Args {
+    /// A database or checkpoint file.
+    file: PathBuf,
+}
+
+/// Checks the file and prints what was found.
+pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
+    let source = Source::open(&args.file)?;
+    match &source.kind {
+        Kind::Database(chosen) => database::run(&args.file, &*source.file, chosen, out),
+        Kind::Checkpoint(_) => checkpoint::run(&args.file, &source, out),
+        Kind::Log(_) => anyhow::bail!("{} is a log; only its header can be read", args.file.display()),
+    }
+}

@@ -1,0 +1,3 @@
+//! Care for database files: what checks, compacts and mends them without an instance.
+
+pub mod verify;
