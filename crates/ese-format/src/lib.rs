@@ -11,6 +11,7 @@ pub mod checksum;
 pub mod column;
 pub mod compress;
 pub mod database;
+pub mod empty;
 pub mod error;
 pub mod log;
 pub mod long_value;

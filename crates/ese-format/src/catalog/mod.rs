@@ -5,6 +5,7 @@
 //! their record offsets are meaningless.
 //! Source: microsoft/Extensible-Storage-Engine, dev/ese/src/inc/cat.hxx, dev/ese/src/ese/cat.cxx.
 
+mod encode;
 mod index;
 mod row;
 mod schema;
