@@ -134,6 +134,10 @@ impl DatabaseStream {
                 self.read_verified(first, &mut room[..bytes], parts, &mut counts)?;
                 done += bytes;
             } else if at == pages_end {
+                if counts.verified == 0 {
+                    let detail = "no page of the database could be verified, so nothing was backed up";
+                    return Err(Error::new(JetErr::ReadVerifyFailure, detail).file(self.path()));
+                }
                 room[..page].copy_from_slice(&self.trailer(generation()));
                 done += page;
             } else {

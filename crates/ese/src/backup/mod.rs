@@ -10,6 +10,7 @@
 
 pub mod database_stream;
 pub mod directory;
+pub mod external;
 pub mod gate;
 pub mod log_stream;
 pub mod record;

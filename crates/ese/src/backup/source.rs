@@ -1,9 +1,11 @@
-//! What a backup asks of an attached database.
+//! What a backup asks of an attached database, of the log, and of the instance around them.
 
-use crate::error::Result;
+use super::gate::Condition;
+use crate::error::{JetErr, Result};
+use crate::sync::Arc;
 use ese_format::database::DatabaseHeader;
-use ese_format::primitives::{PageNumber, PageSize};
-use std::path::Path;
+use ese_format::primitives::{Generation, LogPosition, PageNumber, PageSize};
+use std::path::{Path, PathBuf};
 
 /// Keeps writers off some pages until it is dropped.
 pub trait PageHold {}
@@ -39,4 +41,56 @@ pub trait BackupDatabase: Send + Sync {
     /// Keeps the page writer off a range of pages, once writes under way are done, so that none is read
     /// half old and half new.
     fn hold_pages(&self, first: PageNumber, count: u32) -> Box<dyn PageHold + '_>;
+}
+
+/// The log of an instance, as a backup sees it.
+pub trait BackupLog: Send + Sync {
+    /// The generation that takes records.
+    fn current(&self) -> Generation;
+    /// Where the next record goes.
+    fn tip(&self) -> LogPosition;
+    /// Why no backup may start now, if so: LogWriteFail, LogDiskFull, LogSequenceEnd or worse.
+    fn trouble(&self) -> Option<JetErr>;
+    /// Appends a record and makes it durable; returns its position.
+    ///
+    /// # Errors
+    /// Those of the log.
+    fn append(&self, record: &[u8]) -> Result<LogPosition>;
+    /// Closes the current generation, which becomes an archive, and begins the next: its number.
+    ///
+    /// # Errors
+    /// Those of the log.
+    fn roll(&self) -> Result<Generation>;
+    /// The names of the log files.
+    fn names(&self) -> &dyn LogNames;
+    /// The checkpoint as the checkpoint file has it now.
+    ///
+    /// # Errors
+    /// CheckpointFileNotFound, CheckpointCorrupt, BadCheckpointSignature, FileInvalidType; OutOfMemory.
+    fn checkpoint(&self) -> Result<LogPosition>;
+}
+
+/// Names of a log stream's files.
+pub trait LogNames: Send + Sync {
+    /// The three letters that all names begin with.
+    fn base(&self) -> &str;
+    /// The folder of the logs.
+    fn directory(&self) -> &Path;
+    /// The full path of an archive, whether it exists or not; of two spellings the one that exists.
+    fn archive(&self, generation: Generation) -> PathBuf;
+    /// The generation of an archive by its file name; `None` for every other name.
+    fn generation_of(&self, file_name: &str) -> Option<Generation>;
+    /// The lowest archive that exists.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn lowest(&self) -> Result<Option<Generation>>;
+}
+
+/// The instance around a backup.
+pub trait BackupHost: Send + Sync {
+    /// Whether it may serve calls.
+    fn condition(&self) -> Condition;
+    /// The attached databases that are logged, in the order of their attachment.
+    fn databases(&self) -> Vec<Arc<dyn BackupDatabase>>;
 }

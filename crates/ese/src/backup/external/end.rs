@@ -1,0 +1,215 @@
+//! The end of a backup: what it counts as, and what the headers remember.
+
+use super::super::database_stream::PageCounts;
+use super::super::record::{Medium, Scope, record};
+use super::super::state::{BackupKind, Call, Delivered, Effect, Ending, check_complete, decide};
+use super::{ExternalBackup, Turn, find, scope_of};
+use crate::error::{Error, JetErr, Result};
+use crate::event::id;
+use ese_format::log::record::Backup2;
+use ese_format::primitives::{BackupInfo, Generation};
+use std::path::{Path, PathBuf};
+
+/// JET_bitBackupEndNormal.
+const NORMAL: u32 = 0x1;
+/// JET_bitBackupEndAbort.
+const ABORT: u32 = 0x2;
+/// JET_bitBackupTruncateDone.
+const TRUNCATE_DONE: u32 = 0x100;
+/// JET_bitBackupNoDbHeaderUpdate.
+const KEEP_HEADERS: u32 = 0x200;
+
+/// How a client ends a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndOptions {
+    /// It gives up.
+    pub abort: bool,
+    /// It has taken care of old logs itself.
+    pub truncate_done: bool,
+    /// Headers stay as they are.
+    pub keep_headers: bool,
+    /// The function ended by has no flags, so a full backup without truncation counts as full.
+    pub plain: bool,
+}
+
+impl EndOptions {
+    /// The forms without flags.
+    pub const PLAIN: Self =
+        Self { abort: false, truncate_done: false, keep_headers: false, plain: true };
+
+    /// From the flags of JetEndExternalBackupInstance2.
+    ///
+    /// # Errors
+    /// InvalidGrbit for an unknown flag; InvalidParameter unless exactly one of "normal" and "abort" is
+    /// given.
+    pub fn from_flags(flags: u32) -> Result<Self> {
+        if flags & !(NORMAL | ABORT | TRUNCATE_DONE | KEEP_HEADERS) != 0 {
+            let detail = format!("{flags:#x} is no way to end a backup");
+            return Err(Error::new(JetErr::InvalidGrbit, detail));
+        }
+        let abort = flags & ABORT != 0;
+        if abort == (flags & NORMAL != 0) {
+            let detail = "a backup ends either normally or abandoned";
+            return Err(Error::new(JetErr::InvalidParameter, detail));
+        }
+        Ok(Self {
+            abort,
+            truncate_done: flags & TRUNCATE_DONE != 0,
+            keep_headers: flags & KEEP_HEADERS != 0,
+            plain: false,
+        })
+    }
+}
+
+/// What became of one database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseResult {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether it was read to its end.
+    pub copied: bool,
+    /// Why it dropped out, if it did.
+    pub dropped: Option<JetErr>,
+    /// What its pages were found to be.
+    pub pages: PageCounts,
+}
+
+impl DatabaseResult {
+    pub(super) fn new(path: &Path) -> Self {
+        let path = path.to_path_buf();
+        Self { path, copied: false, dropped: None, pages: PageCounts::default() }
+    }
+}
+
+/// What a finished backup holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupSummary {
+    /// As what it is remembered.
+    pub scope: Scope,
+    /// What headers remember of it.
+    pub info: BackupInfo,
+    /// The databases that were opened.
+    pub databases: Vec<DatabaseResult>,
+    /// The logs that were read to their end.
+    pub logs: Vec<Generation>,
+}
+
+impl ExternalBackup {
+    /// Ends the backup. `None` for a backup that its client abandoned.
+    ///
+    /// # Errors
+    /// The gate's, and NoBackup: nothing ends. BackupAbortByServer after [`ExternalBackup::stop`],
+    /// BackupAbortByCaller when files of the set were not read to their end, SurrogateBackupInProgress:
+    /// the backup is over and counts as failed.
+    pub fn end(&self, options: EndOptions) -> Result<Option<BackupSummary>> {
+        self.pass(false)?;
+        self.end_ungated(options)
+    }
+
+    /// Ends the backup whatever the instance is up to.
+    pub(in super::super) fn end_ungated(&self, options: EndOptions) -> Result<Option<BackupSummary>> {
+        let mut turn = self.turn();
+        let call = if options.abort { Call::EndAbort } else { Call::EndNormal };
+        let verdict = decide(&turn.state(), call);
+        if let (Some(code), Effect::Stay) = (verdict.error, verdict.effect) {
+            return Err(Error::from(code));
+        }
+        self.close(&mut turn)?;
+        match (verdict.error, verdict.effect) {
+            (Some(code), Effect::Finish(ending)) => {
+                turn.finish(ending, Some(code));
+                Err(Error::from(code))
+            }
+            (None, Effect::Finish(Ending::Completed)) => self.complete(turn, options).map(Some),
+            (_, Effect::Finish(ending)) => {
+                turn.finish(ending, None);
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A normal end in the log phase: holds the backup against what was delivered.
+    fn complete(&self, mut turn: Turn<'_>, options: EndOptions) -> Result<BackupSummary> {
+        let delivered = self.delivered(&mut turn)?;
+        let kind = turn.work()?.kind;
+        if let Err(code) = check_complete(kind, &delivered, options.truncate_done) {
+            turn.finish(Ending::AbortedByCaller, Some(code));
+            let detail = "files of the backup were not read to their end";
+            return Err(Error::new(code, detail));
+        }
+        let truncated = turn.state().truncated || options.truncate_done;
+        let scope = Scope::of(kind, truncated, options.plain);
+        self.succeed(turn, scope, options.keep_headers)
+    }
+
+    /// Records a complete backup in log and headers.
+    fn succeed(&self, mut turn: Turn<'_>, scope: Scope, keep_headers: bool) -> Result<BackupSummary> {
+        let info = turn.info()?;
+        if !keep_headers {
+            if let Err(error) = self.update_headers(&turn, scope, info) {
+                turn.finish(Ending::Failed, Some(error.code()));
+                return Err(error);
+            }
+        }
+        self.report(id::BACKUP_COMPLETED, []);
+        // The headers are durable, so the backup is a success even if this record is lost.
+        let _ = self.write_record(Backup2::STOP, scope.number(), 0, BackupInfo::NONE);
+        if self.parts.settings.roll_at_end {
+            let _ = self.log()?.roll();
+        }
+        let work = turn.work()?;
+        let summary = BackupSummary {
+            scope,
+            info,
+            databases: work.databases.values().cloned().collect(),
+            logs: work.copied_logs.iter().copied().collect(),
+        };
+        turn.set_idle();
+        Ok(summary)
+    }
+
+    fn update_headers(&self, turn: &Turn<'_>, scope: Scope, info: BackupInfo) -> Result<()> {
+        for database in self.parts.host.databases() {
+            if !turn.takes_part(database.id()) {
+                continue;
+            }
+            let number = scope.number();
+            self.write_record(Backup2::UPDATE_HEADER, number, database.id(), info)?;
+            let update = database.update_header(&mut |header| {
+                record(header, scope, Medium::Stream, info);
+            });
+            if let Err(error) = update {
+                // Redo of the log record will repeat it.
+                self.report(id::HEADER_UPDATE_FAILED, [error.code().code().to_string()]);
+            }
+        }
+        Ok(())
+    }
+
+    fn delivered(&self, turn: &mut Turn<'_>) -> Result<Delivered> {
+        let databases = self.parts.host.databases();
+        let all_logs = turn.all_logs_copied();
+        let results = &turn.work()?.databases;
+        let attached = |id: &u8| find(&databases, *id).is_some();
+        Ok(Delivered {
+            attached: databases.len(),
+            copied: results.iter().filter(|(id, result)| attached(id) && result.copied).count(),
+            unfinished: results
+                .values()
+                .filter(|result| !result.copied && result.dropped.is_none())
+                .count(),
+            all_logs,
+        })
+    }
+
+    /// Ends a backup without files: only logs were given up.
+    pub(in super::super) fn end_without_files(&self) -> Result<()> {
+        let mut turn = self.turn();
+        let scope = scope_of(BackupKind::Full);
+        self.report(id::BACKUP_COMPLETED, []);
+        self.write_record(Backup2::STOP, scope, 0, BackupInfo::NONE)?;
+        turn.set_idle();
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! The log phase: rolling over, the lists, and deleting what is no longer needed.
+
+use super::super::state::{Call, Effect, Work as Failing, after_failure};
+use super::super::truncate::{DatabaseFacts, PlanError, RollFacts, plan};
+use super::{BackupKind, ExternalBackup, Roll, Turn, scope_of};
+use crate::error::{Error, JetErr, Result};
+use crate::event::id;
+use ese_format::log::record::Backup2;
+use ese_format::primitives::{BackupInfo, Generation, LogPosition, LogTime};
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// The logs of a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSet {
+    /// Full paths, lowest generation first. They are made from the numbers: one may be missing.
+    pub paths: Vec<PathBuf>,
+    /// The lowest generation.
+    pub lowest: Generation,
+    /// The highest generation.
+    pub highest: Generation,
+    /// The three letters that the names begin with.
+    pub base_name: String,
+}
+
+impl ExternalBackup {
+    /// The logs that belong to the set. The first call of a backup, this one or [`Self::truncate_info`],
+    /// closes the current log and fixes both lists; no database can be opened after it.
+    ///
+    /// # Errors
+    /// The gate's; NoBackup, BackupAbortByServer; InvalidBackupSequence while a file is open. A failure
+    /// to close the log or to make the lists ends the backup: MissingFileToBackup when logs since the
+    /// last backup are gone, FileNotFound without any, the checkpoint file's, the log's.
+    pub fn log_info(&self) -> Result<LogSet> {
+        let mut turn = self.enter_log_phase()?;
+        let log = self.log()?;
+        let ranges = turn.rolled()?.ranges.clone();
+        let range = ranges.copy.clone().unwrap_or(Generation::NONE..Generation::NONE);
+        Ok(LogSet {
+            paths: ranges.to_copy().map(|generation| log.names().archive(generation)).collect(),
+            lowest: range.start,
+            highest: Generation(range.end.0.saturating_sub(1)),
+            base_name: log.names().base().to_owned(),
+        })
+    }
+
+    /// The logs that can be deleted once the backup is complete; often none.
+    ///
+    /// # Errors
+    /// As [`Self::log_info`].
+    pub fn truncate_info(&self) -> Result<Vec<PathBuf>> {
+        let mut turn = self.enter_log_phase()?;
+        let log = self.log()?;
+        let ranges = &turn.rolled()?.ranges;
+        Ok(ranges.to_delete().map(|generation| log.names().archive(generation)).collect())
+    }
+
+    /// Rolls over unless that was done, and lets the state follow.
+    fn enter_log_phase(&self) -> Result<Turn<'_>> {
+        let (mut turn, effect) = self.admit(|_| Call::LogInfo)?;
+        if !turn.state().rolled {
+            if let Err(error) = self.prepare_logs(&mut turn) {
+                if let Effect::Finish(ending) = after_failure(&turn.state(), Failing::PrepareLogs) {
+                    turn.finish(ending, Some(error.code()));
+                }
+                return Err(error);
+            }
+            self.shared.lock().state.rolled = true;
+        }
+        turn.apply(effect);
+        Ok(turn)
+    }
+
+    fn prepare_logs(&self, turn: &mut Turn<'_>) -> Result<()> {
+        let log = self.log()?;
+        let work = turn.work()?;
+        let time = self.parts.clock.now();
+        let current = log.roll()?;
+        let position =
+            self.write_record(Backup2::PREPARE_LOGS, scope_of(work.kind), 0, BackupInfo::NONE)?;
+        let databases = self.parts.host.databases();
+        let facts = RollFacts {
+            kind: work.kind,
+            begin_checkpoint: work.checkpoint,
+            current,
+            checkpoint: log.checkpoint()?.generation,
+            lowest_on_disk: log.names().lowest()?,
+            databases: databases
+                .iter()
+                .map(|database| {
+                    let header = database.header();
+                    let result = work.databases.get(&database.id());
+                    DatabaseFacts {
+                        full_highest: header.last_full_backup.highest,
+                        incremental_highest: header.last_incremental_backup.highest,
+                        copied: result.is_some_and(|result| result.copied),
+                    }
+                })
+                .collect(),
+        };
+        let ranges = plan(&facts).map_err(|error| {
+            let error_code = error.code();
+            match error {
+                PlanError::NoLogs => Error::new(error_code, "there is no closed log"),
+                PlanError::Gap(missing) => {
+                    let path = log.names().archive(missing);
+                    self.report(id::FILE_TO_BACK_UP_MISSING, [path.display().to_string()]);
+                    Error::new(error_code, "a log since the last backup is missing").file(path)
+                }
+            }
+        })?;
+        if let Some(range) = ranges.copy.as_ref().filter(|range| !range.is_empty()) {
+            self.shared.lock().pinned = Some(range.start);
+            let name = |generation| log.names().archive(generation).display().to_string();
+            let last = Generation(range.end.0.saturating_sub(1));
+            self.report(id::LOG_COPY_STARTED, [name(range.start), name(last)]);
+        }
+        work.roll = Some(Roll { ranges, position, time });
+        Ok(())
+    }
+
+    /// Deletes the logs of [`Self::truncate_info`], oldest first, and says how many are gone.
+    ///
+    /// # Errors
+    /// The gate's; NoBackup, BackupAbortByServer; InvalidBackupSequence while a file is open or before
+    /// the lists; LogFileNotCopied while a log of the set was not read to its end: it may be read and
+    /// this called again. The disk's: older logs are gone then, younger ones there.
+    pub fn truncate(&self) -> Result<u32> {
+        let admitted = self.admit(|turn| Call::TruncateLog(turn.all_logs_copied()));
+        let (mut turn, _) = admitted.inspect_err(|error| {
+            if error.code() == JetErr::LogFileNotCopied {
+                self.report(id::TRUNCATION_REFUSED, []);
+            }
+        })?;
+        let range = turn.rolled()?.ranges.delete.clone();
+        let scope = scope_of(turn.work()?.kind);
+        self.delete_logs(range.unwrap_or(Generation::NONE..Generation::NONE), scope)
+    }
+
+    /// Notes in the log that a range of logs goes, and deletes it.
+    pub(super) fn delete_logs(&self, range: Range<Generation>, scope: u8) -> Result<u32> {
+        self.shared.lock().state.truncated = true;
+        let info = BackupInfo {
+            mark: LogPosition::NONE,
+            time: LogTime::NONE,
+            lowest: range.start,
+            highest: range.end,
+        };
+        self.write_record(Backup2::TRUNCATE_LOGS, scope, 0, info)?;
+        if range.is_empty() {
+            self.report(id::NO_LOGS_DELETED, []);
+            return Ok(0);
+        }
+        let names = self.log()?.names();
+        let name = |generation| names.archive(generation).display().to_string();
+        let last = Generation(range.end.0.saturating_sub(1));
+        self.report(id::LOGS_DELETED, [name(range.start), name(last)]);
+        let (mut deleted, mut missing) = (0, 0u32);
+        for generation in (range.start.0..range.end.0).map(Generation) {
+            let path = names.archive(generation);
+            match self.parts.disk.remove_file(&path) {
+                Ok(()) => deleted += 1,
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => missing += 1,
+                Err(cause) => return Err(Error::io(cause, "delete a log", &path)),
+            }
+        }
+        self.parts
+            .disk
+            .sync_dir(names.directory())
+            .map_err(|cause| Error::io(cause, "sync the log folder", names.directory()))?;
+        if missing > 0 {
+            self.report(id::LOGS_TO_DELETE_MISSING, [missing.to_string()]);
+        }
+        Ok(deleted)
+    }
+}
+
+impl Turn<'_> {
+    pub(super) fn rolled(&mut self) -> Result<&Roll> {
+        let roll = self.work()?.roll.as_ref();
+        roll.ok_or_else(|| Error::from(JetErr::InvalidBackupSequence))
+    }
+
+    /// Whether every log of the set was read to its end.
+    pub(super) fn all_logs_copied(&self) -> bool {
+        let Some(work) = self.work.as_ref() else { return false };
+        work.roll.as_ref().is_some_and(|roll| {
+            roll.ranges.to_copy().all(|generation| work.copied_logs.contains(&generation))
+        })
+    }
+
+    /// The record that a complete backup leaves in headers.
+    pub(super) fn info(&mut self) -> Result<BackupInfo> {
+        let work = self.work()?;
+        let (kind, mark, time) = (work.kind, work.mark, work.time);
+        let roll = self.rolled()?;
+        let range = roll.ranges.copy.clone().unwrap_or(Generation::NONE..Generation::NONE);
+        let (mark, time) = match kind {
+            BackupKind::Full => (mark, time),
+            BackupKind::Incremental => (roll.position, roll.time),
+        };
+        let highest = Generation(range.end.0.saturating_sub(1));
+        Ok(BackupInfo { mark, time, lowest: range.start, highest })
+    }
+}

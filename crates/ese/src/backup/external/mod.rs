@@ -1,0 +1,431 @@
+//! The external backup of one instance: the calls from JetBeginExternalBackup to JetEndExternalBackup.
+//!
+//! Invariants: at most one backup, at most one open file. Whatever a call returns, the state says what
+//! the next one may do ([`super::state`]). From its begin to its end a backup pins the logs it needs.
+//!
+//! Threads: a call may come on any thread. Calls of one backup take turns; asking the server to stop,
+//! attaching and the log's question for pinned generations never wait for a turn. No lock is held across
+//! the disk or the log.
+
+mod end;
+mod files;
+mod logs;
+
+pub use end::{BackupSummary, DatabaseResult, EndOptions};
+pub use files::{FileHandle, OpenedFile};
+pub use logs::LogSet;
+
+use super::database_stream::ReadParts;
+use super::gate;
+use super::record::{Medium, allows_incremental};
+use super::source::{BackupDatabase, BackupHost, BackupLog};
+use super::state::{BackupKind, BackupState, Call, Effect, Ending, decide};
+use super::truncate::LogRanges;
+use crate::clock::Clock;
+use crate::error::{Error, JetErr, Result};
+use crate::event::{Event, EventSink, id};
+use crate::sync::{Arc, Condvar, Mutex};
+use ese_format::log::record::{Backup2, LogRecord};
+use ese_format::primitives::{BackupInfo, Generation, LogPosition, LogTime, PageSize};
+use ese_vfs::Disk;
+use files::OpenFile;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// JET_bitBackupIncremental.
+pub const INCREMENTAL: u32 = 0x1;
+/// JET_bitBackupAtomic.
+pub const ATOMIC: u32 = 0x4;
+
+/// The parts that a backup works with.
+pub struct BackupParts {
+    /// Where databases and logs are.
+    pub disk: Arc<dyn Disk>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who learns what happens.
+    pub events: Arc<dyn EventSink>,
+    /// The log; `None` when the instance runs without.
+    pub log: Option<Arc<dyn BackupLog>>,
+    /// The instance.
+    pub host: Arc<dyn BackupHost>,
+    /// What its parameters say.
+    pub settings: BackupSettings,
+}
+
+/// Parameters of the instance that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackupSettings {
+    /// The page size of its databases: the unit of reads.
+    pub page_size: PageSize,
+    /// Old logs are removed by the engine (JET_paramCircularLog).
+    pub circular: bool,
+    /// The log is rolled over at the end as well (JET_paramAggressiveLogRollover).
+    pub roll_at_end: bool,
+    /// How long to wait before a failed read is repeated; grows with each repeat.
+    pub repeat_delay: Duration,
+    /// Most bytes of one read from a database (JET_paramMaxCoalesceReadSize).
+    pub chunk_bytes: usize,
+}
+
+impl BackupSettings {
+    /// The documented defaults for a page size.
+    pub const fn new(page_size: PageSize) -> Self {
+        Self {
+            page_size,
+            circular: false,
+            roll_at_end: false,
+            repeat_delay: Duration::from_millis(100),
+            chunk_bytes: 1 << 19,
+        }
+    }
+}
+
+/// The backup that an instance can have.
+pub struct ExternalBackup {
+    parts: BackupParts,
+    shared: Mutex<Shared>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: BackupState,
+    /// A call has the turn; its work is with it.
+    busy: bool,
+    /// Attaches and detaches under way.
+    attaching: u32,
+    /// Logs from here on are kept; NONE keeps all.
+    pinned: Option<Generation>,
+    work: Option<Box<Work>>,
+}
+
+/// What one backup has done so far.
+struct Work {
+    kind: BackupKind,
+    /// Log tip and time when it began.
+    mark: LogPosition,
+    time: LogTime,
+    /// The checkpoint's generation then; NONE for an incremental backup.
+    checkpoint: Generation,
+    open: Option<OpenFile>,
+    databases: BTreeMap<u8, DatabaseResult>,
+    copied_logs: BTreeSet<Generation>,
+    roll: Option<Roll>,
+}
+
+/// What was fixed when the log was rolled over.
+struct Roll {
+    ranges: LogRanges,
+    position: LogPosition,
+    time: LogTime,
+}
+
+/// Shows that a database is being attached or detached; a backup waits for its drop.
+pub struct AttachGuard<'a>(&'a ExternalBackup);
+
+impl Drop for AttachGuard<'_> {
+    fn drop(&mut self) {
+        self.0.shared.lock().attaching -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+impl ExternalBackup {
+    /// An instance's backup, not begun.
+    pub fn new(parts: BackupParts) -> Self {
+        Self { parts, shared: Mutex::new(Shared::default()), changed: Condvar::new() }
+    }
+
+    /// The parts it works with.
+    pub fn parts(&self) -> &BackupParts {
+        &self.parts
+    }
+
+    /// The state now.
+    pub fn state(&self) -> BackupState {
+        self.shared.lock().state
+    }
+
+    /// Logs from this generation on must be kept for the backup; [`Generation::NONE`] for all of them,
+    /// `None` when no backup runs.
+    pub fn pinned(&self) -> Option<Generation> {
+        self.shared.lock().pinned
+    }
+
+    /// Announces an attach or detach, which must not happen during a backup.
+    ///
+    /// # Errors
+    /// BackupInProgress, SurrogateBackupInProgress.
+    pub fn attaching(&self) -> Result<AttachGuard<'_>> {
+        let mut shared = self.shared.lock();
+        if let Some(code) = decide(&shared.state, Call::AttachOrDetach).error {
+            return Err(Error::new(code, "no database is attached or detached during a backup"));
+        }
+        shared.attaching += 1;
+        Ok(AttachGuard(self))
+    }
+
+    /// Begins a backup. `flags`: 0 for a full one, [`INCREMENTAL`].
+    ///
+    /// # Errors
+    /// The gate's; LoggingDisabled, LogWriteFail, LogDiskFull, InvalidGrbit, InvalidBackup (incremental
+    /// with circular logging), BackupInProgress, the checkpoint file's, MissingFullBackup. No backup is
+    /// in progress then, unless one was.
+    pub fn begin(&self, flags: u32) -> Result<()> {
+        self.pass(true)?;
+        self.check_log()?;
+        let kind = match flags {
+            0 => BackupKind::Full,
+            INCREMENTAL => BackupKind::Incremental,
+            _ => {
+                let detail = format!("{flags:#x} is no way to begin a backup");
+                return Err(Error::new(JetErr::InvalidGrbit, detail));
+            }
+        };
+        self.check_circular(kind)?;
+        {
+            let mut shared = self.shared.lock();
+            if let Some(code) = decide(&shared.state, Call::Begin(kind)).error {
+                return Err(Error::from(code));
+            }
+            // A call that ended the last backup may still be on its way out.
+            while shared.busy {
+                self.changed.wait(&mut shared);
+                if let Some(code) = decide(&shared.state, Call::Begin(kind)).error {
+                    return Err(Error::from(code));
+                }
+            }
+            shared.state = BackupState::begun(kind);
+            shared.pinned = Some(Generation::NONE);
+            shared.busy = true;
+            while shared.attaching > 0 {
+                self.changed.wait(&mut shared);
+            }
+        }
+        let mut turn = Turn { backup: self, work: None };
+        match self.start(kind) {
+            Ok(work) => {
+                turn.work = Some(Box::new(work));
+                Ok(())
+            }
+            Err(error) => {
+                turn.set_idle();
+                Err(error)
+            }
+        }
+    }
+
+    /// What a begin does once nobody else can begin.
+    fn start(&self, kind: BackupKind) -> Result<Work> {
+        let log = self.log()?;
+        let mut work = Work {
+            kind,
+            mark: log.tip(),
+            time: self.parts.clock.now(),
+            checkpoint: Generation::NONE,
+            open: None,
+            databases: BTreeMap::new(),
+            copied_logs: BTreeSet::new(),
+            roll: None,
+        };
+        match kind {
+            BackupKind::Full => {
+                work.checkpoint = log.checkpoint()?.generation;
+                self.shared.lock().pinned = Some(work.checkpoint);
+                self.report(id::FULL_BACKUP_STARTED, []);
+            }
+            BackupKind::Incremental => {
+                for database in self.parts.host.databases() {
+                    if !allows_incremental(&database.header(), Medium::Stream) {
+                        let path = database.path();
+                        self.report(id::NO_MATCHING_FULL_BACKUP, [path.display().to_string()]);
+                        let detail = "there is no full backup that this one could build on";
+                        return Err(Error::new(JetErr::MissingFullBackup, detail).file(path));
+                    }
+                }
+                self.report(id::INCREMENTAL_BACKUP_STARTED, []);
+            }
+        }
+        self.write_record(Backup2::BEGIN, scope_of(kind), 0, BackupInfo::NONE)?;
+        Ok(work)
+    }
+
+    /// Asks the client of a running backup to stop: what it calls next, but for closing files and ending
+    /// the backup, fails with BackupAbortByServer. Does nothing without a backup.
+    pub fn stop(&self) {
+        let mut shared = self.shared.lock();
+        if decide(&shared.state, Call::Stop).effect == Effect::SetStop {
+            shared.state.stop = true;
+        }
+    }
+
+    /// Whether the instance may be shut down; with `stop_backup` a running backup is ended first.
+    ///
+    /// # Errors
+    /// BackupInProgress, SurrogateBackupInProgress.
+    pub fn terminate(&self, stop_backup: bool) -> Result<()> {
+        let call = if stop_backup { Call::TerminateStopping } else { Call::Terminate };
+        if !stop_backup {
+            return match decide(&self.state(), call).error {
+                Some(code) => Err(Error::from(code)),
+                None => Ok(()),
+            };
+        }
+        // A read under way ends sooner, and nothing new begins.
+        self.stop();
+        let mut turn = self.turn();
+        if let Effect::Finish(ending) = decide(&turn.state(), call).effect {
+            turn.finish(ending, None);
+        }
+        Ok(())
+    }
+
+    fn pass(&self, begins: bool) -> Result<()> {
+        gate::pass(&self.parts.host.condition(), begins).map_err(Error::from)
+    }
+
+    fn log(&self) -> Result<&Arc<dyn BackupLog>> {
+        self.parts.log.as_ref().ok_or_else(|| {
+            Error::new(JetErr::LoggingDisabled, "an instance without logging has no online backup")
+        })
+    }
+
+    fn check_log(&self) -> Result<()> {
+        match self.log()?.trouble() {
+            Some(code) => Err(Error::new(code, "the log takes no records, so no backup can begin")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_circular(&self, kind: BackupKind) -> Result<()> {
+        if kind == BackupKind::Incremental && self.parts.settings.circular {
+            let detail = "with circular logging the logs since the last backup are not kept";
+            return Err(Error::new(JetErr::InvalidBackup, detail));
+        }
+        Ok(())
+    }
+
+    fn report<const N: usize>(&self, id: u32, strings: [String; N]) {
+        self.parts.events.report(&Event::new(id, strings));
+    }
+
+    fn write_record(&self, phase: u8, scope: u8, dbid: u8, info: BackupInfo) -> Result<LogPosition> {
+        let kind = Medium::Stream.number();
+        let record = Backup2 { phase, kind, scope, dbid, info, reserved: 0, path: Vec::new() };
+        self.log()?.append(&LogRecord::Backup2(record).encode()?)
+    }
+
+    fn read_parts(&self) -> ReadParts<'_> {
+        ReadParts {
+            clock: self.parts.clock.as_ref(),
+            events: self.parts.events.as_ref(),
+            repeat_delay: self.parts.settings.repeat_delay,
+            chunk_bytes: self.parts.settings.chunk_bytes,
+        }
+    }
+
+    /// Waits for the turn.
+    fn turn(&self) -> Turn<'_> {
+        let mut shared = self.shared.lock();
+        while shared.busy {
+            self.changed.wait(&mut shared);
+        }
+        shared.busy = true;
+        let work = shared.work.take();
+        drop(shared);
+        Turn { backup: self, work }
+    }
+
+    /// Passes the gate, waits for the turn and asks the table about a call; an effect that comes with an
+    /// error is carried out.
+    fn admit(&self, call: impl FnOnce(&Turn<'_>) -> Call) -> Result<(Turn<'_>, Effect)> {
+        self.pass(false)?;
+        let mut turn = self.turn();
+        let call = call(&turn);
+        let verdict = decide(&turn.state(), call);
+        match verdict.error {
+            None => Ok((turn, verdict.effect)),
+            Some(code) => {
+                if let Effect::Finish(ending) = verdict.effect {
+                    turn.finish(ending, Some(code));
+                }
+                Err(Error::from(code))
+            }
+        }
+    }
+}
+
+/// The scope number that the records of a backup carry until it is known what it will count as.
+const fn scope_of(kind: BackupKind) -> u8 {
+    match kind {
+        BackupKind::Full => Backup2::FULL,
+        BackupKind::Incremental => Backup2::INCREMENTAL,
+    }
+}
+
+/// The right to work on the backup; given back on drop.
+struct Turn<'a> {
+    backup: &'a ExternalBackup,
+    work: Option<Box<Work>>,
+}
+
+impl Turn<'_> {
+    fn state(&self) -> BackupState {
+        self.backup.state()
+    }
+
+    /// The work of the backup in progress.
+    fn work(&mut self) -> Result<&mut Work> {
+        self.work.as_deref_mut().ok_or_else(|| Error::from(JetErr::NoBackup))
+    }
+
+    /// Lets the backup go on in another phase.
+    fn apply(&mut self, effect: Effect) {
+        if let Effect::Enter(phase) = effect {
+            self.backup.shared.lock().state.phase = phase;
+        }
+    }
+
+    fn set_idle(&mut self) {
+        self.work = None;
+        let mut shared = self.backup.shared.lock();
+        shared.state = BackupState::default();
+        shared.pinned = None;
+    }
+
+    /// Ends the backup as failed or abandoned; headers stay as they are.
+    fn finish(&mut self, ending: Ending, code: Option<JetErr>) {
+        let backup = self.backup;
+        if let Some(work) = self.work.take() {
+            let scope = scope_of(work.kind);
+            // The backup is over whether or not the log can say so.
+            let _ = backup.write_record(Backup2::ABORT, scope, 0, BackupInfo::NONE);
+            match ending {
+                Ending::AbortedByCaller => backup.report(id::BACKUP_HALTED_BY_CLIENT, []),
+                Ending::AbortedByServer => backup.report(id::BACKUP_HALTED_BY_SERVER, []),
+                Ending::Failed | Ending::Completed => {
+                    let number = code.map_or(0, JetErr::code).to_string();
+                    backup.report(id::BACKUP_FAILED, [number]);
+                }
+            }
+            let _ = backup.write_record(Backup2::STOP, scope, 0, BackupInfo::NONE);
+        }
+        self.set_idle();
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut shared = self.backup.shared.lock();
+        shared.work = self.work.take();
+        shared.busy = false;
+        drop(shared);
+        self.backup.changed.notify_all();
+    }
+}
+
+/// The database with this number.
+fn find(databases: &[Arc<dyn BackupDatabase>], id: u8) -> Option<&Arc<dyn BackupDatabase>> {
+    databases.iter().find(|database| database.id() == id)
+}
