@@ -16,4 +16,5 @@ pub mod log_stream;
 pub mod record;
 pub mod source;
 pub mod state;
+pub mod to_directory;
 pub mod truncate;

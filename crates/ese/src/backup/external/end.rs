@@ -34,8 +34,7 @@ pub struct EndOptions {
 
 impl EndOptions {
     /// The forms without flags.
-    pub const PLAIN: Self =
-        Self { abort: false, truncate_done: false, keep_headers: false, plain: true };
+    pub const PLAIN: Self = Self { abort: false, truncate_done: false, keep_headers: false, plain: true };
 
     /// From the flags of JetEndExternalBackupInstance2.
     ///
@@ -146,11 +145,9 @@ impl ExternalBackup {
     /// Records a complete backup in log and headers.
     fn succeed(&self, mut turn: Turn<'_>, scope: Scope, keep_headers: bool) -> Result<BackupSummary> {
         let info = turn.info()?;
-        if !keep_headers {
-            if let Err(error) = self.update_headers(&turn, scope, info) {
-                turn.finish(Ending::Failed, Some(error.code()));
-                return Err(error);
-            }
+        if !keep_headers && let Err(error) = self.update_headers(&turn, scope, info) {
+            turn.finish(Ending::Failed, Some(error.code()));
+            return Err(error);
         }
         self.report(id::BACKUP_COMPLETED, []);
         // The headers are durable, so the backup is a success even if this record is lost.
@@ -195,10 +192,7 @@ impl ExternalBackup {
         Ok(Delivered {
             attached: databases.len(),
             copied: results.iter().filter(|(id, result)| attached(id) && result.copied).count(),
-            unfinished: results
-                .values()
-                .filter(|result| !result.copied && result.dropped.is_none())
-                .count(),
+            unfinished: results.values().filter(|result| !result.copied && result.dropped.is_none()).count(),
             all_logs,
         })
     }

@@ -8,23 +8,15 @@ use super::{DatabaseResult, ExternalBackup, Turn};
 use crate::error::{Error, JetErr, Result};
 use crate::event::id;
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicU64, Ordering};
 use ese_format::primitives::{BackupInfo, Generation};
 use ese_vfs::OpenMode;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Names the open file; no value is ever used twice in a process.
+/// Names the open file. A value that was closed is not used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileHandle(pub u64);
-
-impl FileHandle {
-    fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 /// A file opened for the backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +125,13 @@ impl ExternalBackup {
         }
     }
 
+    /// A handle that neither this nor, by chance, another instance has in use.
+    fn next_handle(&self) -> FileHandle {
+        let mut shared = self.shared.lock();
+        shared.handles = shared.handles.wrapping_add(1);
+        FileHandle(self.first_handle.wrapping_add(u64::from(shared.handles)))
+    }
+
     /// What a path names. A look at the disk, before any turn.
     fn name(&self, path: &Path) -> Named {
         let resolved = self.parts.disk.canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
@@ -140,9 +139,11 @@ impl ExternalBackup {
         if let Some(database) = databases.iter().find(|database| database.path() == resolved) {
             return Named::Database(database.clone());
         }
-        let generation = self.parts.log.as_ref().and_then(|log| {
-            log.names().generation_of(path.file_name().and_then(OsStr::to_str)?)
-        });
+        let generation = self
+            .parts
+            .log
+            .as_ref()
+            .and_then(|log| log.names().generation_of(path.file_name().and_then(OsStr::to_str)?));
         let is_patch = path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("pat"));
         match self.parts.disk.metadata(&resolved) {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Named::Nothing,
@@ -195,7 +196,7 @@ impl ExternalBackup {
             Named::Patch => Stream::Patch(path.to_path_buf()),
             Named::Nothing | Named::Foreign => return Err(Error::from(JetErr::InvalidParameter)),
         };
-        let opened = OpenedFile { handle: FileHandle::next(), length: stream.length() };
+        let opened = OpenedFile { handle: self.next_handle(), length: stream.length() };
         work.open = Some(OpenFile { handle: opened.handle, stream });
         Ok(opened)
     }
@@ -215,7 +216,7 @@ impl ExternalBackup {
             return Err(Error::from(JetErr::InvalidParameter));
         };
         let least = if open.stream.position() == 0 { 3 * page } else { page };
-        if into.len() < least || into.len() % page != 0 {
+        if into.len() < least || !into.len().is_multiple_of(page) {
             let detail = format!("a read of {} bytes is none of whole pages", into.len());
             return Err(Error::new(JetErr::InvalidParameter, detail));
         }
@@ -277,13 +278,12 @@ impl ExternalBackup {
         match after_failure(&state, work) {
             Effect::DropDatabase => {
                 self.report(id::DATABASE_BACKUP_FAILED, strings);
-                if let Some(work) = turn.work.as_mut() {
-                    if let Some(OpenFile { stream: Stream::Database(stream), .. }) = work.open.take() {
-                        if let Some(result) = work.databases.get_mut(&stream.database().id()) {
-                            result.dropped = Some(error.code());
-                            result.pages = stream.counts();
-                        }
-                    }
+                if let Some(work) = turn.work.as_mut()
+                    && let Some(OpenFile { stream: Stream::Database(stream), .. }) = work.open.take()
+                    && let Some(result) = work.databases.get_mut(&stream.database().id())
+                {
+                    result.dropped = Some(error.code());
+                    result.pages = stream.counts();
                 }
                 turn.apply(Effect::Enter(Phase::Database));
             }

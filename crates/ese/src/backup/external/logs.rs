@@ -1,7 +1,7 @@
 //! The log phase: rolling over, the lists, and deleting what is no longer needed.
 
 use super::super::state::{Call, Effect, Work as Failing, after_failure};
-use super::super::truncate::{DatabaseFacts, PlanError, RollFacts, plan};
+use super::super::truncate::{DatabaseFacts, PlanError, RollFacts, plan, plan_without_files};
 use super::{BackupKind, ExternalBackup, Roll, Turn, scope_of};
 use crate::error::{Error, JetErr, Result};
 use crate::event::id;
@@ -77,8 +77,7 @@ impl ExternalBackup {
         let work = turn.work()?;
         let time = self.parts.clock.now();
         let current = log.roll()?;
-        let position =
-            self.write_record(Backup2::PREPARE_LOGS, scope_of(work.kind), 0, BackupInfo::NONE)?;
+        let position = self.write_record(Backup2::PREPARE_LOGS, scope_of(work.kind), 0, BackupInfo::NONE)?;
         let databases = self.parts.host.databases();
         let facts = RollFacts {
             kind: work.kind,
@@ -136,6 +135,15 @@ impl ExternalBackup {
         let range = turn.rolled()?.ranges.delete.clone();
         let scope = scope_of(turn.work()?.kind);
         self.delete_logs(range.unwrap_or(Generation::NONE..Generation::NONE), scope)
+    }
+
+    /// Deletes the logs below the checkpoint, as if older backups were not needed any more.
+    pub(in super::super) fn delete_below_checkpoint(&self) -> Result<u32> {
+        let _turn = self.turn();
+        let log = self.log()?;
+        let (checkpoint, lowest) = (log.checkpoint()?.generation, log.names().lowest()?);
+        let range = plan_without_files(checkpoint, lowest, self.parts.settings.circular);
+        self.delete_logs(range, Backup2::FULL)
     }
 
     /// Notes in the log that a range of logs goes, and deletes it.

@@ -84,6 +84,7 @@ impl BackupSettings {
 /// The backup that an instance can have.
 pub struct ExternalBackup {
     parts: BackupParts,
+    first_handle: u64,
     shared: Mutex<Shared>,
     changed: Condvar,
 }
@@ -98,6 +99,8 @@ struct Shared {
     /// Logs from here on are kept; NONE keeps all.
     pinned: Option<Generation>,
     work: Option<Box<Work>>,
+    /// Handles given out so far.
+    handles: u32,
 }
 
 /// What one backup has done so far.
@@ -134,7 +137,9 @@ impl Drop for AttachGuard<'_> {
 impl ExternalBackup {
     /// An instance's backup, not begun.
     pub fn new(parts: BackupParts) -> Self {
-        Self { parts, shared: Mutex::new(Shared::default()), changed: Condvar::new() }
+        // Another instance's handles begin elsewhere, so that one mistaken for ours is found out.
+        let first_handle = u64::from(parts.clock.random_u32()) << 32;
+        Self { parts, first_handle, shared: Mutex::new(Shared::default()), changed: Condvar::new() }
     }
 
     /// The parts it works with.
@@ -281,7 +286,7 @@ impl ExternalBackup {
         Ok(())
     }
 
-    fn pass(&self, begins: bool) -> Result<()> {
+    pub(super) fn pass(&self, begins: bool) -> Result<()> {
         gate::pass(&self.parts.host.condition(), begins).map_err(Error::from)
     }
 
@@ -291,7 +296,7 @@ impl ExternalBackup {
         })
     }
 
-    fn check_log(&self) -> Result<()> {
+    pub(super) fn check_log(&self) -> Result<()> {
         match self.log()?.trouble() {
             Some(code) => Err(Error::new(code, "the log takes no records, so no backup can begin")),
             None => Ok(()),
