@@ -6,6 +6,8 @@
 //! nothing and an empty value as a pair of quotes; several values of a column are a JSON array.
 
 mod plan;
+#[cfg(test)]
+mod tests;
 mod text;
 mod value;
 
@@ -82,10 +84,23 @@ pub(crate) fn write_table<W: Write>(
     sink: W,
     report: &mut dyn FnMut(Problem),
 ) -> io::Result<Written> {
+    write_table_with(database, schema, style, sink, WHOLE, report)
+}
+
+/// [`write_table`] that puts together long values of up to `whole` bytes.
+fn write_table_with<W: Write>(
+    database: &OfflineDatabase,
+    schema: &TableSchema,
+    style: Style,
+    sink: W,
+    whole: u32,
+    report: &mut dyn FnMut(Problem),
+) -> io::Result<Written> {
     let order = if style == Style::Json { Order::Name } else { Order::Number };
     let plan = Plan::new(schema, order);
     let mut writer = RowWriter {
         style,
+        whole,
         out: Vec::with_capacity(2 * PIECE),
         sink,
         long_values: database.long_values(schema),
@@ -150,6 +165,8 @@ impl From<String> for Failure {
 
 struct RowWriter<'a, W> {
     style: Style,
+    /// Long values up to this many bytes are put together before they are written.
+    whole: u32,
     out: Vec<u8>,
     sink: W,
     long_values: LongValues<'a>,
@@ -307,7 +324,7 @@ impl<W: Write> RowWriter<'_, W> {
 
     fn long_value(&mut self, form: Form, id: &[u8]) -> Result<(), Failure> {
         let id = LongValueId::from_record(id).map_err(|e| e.to_string())?;
-        if self.long_values.size(id).map_err(|e| e.to_string())? <= WHOLE {
+        if self.long_values.size(id).map_err(|e| e.to_string())? <= self.whole {
             let mut plain = std::mem::take(&mut self.plain);
             plain.clear();
             let done = self.long_values.read(id, &mut |piece| {
