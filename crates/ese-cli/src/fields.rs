@@ -106,7 +106,7 @@ impl Serialize for Fields {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (name, value) in &self.0 {
-            map.serialize_entry(&name.replace([' ', '-'], "_"), value)?;
+            map.serialize_entry(&name.replace(',', "").replace([' ', '-'], "_"), value)?;
         }
         map.end()
     }

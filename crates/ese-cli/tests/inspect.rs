@@ -90,6 +90,43 @@ fn headers_and_pages_are_dumped_in_full() {
 }
 
 #[test]
+fn stale_bytes_behind_the_owned_space_are_no_damage() {
+    let Some(folder) = samples("stale_bytes_behind_the_owned_space_are_no_damage") else { return };
+    let scratch = tempfile::tempdir().expect("a folder");
+    let path = sample(&folder, scratch.path(), "srum-server2019/SRUDB.dat");
+    let (code, found) = json(&["verify"], &path, &[]);
+    assert_eq!((code, &found["damaged"], &found["last_owned_page"]), (0, &0.into(), &142.into()));
+    assert_eq!(found["stale_behind_the_last_owned_page"], 16);
+}
+
+#[test]
+fn the_catalog_has_the_columns_and_indexes_that_other_readers_see() {
+    let Some(folder) = samples("the_catalog_has_the_columns_and_indexes_that_other_readers_see") else {
+        return;
+    };
+    let scratch = tempfile::tempdir().expect("a folder");
+    let name = "secedit-win10-16299/secedit.sdb";
+    let (code, found) = json(&["dump", "catalog"], &sample(&folder, scratch.path(), name), &[]);
+    assert_eq!(code, 0);
+    let expected: Value =
+        serde_json::from_slice(&unpack(&folder.join(format!("{name}.expected.json.gz")))).expect("JSON");
+    let tables = found["tables"].as_array().expect("a list");
+    assert_eq!(tables.len(), expected["tables"].as_object().expect("tables").len());
+    for table in tables {
+        let other = &expected["tables"][table["table"].as_str().expect("a name")];
+        let names = |list: &Value, key: &str| -> Vec<String> {
+            let items = list.as_array().expect("a list").iter();
+            items.map(|item| item[key].as_str().expect("a name").to_owned()).collect()
+        };
+        assert_eq!(names(&table["columns"], "column"), names(&other["columns"], "name"));
+        let (mut ours, mut theirs) = (names(&table["indexes"], "index"), names(&other["indexes"], "name"));
+        ours.sort();
+        theirs.sort();
+        assert_eq!(ours, theirs);
+    }
+}
+
+#[test]
 fn what_is_no_database_fails_and_a_wrong_command_line_is_told() {
     let not_one = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     assert_eq!(ese().arg("info").arg(&not_one).status().expect("the command").code(), Some(1));

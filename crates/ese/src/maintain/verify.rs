@@ -42,6 +42,9 @@ pub struct PageCounts {
     pub correctable: u32,
     /// Pages that cannot be used.
     pub damaged: u32,
+    /// Pages without a right checksum behind the last page that the database owns: they were never used,
+    /// and hold what the disk held before. That is no damage.
+    pub stale: u32,
     /// Bytes behind the last whole page.
     pub odd_bytes: u32,
 }
@@ -55,7 +58,8 @@ pub enum Progress {
     Bad(BadPage),
 }
 
-/// Checks all pages of a database file. `report` hears of progress and of every bad page, and may stop the
+/// Checks all pages of a database file. `last_owned` is the last page that the database owns, when that is
+/// known; bad pages behind it count as stale and are not reported. `report` hears of progress and of every bad page, and may stop the
 /// check; then the counts are those so far.
 ///
 /// The file is read once, from start to end, in pieces of one megabyte. Pages that the disk cannot read
@@ -67,6 +71,7 @@ pub fn verify_pages(
     file: &dyn File,
     path: &Path,
     page_size: PageSize,
+    last_owned: Option<PageNumber>,
     mut report: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<PageCounts> {
     let bytes = file.len().map_err(|error| Error::io(error, "finding the length of", path))?;
@@ -96,6 +101,7 @@ pub fn verify_pages(
             match fault {
                 Ok(Verdict::Uninitialized) => counts.empty += 1,
                 Ok(_) => counts.sound += 1,
+                Err(Fault::Content(_)) if last_owned.is_some_and(|last| page > last) => counts.stale += 1,
                 Err(fault) => {
                     match fault {
                         Fault::Content(Verdict::Corrected { .. }) => counts.correctable += 1,
@@ -143,6 +149,7 @@ mod tests {
             match page.0 {
                 130 => written[4000] ^= 1,
                 131 => written[4000] ^= 7,
+                300 => written[4000] ^= 7,
                 200 => store_page_checksum(&mut written, PageNumber(201), size),
                 _ => {}
             }
@@ -150,7 +157,7 @@ mod tests {
         }
         file.write_at(&[1; 5], PageNumber(301).file_offset(size)).unwrap();
         let (mut bad, mut last) = (Vec::new(), 0);
-        let counts = verify_pages(&*file, &path, size, |progress| {
+        let counts = verify_pages(&*file, &path, size, Some(PageNumber(280)), |progress| {
             match progress {
                 Progress::Pages(done) => last = done,
                 Progress::Bad(page) => bad.push(page.page.0),
@@ -158,8 +165,15 @@ mod tests {
             ControlFlow::Continue(())
         })
         .unwrap();
-        let expected =
-            PageCounts { pages: 300, sound: 296, empty: 1, correctable: 1, damaged: 2, odd_bytes: 5 };
+        let expected = PageCounts {
+            pages: 300,
+            sound: 295,
+            empty: 1,
+            correctable: 1,
+            damaged: 2,
+            stale: 1,
+            odd_bytes: 5,
+        };
         assert_eq!(counts, expected);
         assert_eq!(bad, [130, 131, 200]);
         assert_eq!(last, 300);

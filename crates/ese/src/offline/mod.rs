@@ -19,6 +19,7 @@ pub use schema::TableEntry;
 use crate::error::{Error, Result};
 use ese_format::catalog::{TableSchema, TableSchemaBuilder};
 use ese_format::database::{Chosen, DatabaseHeader, HeaderCopy, OtherCopy, PROBE_BYTES, choose_header};
+use ese_format::space::last_owned_page;
 use ese_format::tree::PageRead;
 use ese_format::{ObjectId, PageNumber, PageSize};
 use ese_vfs::{Disk, OpenMode};
@@ -77,6 +78,15 @@ impl OfflineDatabase {
     /// How many whole pages the file has behind its two headers.
     pub fn page_count(&self) -> u32 {
         self.pages.page_count()
+    }
+
+    /// The last page that the database owns. What lies behind it in the file was never used: zeros, or
+    /// whatever the disk held before.
+    ///
+    /// # Errors
+    /// When the database's tree of owned extents cannot be read.
+    pub fn last_owned_page(&self) -> Result<PageNumber> {
+        last_owned_page(&self.pages).map_err(|error| Error::from(error).file(self.path()))
     }
 
     /// The pages in which a wrong bit was corrected so far: how many reads, and the first of them.

@@ -1,5 +1,6 @@
 //! `ese dump`: what stands in headers, checkpoints, pages and logs, field by field.
 
+mod catalog;
 mod checkpoint;
 mod header;
 mod page;
@@ -16,6 +17,8 @@ pub(crate) enum Dump {
     Header(header::Args),
     /// Print every field of a checkpoint (`esentutl /mk`).
     Checkpoint(checkpoint::Args),
+    /// Print the tables with their columns and indexes (`esentutl /mm`).
+    Catalog(catalog::Args),
     /// Print the header and the lines of a database page.
     Page(page::Args),
 }
@@ -26,6 +29,7 @@ impl Dump {
         match self {
             Self::Header(args) => header::run(args, out),
             Self::Checkpoint(args) => checkpoint::run(args, out),
+            Self::Catalog(args) => catalog::run(args, out),
             Self::Page(args) => page::run(args, out),
         }
     }

@@ -7,8 +7,9 @@ use crate::fields::Fields;
 use crate::output::Output;
 use anyhow::Context;
 use ese::maintain::verify::{BadPage, Fault, PageCounts, Progress, verify_pages};
+use ese::offline::OfflineDatabase;
 use ese_format::database::{Chosen, OtherCopy};
-use ese_vfs::File;
+use ese_vfs::{File, RealDisk};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -20,9 +21,10 @@ const LISTED: usize = 1000;
 pub(super) fn run(path: &Path, file: &dyn File, chosen: &Chosen, out: &Output) -> anyhow::Result<ExitCode> {
     let size = chosen.header.page_size;
     let pages = (file.len()? / size.bytes() as u64).saturating_sub(2);
+    let last_owned = OfflineDatabase::open(&RealDisk::new(), path).and_then(|open| open.last_owned_page());
     let bar = progress_bar(pages, "pages");
     let (mut listed, mut unlisted) = (Vec::new(), 0_u64);
-    let counts = verify_pages(file, path, size, |progress| {
+    let counts = verify_pages(file, path, size, last_owned.as_ref().ok().copied(), |progress| {
         match progress {
             Progress::Pages(done) => bar.set_position(done.into()),
             Progress::Bad(bad) if listed.len() < LISTED => listed.push(bad),
@@ -36,6 +38,10 @@ pub(super) fn run(path: &Path, file: &dyn File, chosen: &Chosen, out: &Output) -
     let mut fields = Fields::new();
     fields.add("file", path.display().to_string()).add("kind", "database");
     fields.add("state", chosen.header.state).add("header copies", info::copies(chosen));
+    match &last_owned {
+        Ok(page) => fields.add("last owned page", *page),
+        Err(error) => fields.add("owned space", format!("cannot be read: {error}")),
+    };
     add_counts(&mut fields, &counts);
     fields.add("bad pages", listed.iter().map(bad_page).collect::<Vec<_>>());
     if unlisted > 0 {
@@ -44,12 +50,17 @@ pub(super) fn run(path: &Path, file: &dyn File, chosen: &Chosen, out: &Output) -
     out.result(&fields, |writer, fields| fields.write(writer))?;
     let headers_sound = !matches!(chosen.other, OtherCopy::Damaged(_));
     let pages_sound = counts.damaged + counts.correctable + counts.odd_bytes == 0;
-    Ok(if headers_sound && pages_sound { ExitCode::Success } else { ExitCode::Findings })
+    Ok(if headers_sound && pages_sound && last_owned.is_ok() {
+        ExitCode::Success
+    } else {
+        ExitCode::Findings
+    })
 }
 
 fn add_counts(fields: &mut Fields, counts: &PageCounts) {
     fields.add("pages", counts.pages).add("sound", counts.sound).add("never written", counts.empty);
     fields.add("with one wrong bit", counts.correctable).add("damaged", counts.damaged);
+    fields.add("stale, behind the last owned page", counts.stale);
     if counts.odd_bytes > 0 {
         fields.add("bytes behind the last whole page", counts.odd_bytes);
     }
