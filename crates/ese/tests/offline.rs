@@ -270,3 +270,79 @@ proptest! {
         survives(name, &changes);
     }
 }
+
+/// What independent readers say about the schema and the indexes of every sample.
+#[test]
+fn schemas_and_indexes_are_those_that_independent_readers_see() {
+    let test = "schemas_and_indexes_are_those_that_independent_readers_see";
+    if sample(test, "esedb-basic/basic.edb").is_none() {
+        return;
+    }
+    let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
+        PathBuf::from,
+    );
+    let names: Vec<PathBuf> = fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|set| fs::read_dir(set.unwrap().path()).ok())
+        .flatten()
+        .map(|file| file.unwrap().path())
+        .collect();
+    let mut compared = 0;
+    for path in names {
+        let Some(name) = path.to_str().and_then(|name| name.strip_suffix(".expected.json.gz")) else {
+            continue;
+        };
+        let name = Path::new(name).strip_prefix(&folder).unwrap().to_str().unwrap();
+        let (Some(bytes), Some(expected)) =
+            (sample(test, name), sample(test, &format!("{name}.expected.json")))
+        else {
+            return;
+        };
+        let expected: serde_json::Value = serde_json::from_slice(&expected).unwrap();
+        let database = open(&bytes).unwrap();
+        assert_eq!(expected["page_size"], database.page_size().bytes());
+        let tables = database.tables(&mut |e| panic!("{name}: {e}")).unwrap();
+        assert_eq!(tables.len(), expected["tables"].as_object().unwrap().len(), "{name}");
+        for entry in &tables {
+            let schema = database.schema(entry, &mut |e| panic!("{name}: {e}")).unwrap();
+            let table = &expected["tables"][&entry.name];
+            let columns: Vec<_> = schema
+                .columns
+                .iter()
+                .map(|c| {
+                    let mut column = serde_json::json!({
+                        "name": c.name, "type": c.column_type.name(), "id": c.id.0,
+                    });
+                    if c.code_page != 0 {
+                        column["codepage"] = c.code_page.into();
+                    }
+                    column
+                })
+                .collect();
+            assert_eq!(serde_json::Value::from(columns), table["columns"], "{name}, {}", entry.name);
+            let indexes = table["indexes"].as_array().unwrap();
+            for index in indexes {
+                let found = schema.indexes.iter().find(|i| i.name == index["name"].as_str().unwrap());
+                let found = found.unwrap_or_else(|| panic!("{name}, {}: {index}", entry.name));
+                assert_eq!(index["primary"], found.is_primary());
+                let columns: Vec<&str> = found
+                    .key
+                    .iter()
+                    .map(|s| schema.columns.iter().find(|c| c.id == s.column).unwrap().name.as_str())
+                    .collect();
+                assert_eq!(serde_json::json!(columns), index["columns"], "{name}, {}", entry.name);
+                let mut scan = database.scan(found.root, found.object_id);
+                let mut entries = 0;
+                while let Some(entry) = scan.next() {
+                    entry.unwrap();
+                    entries += 1;
+                }
+                assert_eq!(index["entries"], entries, "{name}, {}, {}", entry.name, found.name);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 100, "{compared} indexes");
+}
