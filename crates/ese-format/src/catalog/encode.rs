@@ -23,6 +23,7 @@ impl CatalogRow<'_> {
         let map_flags = self.map_flags.map(u32::to_le_bytes);
         let key_most = self.key_most.map(u16::to_le_bytes);
         let chunk_max = self.chunk_max.map(u32::to_le_bytes);
+        let root_set_time = self.root_set_time.map(u64::to_le_bytes);
 
         let mut writer = RecordWriter::new(page_size);
         writer.fixed(ColumnId(1), 4, 4, Some(&table))?;
@@ -31,12 +32,13 @@ impl CatalogRow<'_> {
             writer.fixed(ColumnId(3 + index as u16), 10 + 4 * index, 4, Some(long))?;
         }
         let root_flag = (self.kind == RowKind::Table).then_some(&[0xFF][..]);
-        let optional: [(u16, usize, usize, Option<&[u8]>); 5] = [
+        let optional: [(u16, usize, usize, Option<&[u8]>); 6] = [
             (8, 30, 1, root_flag),
             (9, 31, 2, record_offset.as_ref().map(|b| &b[..])),
             (10, 33, 4, map_flags.as_ref().map(|b| &b[..])),
             (11, 37, 2, key_most.as_ref().map(|b| &b[..])),
             (12, 39, 4, chunk_max.as_ref().map(|b| &b[..])),
+            (13, 43, 8, root_set_time.as_ref().map(|b| &b[..])),
         ];
         let last = optional.iter().rposition(|column| column.3.is_some()).map_or(0, |index| index + 1);
         for (id, offset, size, value) in &optional[..last] {

@@ -66,6 +66,8 @@ pub struct CatalogRow<'a> {
     pub key_most: Option<u16>,
     /// LVChunkMax: the table's chunk size of long values, if it is not the default.
     pub chunk_max: Option<u32>,
+    /// PgnoFDPLastSetTime: when the root page was last set, as a FILETIME (update 230 and later).
+    pub root_set_time: Option<u64>,
     /// Name.
     pub name: &'a [u8],
     /// TemplateTable: a derived table's template, or the name of a callback.
@@ -152,6 +154,7 @@ impl<'a> CatalogRow<'a> {
             map_flags: number::<4>(&record, 10, 33)?.map(u32::from_le_bytes),
             key_most: number::<2>(&record, 11, 37)?.map(u16::from_le_bytes),
             chunk_max: number::<4>(&record, 12, 39)?.map(u32::from_le_bytes),
+            root_set_time: number::<8>(&record, 13, 43)?.map(u64::from_le_bytes),
             name: variable(128)?.ok_or_else(|| FormatError::corrupt("a row of the catalog has no name"))?,
             template: variable(130)?,
             default: variable(131)?,

@@ -172,6 +172,7 @@ fn blank(table: ObjectId, kind: RowKind, id: u32) -> CatalogRow<'static> {
         map_flags: None,
         key_most: None,
         chunk_max: None,
+        root_set_time: None,
         name: &[],
         template: None,
         default: None,
