@@ -56,6 +56,17 @@ pub struct Assembler {
     may_continue_unseen: bool,
     pending: Option<Pending>,
     whole: Vec<u8>,
+    ready: Option<Ready>,
+}
+
+/// A record that was found and not taken: in the segment, or in `Assembler::whole` if it had pieces.
+#[derive(Debug)]
+struct Ready {
+    start: LogPosition,
+    end: LogPosition,
+    fragments: u32,
+    from: usize,
+    to: usize,
 }
 
 /// A record of which pieces are missing; the ones that came are in `Assembler::whole`.
@@ -79,6 +90,7 @@ impl Assembler {
             may_continue_unseen: true,
             pending: None,
             whole: Vec::new(),
+            ready: None,
         }
     }
 
@@ -100,6 +112,7 @@ impl Assembler {
             }
         }
         self.is_first_segment = false;
+        self.ready = None;
         self.position = here;
         *self.segment = *segment;
         self.at = SEGMENT_HEADER_BYTES;
@@ -114,8 +127,36 @@ impl Assembler {
     /// The next record; `None` when the next segment is needed.
     ///
     /// # Errors
-    /// [`FormatErrorKind::LogCorrupt`] when the bytes are no records, or pieces do not fit together.
+    /// [`FormatErrorKind::LogCorrupt`] when the bytes are no records, or pieces do not fit together. What
+    /// follows in the segment is lost; the next segment may be fed.
     pub fn next_record(&mut self) -> Result<Option<RawRecord<'_>>> {
+        self.has_record()?;
+        Ok(self.take_record())
+    }
+
+    /// Whether there is a record without the next segment. [`Self::take_record`] then returns it.
+    ///
+    /// # Errors
+    /// As [`Self::next_record`].
+    pub fn has_record(&mut self) -> Result<bool> {
+        if self.ready.is_none() {
+            self.ready = self.find_record()?;
+        }
+        Ok(self.ready.is_some())
+    }
+
+    /// The record that [`Self::has_record`] found.
+    pub fn take_record(&mut self) -> Option<RawRecord<'_>> {
+        let ready = self.ready.take()?;
+        let bytes = match ready.fragments {
+            1 => self.segment.get(ready.from..ready.to).unwrap_or_default(),
+            _ => &self.whole,
+        };
+        let Ready { start, end, fragments, .. } = ready;
+        Some(RawRecord { start, end, fragments, bytes })
+    }
+
+    fn find_record(&mut self) -> Result<Option<Ready>> {
         loop {
             let Some((start, from, to)) = self.next_physical()? else { return Ok(None) };
             let is_first = from == SEGMENT_HEADER_BYTES;
@@ -133,6 +174,7 @@ impl Assembler {
                 pending.fragments = pending.fragments.saturating_add(1);
                 self.whole.extend_from_slice(piece);
                 if !is_first || self.whole.len() > pending.total {
+                    self.pending = None;
                     return Err(damaged("a piece of a record that does not fit it", start));
                 }
                 if self.whole.len() < pending.total {
@@ -145,20 +187,19 @@ impl Assembler {
                     continue;
                 }
                 let end = self.end_of(to);
-                return Ok(Some(RawRecord { start, end, fragments, bytes: &self.whole }));
+                return Ok(Some(Ready { start, end, fragments, from, to }));
             }
             self.may_continue_unseen = false;
             let new_kind = match kind {
                 FRAGMENT_BEGIN => body.get(FragmentBegin::HEADER_BYTES).copied().unwrap_or(NOP),
                 other => other,
             };
-            if let Some(pending) = &self.pending {
+            if let Some(pending) = self.pending.take() {
                 // A crash cut the record; recovery went on at the start of a segment.
                 let by_recovery = matches!(new_kind, RECOVERY_UNDO | RECOVERY_UNDO_2 | UNDO_INFO);
                 if !is_first || !by_recovery {
                     return Err(damaged(format!("the record at {} is cut off", pending.start), start));
                 }
-                self.pending = None;
             }
             if kind == FRAGMENT_BEGIN {
                 let total: [u8; 4] = std::array::from_fn(|at| body.get(1 + at).copied().unwrap_or(0));
@@ -179,12 +220,7 @@ impl Assembler {
                 continue;
             }
             let end = self.end_of(to);
-            return Ok(Some(RawRecord {
-                start,
-                end,
-                fragments: 1,
-                bytes: self.segment.get(from..to).unwrap_or_default(),
-            }));
+            return Ok(Some(Ready { start, end, fragments: 1, from, to }));
         }
     }
 

@@ -5,16 +5,20 @@
 //! and no more: a scan reports a page or node that cannot be read and goes on with the next.
 //! Memory is bounded by a small page cache and the schema, whatever the size of the file.
 
+mod log_file;
 mod long_value;
 mod pages;
 mod scan;
 mod schema;
+mod verify_log;
 
 pub use ese_format::tree::Entry;
+pub use log_file::{LogFile, LogFileRecords};
 pub use long_value::LongValues;
 pub use pages::{CORRECTIONS_KEPT, Correction};
 pub use scan::TreeScan;
 pub use schema::TableEntry;
+pub use verify_log::{LogReport, StreamReport, verify_log_file, verify_log_stream};
 
 use crate::error::{Error, Result};
 use ese_format::catalog::{TableSchema, TableSchemaBuilder};

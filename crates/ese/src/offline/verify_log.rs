@@ -1,0 +1,273 @@
+//! Checking log files: every segment, every record, and how the generations hang together.
+
+use super::log_file::LogFile;
+use crate::error::{Error, JetErr, Result};
+use ese_format::log::{Found, LogHeader};
+use ese_format::{Generation, LogPosition};
+use ese_vfs::Disk;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// Problems that a report keeps; more are only counted.
+const PROBLEMS_KEPT: usize = 100;
+
+/// What the check of one log file found.
+#[derive(Debug)]
+pub struct LogReport {
+    /// The file.
+    pub path: PathBuf,
+    /// Its header.
+    pub header: LogHeader,
+    /// Segments with records.
+    pub segments: u16,
+    /// Records, without fillers of one byte.
+    pub records: u64,
+    /// Flipped bits that the checksum corrected: segment, and bit in the segment.
+    pub corrected: Vec<(u16, usize)>,
+    /// The last segment, if it was torn and its shadow stood in.
+    pub restored: Option<u16>,
+    /// Whether a cut flush left segments behind the end of the log; recovery removes them.
+    pub has_leftovers: bool,
+    /// XOR of the segments' checksums, for the next generation's header.
+    pub accumulated_checksum: u64,
+    /// The record whose last pieces are missing, as a crash leaves it.
+    pub cut_record: Option<LogPosition>,
+    /// Position of the last record that is no filler.
+    pub last_record: Option<LogPosition>,
+    /// Whether that record says that the stream was closed properly.
+    pub is_closed: bool,
+    /// What is wrong, at most a hundred.
+    pub problems: Vec<Error>,
+    /// How many problems there are.
+    pub problem_count: u64,
+    /// Whether the first record is one that recovery writes where it goes on.
+    begins_with_recovery: bool,
+}
+
+impl LogReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.problem_count == 0
+    }
+
+    fn problem(&mut self, error: Error) {
+        self.problem_count += 1;
+        if self.problems.len() < PROBLEMS_KEPT {
+            self.problems.push(error);
+        }
+    }
+}
+
+/// Checks one log file: header, length, every segment, every record. `is_last` says that no generation
+/// follows it in its stream, so that the last flush may have been cut; `disk` is only read.
+///
+/// # Errors
+/// As [`LogFile::open`]. Everything behind the header is a problem in the report.
+pub fn verify_log_file(disk: &dyn Disk, path: &Path, is_last: bool) -> Result<LogReport> {
+    let file = LogFile::open(disk, path)?;
+    let mut report = LogReport {
+        path: path.to_owned(),
+        header: file.header().clone(),
+        segments: 0,
+        records: 0,
+        corrected: Vec::new(),
+        restored: None,
+        has_leftovers: false,
+        accumulated_checksum: 0,
+        cut_record: None,
+        last_record: None,
+        is_closed: false,
+        problems: Vec::new(),
+        problem_count: 0,
+        begins_with_recovery: false,
+    };
+    if !file.has_right_length() {
+        let detail =
+            format!("{} bytes where the header says {}", file.byte_len(), file.header().file_bytes());
+        report.problem(Error::new(JetErr::LogFileSizeMismatch, detail).file(path));
+    }
+    let mut corrected = Vec::new();
+    let end = file.scan(is_last, &mut |number, found| {
+        if let Found::Data { corrected: Some(bit) } = found {
+            corrected.push((number, bit));
+        }
+    });
+    report.corrected = corrected;
+    let end = match end {
+        Ok(end) => end,
+        Err(error) => {
+            report.problem(error);
+            return Ok(report);
+        }
+    };
+    report.segments = end.next_segment - 1;
+    report.restored = end.restored;
+    report.has_leftovers = end.has_leftovers;
+    report.accumulated_checksum = end.accumulated_checksum;
+    let mut records = file.records(end);
+    loop {
+        let raw = match records.next_record() {
+            Ok(Some(raw)) => raw,
+            Ok(None) => break,
+            Err(error) => {
+                report.problem(error);
+                continue;
+            }
+        };
+        match raw.decode() {
+            Ok(record) => {
+                if report.records == 0 {
+                    // RecoveryUndo, RecoveryUndo2, UndoInfo: what may cut a record off.
+                    report.begins_with_recovery = matches!(record.code(), 17 | 51 | 36);
+                }
+                if !record.is_filler() {
+                    report.last_record = Some(raw.start);
+                    report.is_closed = record.is_clean_end();
+                }
+            }
+            Err(error) => report.problem(Error::from(error).file(path)),
+        }
+        report.records += 1;
+    }
+    report.cut_record = records.cut_record();
+    Ok(report)
+}
+
+/// What the check of all generations of a log stream found.
+#[derive(Debug)]
+pub struct StreamReport {
+    /// The files in the order of their generations, the current log last.
+    pub files: Vec<LogReport>,
+    /// Files whose header cannot be read, generations that are missing, and links between generations
+    /// that do not hold.
+    pub problems: Vec<Error>,
+}
+
+impl StreamReport {
+    /// Whether nothing is wrong with any file or link.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty() && self.files.iter().all(LogReport::is_sound)
+    }
+}
+
+/// Checks all log files of the stream with this base name ("edb") in a folder: each file, that the
+/// generations are complete from the first that is there, and that each continues the one before.
+///
+/// # Errors
+/// That of reading the folder; JET_errMissingLogFile when there is no log at all.
+pub fn verify_log_stream(disk: &dyn Disk, folder: &Path, base: &str) -> Result<StreamReport> {
+    let (archives, current) = log_files(disk, folder, base)?;
+    let mut report = StreamReport { files: Vec::new(), problems: Vec::new() };
+    let archive_count = archives.len();
+    for (at, (generation, path)) in archives.iter().enumerate() {
+        // Without a current log the highest archive is where the stream ends.
+        let is_last = current.is_none() && at + 1 == archive_count;
+        match verify_log_file(disk, path, is_last) {
+            Ok(file) => {
+                if file.header.generation != *generation {
+                    let detail =
+                        format!("generation {} under the name of {generation}", file.header.generation);
+                    report.problems.push(Error::new(JetErr::LogGenerationMismatch, detail).file(path));
+                }
+                report.files.push(file);
+            }
+            Err(error) => report.problems.push(error),
+        }
+    }
+    if let Some(path) = &current {
+        match verify_log_file(disk, path, true) {
+            Ok(file) => report.files.push(file),
+            Err(error) => report.problems.push(error),
+        }
+    }
+    if archives.is_empty() && current.is_none() {
+        return Err(Error::new(JetErr::MissingLogFile, format!("no log files {base}*")).file(folder));
+    }
+    report.files.sort_by_key(|file| file.header.generation);
+    for pair in report.files.windows(2) {
+        if let [before, after] = pair {
+            check_link(before, after, &mut report.problems);
+        }
+    }
+    Ok(report)
+}
+
+/// Checks that a generation continues the one before.
+fn check_link(before: &LogReport, after: &LogReport, problems: &mut Vec<Error>) {
+    let (old, new) = (&before.header, &after.header);
+    let mut problem = |code: JetErr, detail: String| {
+        problems
+            .push(Error::new(code, detail).file(&after.path).position(LogPosition::start_of(new.generation)));
+    };
+    if new.signature != old.signature {
+        problem(JetErr::BadLogSignature, format!("a log of stream {}, not {}", new.signature, old.signature));
+        return;
+    }
+    if new.generation == old.generation {
+        problem(JetErr::LogGenerationMismatch, format!("generation {} is there twice", new.generation));
+        return;
+    }
+    if new.generation.0 != old.generation.0.saturating_add(1) {
+        let detail = format!("the generations between {} and {} are missing", old.generation, new.generation);
+        problem(JetErr::MissingLogFile, detail);
+        return;
+    }
+    if new.previous_created != old.created {
+        let detail = format!(
+            "it continues a log of {}, generation {} is of {}",
+            new.previous_created, old.generation, old.created
+        );
+        problem(JetErr::InvalidLogSequence, detail);
+    }
+    // A damaged file has no sum to compare; that it is damaged is said already.
+    if new.version.has_accumulated_checksum()
+        && before.is_sound()
+        && new.previous_checksum != before.accumulated_checksum
+    {
+        let detail = format!(
+            "the segments of generation {} have checksum {:#018x}, this header says {:#018x}",
+            old.generation, before.accumulated_checksum, new.previous_checksum
+        );
+        problem(JetErr::LogSequenceChecksumMismatch, detail);
+    }
+    if new.version < old.version {
+        problem(JetErr::BadLogVersion, format!("version {} follows {}", new.version, old.version));
+    }
+    if new.page_bytes != old.page_bytes {
+        problem(JetErr::PageSizeMismatch, format!("pages of {} after {}", new.page_bytes, old.page_bytes));
+    }
+    if let Some(cut) = before.cut_record
+        && !after.begins_with_recovery
+    {
+        problem(JetErr::LogFileCorrupt, format!("the record at {cut} is cut off"));
+    }
+}
+
+/// The archives of a stream by generation, and its current log.
+fn log_files(
+    disk: &dyn Disk,
+    folder: &Path,
+    base: &str,
+) -> Result<(BTreeMap<Generation, PathBuf>, Option<PathBuf>)> {
+    let entries = disk.read_dir(folder).map_err(|e| Error::io(e, "list the log folder", folder))?;
+    let (mut archives, mut current) = (BTreeMap::new(), None);
+    for entry in entries.into_iter().filter(|entry| !entry.metadata.is_dir) {
+        let path = entry.path;
+        let is_log =
+            path.extension().is_some_and(|x| x.eq_ignore_ascii_case("log") || x.eq_ignore_ascii_case("jtx"));
+        let Some(stem) = path.file_stem().and_then(OsStr::to_str).filter(|_| is_log) else { continue };
+        let Some((head, number)) = stem.split_at_checked(base.len()) else { continue };
+        if !head.eq_ignore_ascii_case(base) {
+            continue;
+        }
+        if number.is_empty() {
+            current = Some(path);
+        } else if matches!(number.len(), 5 | 8) && number.bytes().all(|b| b.is_ascii_hexdigit()) {
+            if let Ok(generation) = u32::from_str_radix(number, 16) {
+                archives.insert(Generation(generation), path);
+            }
+        }
+    }
+    Ok((archives, current))
+}
