@@ -23,8 +23,8 @@ pub(crate) fn single_bit_error(stored: u64, computed: u64) -> Option<usize> {
     const ALL: u32 = 8 * BLOCK_BYTES as u32 - 1;
     let bit = (code & 0xFFFF) as usize;
     // The two halves of the code are the number of the flipped bit and its complement; a flip in the
-    // data also changes exactly one bit of the XOR sum.
-    (((code >> 16) ^ code) & ALL == ALL
+    // data also changes exactly one bit of the XOR sum. The bit above each half is zero in every sum.
+    (((code >> 16) ^ code) & 0xFFFF == ALL
         && sum.count_ones() == 1
         && (64..8 * BLOCK_BYTES).contains(&bit)
         && sum.trailing_zeros() as usize == bit % 32)
