@@ -139,6 +139,9 @@ fn every_packed_value_is_packed_again_as_windows_did() {
     assert!(seven_bit >= 33, "{seven_bit} values");
 }
 
+/// A long value: its id, its size, and its chunks with their offsets.
+type Stored = (LongValueId, u32, Vec<(u32, Vec<u8>)>);
+
 #[test]
 fn every_long_value_is_whole() {
     let Some(samples) = common::databases("every_long_value_is_whole") else { return };
@@ -147,8 +150,7 @@ fn every_long_value_is_whole() {
         let size = choose_header(&sample.bytes).unwrap().header.page_size;
         let image = FileImage::new(&sample.bytes, size);
         for tree in schemas(image, size).iter().filter_map(|schema| schema.long_values) {
-            // Value, its size, and the chunks with their offsets.
-            let mut found: Vec<(LongValueId, u32, Vec<(u32, Vec<u8>)>)> = Vec::new();
+            let mut found: Vec<Stored> = Vec::new();
             let mut scan = Tree::new(image, tree.root, tree.object_id).scan();
             while let Some(entry) = scan.next() {
                 let entry = entry.unwrap();

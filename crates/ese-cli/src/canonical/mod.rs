@@ -139,6 +139,12 @@ fn write_table_with<W: Write>(
         })?;
         written.rows += 1;
     }
+    let rescued = scan.rescued();
+    if rescued > 0 {
+        let text = format!("the last {rescued} rows were rescued from pages that the damaged tree has lost");
+        written.problems += 1;
+        report(Problem { table: schema.name.clone(), row: None, page: None, column: None, text });
+    }
     writer.flush()?;
     Ok(written)
 }

@@ -7,6 +7,7 @@
 
 mod log_file;
 mod long_value;
+mod orphans;
 mod pages;
 mod scan;
 mod schema;
@@ -103,9 +104,10 @@ impl OfflineDatabase {
         TreeScan::new(&self.pages, root, object)
     }
 
-    /// Walks the records of a table in the order of its tree.
+    /// Walks the records of a table in the order of its tree. Where pages above the leaves are damaged, the
+    /// lost leaves are looked for in the whole file and their records come last.
     pub fn records(&self, table: &TableSchema) -> TreeScan<'_> {
-        self.scan(table.root, table.object_id)
+        TreeScan::with_rescue(&self.pages, table.root, table.object_id)
     }
 
     /// A reader of the table's long values.

@@ -15,6 +15,10 @@ use std::path::{Path, PathBuf};
 /// How many corrections are remembered one by one.
 pub const CORRECTIONS_KEPT: usize = 1000;
 
+/// How often the whole file is searched for lost leaves. A hostile catalog could otherwise list so many
+/// broken tables that nobody would live to see the end.
+const MAX_SEARCHES: u32 = 100;
+
 /// How many bytes of pages the cache holds.
 const CACHE_BYTES: usize = 4 << 20;
 
@@ -55,6 +59,8 @@ struct Cache {
     capacity: usize,
     corrected: u64,
     corrections: Vec<Correction>,
+    /// How many more times the whole file may be searched.
+    searches_left: u32,
 }
 
 struct Slot {
@@ -112,6 +118,7 @@ impl PageFile {
                 capacity: CACHE_BYTES / page_size.bytes(),
                 corrected: 0,
                 corrections: Vec::new(),
+                searches_left: MAX_SEARCHES,
             }),
         }
     }
@@ -123,6 +130,14 @@ impl PageFile {
     pub(super) fn corrections(&self) -> (u64, Vec<Correction>) {
         let cache = self.cache.lock();
         (cache.corrected, cache.corrections.clone())
+    }
+
+    /// Whether the whole file may be searched once more.
+    pub(super) fn may_search(&self) -> bool {
+        let mut cache = self.cache.lock();
+        let left = cache.searches_left.checked_sub(1);
+        cache.searches_left = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// The engine's error for one of the format, with its place.
