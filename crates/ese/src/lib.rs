@@ -8,6 +8,7 @@ pub mod backup;
 pub mod clock;
 pub mod error;
 pub mod event;
+pub mod log;
 pub mod maintain;
 pub mod offline;
 pub mod params;

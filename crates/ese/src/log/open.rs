@@ -1,0 +1,259 @@
+//! Opening a stream: looking at it, creating it, continuing it.
+
+use super::config::{LogConfig, LogHooks};
+use super::files::{Archive, LogFiles};
+use super::flush::Writer;
+use super::generation::{CurrentFile, Parts, Previous, StreamIdentity, begin_generation, open_generation};
+use super::next_file::{NextFile, ensure_reserves, fill_with_zeros};
+use super::reader::check_stream;
+use super::scan::{GenerationScan, SegmentReader, good_segment, scan_generation};
+use super::writer::Log;
+use crate::error::{Error, JetErr, Result};
+use crate::sync::Arc;
+use ese_format::log::{LogHeader, LogVersion, SEGMENT_BYTES};
+use ese_format::primitives::{Generation, LogPosition, Signature};
+use ese_vfs::OpenMode;
+use std::path::PathBuf;
+
+/// What is there of a log stream. Nothing is changed to find out.
+#[derive(Debug, Clone)]
+pub struct StreamScan {
+    /// The names, with the extension that the stream has.
+    pub files: LogFiles,
+    /// The archives, lowest first.
+    pub archives: Vec<Archive>,
+    /// The highest generation, archive or current; none when there is no log at all.
+    pub last: Option<GenerationScan>,
+    /// Where that generation stands.
+    pub last_path: PathBuf,
+    /// Whether it is the current log. If not, a crash cut a roll-over (or the current log is lost).
+    pub has_current: bool,
+    /// Whether a next log is there.
+    pub has_next: bool,
+}
+
+impl StreamScan {
+    /// Whether there is no log at all: a new stream may begin.
+    pub fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// The identity of the stream.
+    pub fn signature(&self) -> Option<Signature> {
+        self.last.as_ref().map(|last| last.header.signature)
+    }
+
+    /// Where the next record will go.
+    pub fn end(&self) -> LogPosition {
+        match &self.last {
+            Some(last) if self.has_current => last.end(),
+            Some(last) => LogPosition::start_of(last.header.generation.next()),
+            None => LogPosition::start_of(Generation::FIRST),
+        }
+    }
+
+    /// The position of the record that closed the stream properly, if it was (ESE: lgposLastTerm).
+    pub fn closed_at(&self) -> Option<LogPosition> {
+        let last = self.last.as_ref().filter(|last| last.closed && self.has_current)?;
+        last.last_record.map(|(position, _)| position)
+    }
+
+    /// The lowest generation from which there is no gap up to the last.
+    pub fn lowest(&self) -> Option<Generation> {
+        let mut lowest = self.last.as_ref()?.header.generation;
+        for archive in self.archives.iter().rev() {
+            if archive.generation.next() == lowest {
+                lowest = archive.generation;
+            }
+        }
+        Some(lowest)
+    }
+}
+
+/// Looks at a stream and finds its end. The file of the current log is read once.
+///
+/// # Errors
+/// JET_errMissingLogFile when there are archives, but neither a current nor a next log, unless
+/// `allow_missing_current`; JET_errPageSizeMismatch, JET_errInvalidLogSequence when the current log does not
+/// follow the highest archive, and those of [`scan_generation`].
+pub fn scan_stream(config: &LogConfig, allow_missing_current: bool) -> Result<StreamScan> {
+    let files = config.files()?;
+    let disk = files.disk().as_ref();
+    let mut archives = files.archives()?;
+    let has_next = disk.exists(&files.next());
+    let current = files.current();
+    let has_current = disk.exists(&current);
+    let (last, last_path) = if has_current {
+        let scan = scan_generation(disk, &current, true)?;
+        let generation = scan.header.generation;
+        if let Some(archive) = archives.iter().find(|a| a.generation >= generation) {
+            return Err(Error::new(
+                JetErr::InvalidLogSequence,
+                format!("an archive of generation {} beside current {generation}", archive.generation),
+            )
+            .file(&archive.path));
+        }
+        (Some(scan), current)
+    } else if let Some(highest) = archives.last() {
+        // Between the two renames of a roll-over the next log waits under its temporary name.
+        if !has_next && !allow_missing_current {
+            return Err(Error::new(JetErr::MissingLogFile, "the current log is lost").file(&current));
+        }
+        let scan = scan_generation(disk, &highest.path, false)?;
+        if scan.header.generation != highest.generation {
+            return Err(Error::new(JetErr::LogGenerationMismatch, "").file(&highest.path));
+        }
+        (Some(scan), highest.path.clone())
+    } else {
+        (None, current)
+    };
+    if let Some(last) = &last {
+        check_stream(&last.header, Some(config.page_size), None).map_err(|e| e.file(&last_path))?;
+    }
+    archives.retain(|a| a.len > 0);
+    Ok(StreamScan { files, archives, last, last_path, has_current, has_next })
+}
+
+impl Log {
+    /// Begins a new stream: a new signature, generation 1. The folder must have no logs of this base
+    /// name; a checkpoint left from an earlier stream is the caller's to delete.
+    ///
+    /// # Errors
+    /// JET_errInvalidParameter for a bad size, JET_errLogDiskFull, JET_errLogWriteFail, those of the disk
+    /// and of the hooks.
+    pub fn create(config: LogConfig, hooks: Arc<dyn LogHooks>) -> Result<Self> {
+        config.check()?;
+        let files = config.files()?;
+        let stream = StreamIdentity {
+            signature: config.clock.new_signature(),
+            version: config.version,
+            segments: config.segments,
+            was_circular: config.circular,
+        };
+        let current = start_generation(Generation::FIRST, None, &stream, &config, &files, hooks.as_ref())?;
+        Self::begin(config, hooks, files, stream, (Generation::FIRST, 1), current)
+    }
+
+    /// Continues a scanned stream behind its end. Writing resumes in the segment behind the last one;
+    /// whatever a crash left there is zeroed and synced first, a torn last segment repaired. When a crash
+    /// cut a roll-over, the new generation is begun.
+    ///
+    /// # Errors
+    /// JET_errLogFileSizeMismatchDatabasesConsistent (closed properly) or JET_errLogFileSizeMismatch when the
+    /// stream's files have another size than configured, unless `keep_stream_size`; those of
+    /// [`Self::create`].
+    pub fn open(config: LogConfig, scan: StreamScan, hooks: Arc<dyn LogHooks>) -> Result<Self> {
+        config.check()?;
+        let closed = scan.closed_at().is_some();
+        let StreamScan { files, last, last_path, has_current, .. } = scan;
+        let Some(last) = last else { return Self::create(config, hooks) };
+        let header = &last.header;
+        if header.file_sectors != config.segments && !config.keep_stream_size {
+            let code = match closed {
+                true => JetErr::LogFileSizeMismatchDatabasesConsistent,
+                false => JetErr::LogFileSizeMismatch,
+            };
+            return Err(Error::new(
+                code,
+                format!(
+                    "the logs have {} KiB, {} are configured",
+                    u32::from(header.file_sectors) * 4,
+                    u32::from(config.segments) * 4
+                ),
+            )
+            .file(&last_path));
+        }
+        let circular_flags = LogHeader::CIRCULAR | LogHeader::CIRCULAR_HISTORY;
+        let stream = StreamIdentity {
+            signature: header.signature,
+            version: newer(header.version, config.version),
+            segments: header.file_sectors,
+            was_circular: config.circular || header.flags & circular_flags != 0,
+        };
+        let (generation, segment, current) = if has_current {
+            let (file, header) = open_generation(files.disk().as_ref(), &last_path, OpenMode::Write)?;
+            let current = CurrentFile {
+                file,
+                generation: header.generation,
+                created: header.created,
+                checksum: last.checksum,
+            };
+            clean_tail(&current, &last, &last_path, closed)?;
+            (header.generation, last.last_segment + 1, current)
+        } else {
+            let generation = header.generation.next();
+            let previous = Previous { created: header.created, checksum: last.checksum };
+            let current =
+                start_generation(generation, Some(previous), &stream, &config, &files, hooks.as_ref())?;
+            (generation, 1, current)
+        };
+        Self::begin(config, hooks, files, stream, (generation, segment), current)
+    }
+
+    fn begin(
+        config: LogConfig,
+        hooks: Arc<dyn LogHooks>,
+        files: LogFiles,
+        stream: StreamIdentity,
+        at: (Generation, u16),
+        current: CurrentFile,
+    ) -> Result<Self> {
+        match ensure_reserves(&files, stream.segments, config.reserves) {
+            // A stream that filled its disk must still be able to recover.
+            Err(e) if e.code() == JetErr::DiskFull && at != (Generation::FIRST, 1) => {
+                tracing::warn!(error = %e, "no space for reserve logs");
+            }
+            Err(e) if e.code() == JetErr::DiskFull => return Err(e.with_code(JetErr::LogDiskFull)),
+            done => done?,
+        }
+        Ok(Self::assemble(config, hooks, files, stream, at, Writer::new(current)))
+    }
+}
+
+/// The higher of two format versions.
+fn newer(a: LogVersion, b: LogVersion) -> LogVersion {
+    let key = |v: &LogVersion| (v.major, v.minor, v.update_major, v.update_minor);
+    if key(&a) >= key(&b) { a } else { b }
+}
+
+/// Begins a generation when there is no current log.
+fn start_generation(
+    generation: Generation,
+    previous: Option<Previous>,
+    stream: &StreamIdentity,
+    config: &LogConfig,
+    files: &LogFiles,
+    hooks: &dyn LogHooks,
+) -> Result<CurrentFile> {
+    let next = NextFile::new(files.clone(), stream.segments, false);
+    let parts = Parts { config, files, hooks, next: &next };
+    begin_generation(generation, None, previous, stream, &parts)
+        .map(|(current, _)| current)
+        .map_err(|fault| fault.error)
+}
+
+/// Repairs a torn last segment and wipes what stands behind it: leftover valid segments must never be
+/// taken for new log by the next crash, nor end up in an archive.
+fn clean_tail(
+    current: &CurrentFile,
+    scan: &GenerationScan,
+    path: &std::path::Path,
+    closed: bool,
+) -> Result<()> {
+    let wipe = scan.residue || (scan.unclean && !closed);
+    if !wipe && !scan.torn {
+        return Ok(());
+    }
+    let file = current.file.as_ref();
+    if scan.torn {
+        let mut reader = SegmentReader::new(current.file.clone(), path, scan.header.file_sectors);
+        let image = good_segment(&mut reader, scan, scan.last_segment)?;
+        let offset = u64::from(scan.last_segment) * SEGMENT_BYTES as u64;
+        file.write_at(image.as_slice(), offset).map_err(|e| Error::io(e, "repair the log", path))?;
+        // The shadow is the only good copy until this is durable.
+        file.sync().map_err(|e| Error::io(e, "sync the log", path))?;
+    }
+    let end = (u64::from(scan.last_segment) + 1) * SEGMENT_BYTES as u64;
+    fill_with_zeros(file, path, end, scan.header.file_bytes())?;
+    file.sync().map_err(|e| Error::io(e, "sync the log", path))
+}

@@ -1,0 +1,273 @@
+//! Reading the records of a stream, one generation after the other.
+
+use super::files::LogFiles;
+use super::generation::open_generation;
+use super::scan::{GenerationScan, SegmentReader, good_segment, scan_segments};
+use crate::error::{Error, JetErr, Result};
+use ese_format::log::{Assembler, LogHeader, RawRecord};
+use ese_format::primitives::{Generation, LogPosition, PageSize, Signature};
+use ese_vfs::OpenMode;
+use std::path::{Path, PathBuf};
+
+/// What a reader insists on.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// Every generation must be of this page size (JET_errPageSizeMismatch).
+    pub page_size: Option<PageSize>,
+    /// Every generation must be of this stream (JET_errBadLogSignature); without it, of the stream of
+    /// the first.
+    pub signature: Option<Signature>,
+    /// The logs are a backup's: damage is JET_errLogCorruptDuringHardRestore, and generations up to this
+    /// one must be complete.
+    pub hard_restore_to: Option<Generation>,
+    /// Deliver no generation above this one.
+    pub last: Option<Generation>,
+}
+
+/// What a reader delivers.
+#[derive(Debug)]
+pub enum ReadEvent<'a> {
+    /// A generation begins; its records follow.
+    Generation(&'a LogHeader),
+    /// A record, whole.
+    Record(RawRecord<'a>),
+}
+
+/// The open generation.
+struct Open {
+    scan: GenerationScan,
+    segments: SegmentReader,
+    path: PathBuf,
+    is_current: bool,
+    next_segment: u16,
+}
+
+/// Reads the records of a stream from a position to its end, over archives and the current log.
+///
+/// Every generation is scanned before its first record is delivered, so its end, its damage and its
+/// link to the one before are known by then. Memory: a few segments and one record.
+pub struct LogReader {
+    files: LogFiles,
+    options: ReadOptions,
+    records: Assembler,
+    open: Option<Open>,
+    /// The generation of the current log, when there is one.
+    current: Option<Generation>,
+    /// A generation was entered and not delivered yet.
+    announce: bool,
+    /// The bytes of the record that was delivered last.
+    record: Vec<u8>,
+}
+
+impl LogReader {
+    /// A reader that delivers the records from `start` on.
+    ///
+    /// # Errors
+    /// JET_errMissingPreviousLogFile when the generation of `start` is not there, and those of
+    /// [`Self::next_event`].
+    pub fn open(files: LogFiles, start: LogPosition, options: ReadOptions) -> Result<Self> {
+        let path = files.current();
+        let current = if files.disk().exists(&path) {
+            Some(open_generation(files.disk().as_ref(), &path, OpenMode::Read)?.1.generation)
+        } else {
+            None
+        };
+        let start = LogPosition { segment: start.segment.max(1), ..start };
+        let mut reader = Self {
+            records: Assembler::new(start),
+            files,
+            options,
+            open: None,
+            current,
+            announce: false,
+            record: Vec::new(),
+        };
+        if reader.enter(start.generation, start.segment)? {
+            return Ok(reader);
+        }
+        Err(Error::new(
+            JetErr::MissingPreviousLogFile,
+            format!("log generation {} is needed and absent", start.generation),
+        )
+        .file(reader.files.archive(start.generation)))
+    }
+
+    /// The header of the generation that is being read.
+    pub fn header(&self) -> Option<&LogHeader> {
+        self.scan().map(|scan| &scan.header)
+    }
+
+    /// The file that is being read.
+    pub fn path(&self) -> Option<&Path> {
+        self.open.as_ref().map(|open| open.path.as_path())
+    }
+
+    /// The scan of the generation that is being read; at the end, of the last one.
+    pub fn scan(&self) -> Option<&GenerationScan> {
+        self.open.as_ref().map(|open| &open.scan)
+    }
+
+    /// The next generation or record; `None` at the end of the stream. A record that a crash cut off
+    /// there is not delivered.
+    ///
+    /// # Errors
+    /// JET_errLogFileCorrupt (JET_errLogCorruptDuringHardRestore in a restore), JET_errMissingLogFile for a
+    /// gap, JET_errInvalidLogSequence, JET_errLogGenerationMismatch, JET_errBadLogSignature,
+    /// JET_errLogSequenceChecksumMismatch, JET_errLogFileSizeMismatch, JET_errBadLogVersion,
+    /// JET_errPageSizeMismatch, JET_errFileInvalidType, errors of the files. After an error the reader is
+    /// of no further use.
+    pub fn next_event(&mut self) -> Result<Option<ReadEvent<'_>>> {
+        loop {
+            if std::mem::take(&mut self.announce) {
+                return Ok(self.open.as_ref().map(|open| ReadEvent::Generation(&open.scan.header)));
+            }
+            let found = match self.records.next_record() {
+                Ok(Some(record)) => {
+                    self.record.clear();
+                    self.record.extend_from_slice(record.bytes);
+                    Some((record.start, record.end, record.fragments))
+                }
+                Ok(None) => None,
+                Err(e) => return Err(self.place(e.into())),
+            };
+            if let Some((start, end, fragments)) = found {
+                let record = RawRecord { start, end, fragments, bytes: &self.record };
+                return Ok(Some(ReadEvent::Record(record)));
+            }
+            if !self.next_segment()? && !self.next_generation()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Feeds the next segment of the open generation.
+    fn next_segment(&mut self) -> Result<bool> {
+        let Some(open) = self.open.as_mut().filter(|open| open.next_segment <= open.scan.last_segment) else {
+            return Ok(false);
+        };
+        let number = open.next_segment;
+        open.next_segment += 1;
+        let fed = good_segment(&mut open.segments, &open.scan, number)
+            .and_then(|segment| Ok(self.records.feed(&segment)?));
+        fed.map(|()| true).map_err(|e| self.place(e))
+    }
+
+    /// Enters the generation behind the open one, if there is one.
+    fn next_generation(&mut self) -> Result<bool> {
+        let Some(open) = &self.open else { return Ok(false) };
+        let next = open.scan.header.generation.next();
+        if open.is_current || self.options.last.is_some_and(|last| next > last) {
+            return Ok(false);
+        }
+        self.enter(next, 1)
+    }
+
+    /// Opens, scans and checks a generation. `false` when the stream ends before it.
+    fn enter(&mut self, generation: Generation, segment: u16) -> Result<bool> {
+        let (path, is_current) = match self.files.find_archive(generation) {
+            Some(path) => (path, false),
+            None if self.current == Some(generation) => (self.files.current(), true),
+            None => {
+                let later = self.current.is_some_and(|current| current > generation)
+                    || self.files.archives()?.iter().any(|a| a.generation > generation);
+                return match later && self.open.is_some() {
+                    true => Err(Error::new(
+                        JetErr::MissingLogFile,
+                        format!("log generation {generation} is absent, later ones are there"),
+                    )
+                    .file(self.files.archive(generation))),
+                    false => Ok(false),
+                };
+            }
+        };
+        let disk = self.files.disk();
+        let (file, header) =
+            open_generation(disk.as_ref(), &path, OpenMode::Read).map_err(|e| self.restoring(e))?;
+        self.check_link(&header, generation).map_err(|e| e.file(&path))?;
+        let is_last = is_current || (self.current.is_none() && self.is_highest(generation)?);
+        let is_complete = self.options.hard_restore_to.is_some_and(|last| generation <= last);
+        let segments = SegmentReader::new(file.clone(), &path, header.file_sectors);
+        let scan =
+            scan_segments(file, &path, header, is_last && !is_complete).map_err(|e| self.restoring(e))?;
+        self.open = Some(Open { scan, segments, path, is_current, next_segment: segment });
+        self.announce = true;
+        Ok(true)
+    }
+
+    fn is_highest(&self, generation: Generation) -> Result<bool> {
+        Ok(self.files.archives()?.last().is_none_or(|last| last.generation <= generation))
+    }
+
+    /// Whether a header is that of the expected generation and follows the open one.
+    fn check_link(&self, header: &LogHeader, expected: Generation) -> Result<()> {
+        if header.generation != expected {
+            return Err(Error::new(
+                JetErr::LogGenerationMismatch,
+                format!("the header says generation {}, not {expected}", header.generation),
+            ));
+        }
+        check_stream(header, self.options.page_size, self.options.signature.as_ref())?;
+        let Some(open) = &self.open else { return Ok(()) };
+        let before = &open.scan.header;
+        check_stream(header, None, Some(&before.signature))?;
+        if header.previous_created != before.created {
+            return Err(Error::new(
+                JetErr::InvalidLogSequence,
+                format!(
+                    "it follows a generation begun {}, the one before it was begun {}",
+                    header.previous_created, before.created
+                ),
+            ));
+        }
+        if header.version.has_accumulated_checksum() && header.previous_checksum != open.scan.checksum {
+            return Err(Error::new(
+                JetErr::LogSequenceChecksumMismatch,
+                format!(
+                    "the generation before has checksum {:#018x}, {:#018x} is recorded",
+                    open.scan.checksum, header.previous_checksum
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Adds the file, and the number that damage has in a restore.
+    fn place(&self, error: Error) -> Error {
+        let error = match self.path() {
+            Some(path) => error.file(path),
+            None => error,
+        };
+        self.restoring(error)
+    }
+
+    fn restoring(&self, error: Error) -> Error {
+        match error.code() {
+            JetErr::LogFileCorrupt if self.options.hard_restore_to.is_some() => {
+                error.with_code(JetErr::LogCorruptDuringHardRestore)
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Whether a header belongs to a stream of this page size and signature.
+pub(super) fn check_stream(
+    header: &LogHeader,
+    page_size: Option<PageSize>,
+    signature: Option<&Signature>,
+) -> Result<()> {
+    let found = header.page_size()?;
+    if let Some(expected) = page_size.filter(|expected| *expected != found) {
+        return Err(Error::new(
+            JetErr::PageSizeMismatch,
+            format!("the log is of databases with {found} bytes a page, not {expected}"),
+        ));
+    }
+    if let Some(expected) = signature.filter(|expected| **expected != header.signature) {
+        return Err(Error::new(
+            JetErr::BadLogSignature,
+            format!("the log is of stream {}, not of {expected}", header.signature),
+        ));
+    }
+    Ok(())
+}
