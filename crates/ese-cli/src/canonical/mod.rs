@@ -2,7 +2,7 @@
 //!
 //! The canonical form makes contents comparable across readers and releases: one line of JSON per
 //! record, keys sorted, NULL columns left out, defaults and long values filled in, every value in the one
-//! form of its type. `docs/command.md` describes it. CSV has the same values, columns by number, NULL as
+//! form of its type. `docs/canonical-form.md` describes it. CSV has the same values, columns by number, NULL as
 //! nothing and an empty value as a pair of quotes; several values of a column are a JSON array.
 
 mod plan;
