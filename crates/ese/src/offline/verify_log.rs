@@ -263,10 +263,11 @@ fn log_files(
         }
         if number.is_empty() {
             current = Some(path);
-        } else if matches!(number.len(), 5 | 8) && number.bytes().all(|b| b.is_ascii_hexdigit()) {
-            if let Ok(generation) = u32::from_str_radix(number, 16) {
-                archives.insert(Generation(generation), path);
-            }
+        } else if matches!(number.len(), 5 | 8)
+            && number.bytes().all(|b| b.is_ascii_hexdigit())
+            && let Ok(generation) = u32::from_str_radix(number, 16)
+        {
+            archives.insert(Generation(generation), path);
         }
     }
     Ok((archives, current))

@@ -3,6 +3,7 @@
 mod catalog;
 mod checkpoint;
 mod header;
+mod log;
 mod page;
 
 use crate::exit::ExitCode;
@@ -19,6 +20,8 @@ pub(crate) enum Dump {
     Checkpoint(checkpoint::Args),
     /// Print the tables with their columns and indexes (`esentutl /mm`).
     Catalog(catalog::Args),
+    /// Print the records of a log file (`esentutl /ml /v`).
+    Log(log::Args),
     /// Print the header and the lines of a database page.
     Page(page::Args),
 }
@@ -30,6 +33,7 @@ impl Dump {
             Self::Header(args) => header::run(args, out),
             Self::Checkpoint(args) => checkpoint::run(args, out),
             Self::Catalog(args) => catalog::run(args, out),
+            Self::Log(args) => log::run(args, out),
             Self::Page(args) => page::run(args, out),
         }
     }

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod database;
+mod log;
 
 use crate::exit::ExitCode;
 use crate::output::Output;
@@ -12,21 +13,29 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Check that a file is sound: of a database every page's checksum and both headers, of a checkpoint \
-                  both copies. The file is only read, once, with little memory, and may be as large as it likes.\n\n\
+                  both copies, of a log every segment and record, of a folder of logs also that each continues the \
+                  one before. The file is only read, once, with little memory, and may be as large as it likes.\n\n\
                   Stands for `esentutl /k`. Exit status 3 when something is wrong.",
-    after_long_help = "Examples:\n  ese verify ntds.dit\n  ese --json verify edb.chk"
+    after_long_help = "Examples:\n  ese verify ntds.dit\n  ese --json verify edb.chk\n  ese verify logs/ --base V01"
 )]
 pub(crate) struct Args {
-    /// A database or checkpoint file.
+    /// A database, log or checkpoint file, or a folder of logs.
     file: PathBuf,
+
+    /// What the names of the logs in a folder begin with.
+    #[arg(long, default_value = "edb")]
+    base: String,
 }
 
 /// Checks the file and prints what was found.
 pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
+    if args.file.is_dir() {
+        return log::run_folder(&args.file, &args.base, out);
+    }
     let source = Source::open(&args.file)?;
     match &source.kind {
         Kind::Database(chosen) => database::run(&args.file, &*source.file, chosen, out),
         Kind::Checkpoint(_) => checkpoint::run(&args.file, &source, out),
-        Kind::Log(_) => anyhow::bail!("{} is a log; only its header can be read", args.file.display()),
+        Kind::Log(_) => log::run(&args.file, out),
     }
 }
