@@ -12,6 +12,7 @@ pub mod log;
 pub mod maintain;
 pub mod offline;
 pub mod params;
+pub mod restore;
 pub mod sync;
 
 pub use error::{Error, JetErr, Result};
