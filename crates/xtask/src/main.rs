@@ -3,6 +3,7 @@
 //! One chore, one module. To add one: the `mod` line, a variant and an arm in `main`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod generate;
 mod python;
 mod test;
@@ -17,6 +18,9 @@ use std::process::ExitCode;
 enum Chore {
     /// Run every test of the workspace, with the independent Python readers at hand, and sum up.
     Test(test::Args),
+    /// Measure beside peers.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Rewrite the generated files from the tables in crates/xtask/tables.
     Generate {
         /// Only say whether they are up to date.
@@ -28,6 +32,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Test(args) => test::run(args),
+        Chore::Bench(bench) => bench.run(),
         Chore::Generate { check: true } => generate::check().map(|()| ExitCode::SUCCESS),
         Chore::Generate { check: false } => generate::write().map(|()| ExitCode::SUCCESS),
     };
