@@ -5,13 +5,18 @@
 #![forbid(unsafe_code)]
 
 pub mod backup;
+pub mod checkpoint;
 pub mod clock;
+pub mod database;
+pub mod dbfile;
 pub mod error;
 pub mod event;
 pub mod log;
 pub mod maintain;
 pub mod offline;
 pub mod params;
+pub mod raw;
+pub mod recovery;
 pub mod restore;
 pub mod sync;
 

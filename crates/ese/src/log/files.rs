@@ -150,6 +150,11 @@ impl LogFiles {
         Ok(found)
     }
 
+    /// The generation of an archive by its file name; none for every other name.
+    pub fn generation_of(&self, file_name: &str) -> Option<Generation> {
+        parse_generation(file_name.strip_prefix(&self.base)?.strip_suffix(self.extension())?)
+    }
+
     /// The archive of one generation, under whichever name it has.
     pub fn find_archive(&self, generation: Generation) -> Option<PathBuf> {
         let usual = self.archive(generation);

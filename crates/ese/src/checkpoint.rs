@@ -1,0 +1,105 @@
+//! The checkpoint: from where in the log recovery starts.
+//!
+//! Invariants: it never moves back; when it moves, database headers say so first, the file last
+//! (microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/_log/log.cxx`); it stands still while an attach
+//! or detach is between its log record and its header ([`Checkpointer::hold`]).
+
+use crate::database::Attachments;
+use crate::error::Result;
+use crate::log::write_checkpoint;
+use crate::sync::{Arc, Mutex, MutexGuard};
+use ese_format::checkpoint::Checkpoint;
+use ese_format::log::DbmsParam;
+use ese_format::{Generation, LogPosition, LogTime, Signature};
+use ese_vfs::Disk;
+use std::path::PathBuf;
+
+/// The checkpoint of one log stream and its file.
+pub struct Checkpointer {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    attachments: Arc<Attachments>,
+    hold: Mutex<()>,
+    state: Mutex<Checkpoint>,
+}
+
+impl Checkpointer {
+    /// The checkpoint of a stream that has none yet, or whose last one is `last`.
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        path: PathBuf,
+        attachments: Arc<Attachments>,
+        params: DbmsParam,
+        last: Option<Checkpoint>,
+    ) -> Self {
+        let mut state = last.unwrap_or_else(|| Checkpoint::new(Signature::NONE, LogPosition::NONE));
+        state.params = params;
+        Self { disk, path, attachments, hold: Mutex::new(()), state: Mutex::new(state) }
+    }
+
+    /// The stream it belongs to, once that is known.
+    pub fn set_signature(&self, signature: Signature) {
+        self.state.lock().signature = signature;
+    }
+
+    /// Keeps the checkpoint where it is until the guard is dropped. Attach and detach hold it, one at a
+    /// time, while their log record is ahead of their header.
+    pub fn hold(&self) -> MutexGuard<'_, ()> {
+        self.hold.lock()
+    }
+
+    /// Where it stands.
+    pub fn position(&self) -> LogPosition {
+        self.state.lock().checkpoint
+    }
+
+    /// The generation it stands in.
+    pub fn generation(&self) -> Generation {
+        self.position().generation
+    }
+
+    /// A full (or else incremental) backup began at `mark`: recorded with the next write of the file.
+    pub fn note_backup(&self, is_full: bool, mark: LogPosition, time: LogTime) {
+        let mut state = self.state.lock();
+        if is_full {
+            state.last_full_backup_checkpoint = state.checkpoint;
+            state.full_backup = mark;
+            state.full_backup_time = time;
+        } else {
+            state.incremental_backup = mark;
+            state.incremental_backup_time = time;
+        }
+    }
+
+    /// Moves it to `to`, a durable position that all page changes on disk precede; no move when it would
+    /// go back or something holds it. Returns whether it moved.
+    pub fn advance(&self, to: LogPosition) -> Result<bool> {
+        let Some(_hold) = self.hold.try_lock() else { return Ok(false) };
+        self.advance_held(to)
+    }
+
+    /// As [`Self::advance`], for the owner of [`Self::hold`].
+    pub fn advance_held(&self, to: LogPosition) -> Result<bool> {
+        if to <= self.position() {
+            return Ok(false);
+        }
+        self.attachments.raise_lowest_required(to.generation)?;
+        self.write(to, Some(self.attachments.array(to)))?;
+        Ok(true)
+    }
+
+    /// Writes the file for a stream that is closed at `at`, with no database attached.
+    pub fn close(&self, at: LogPosition) -> Result<()> {
+        self.write(at, None)
+    }
+
+    fn write(&self, at: LogPosition, attached: Option<Vec<ese_format::log::AttachEntry>>) -> Result<()> {
+        let mut new = self.state.lock().clone();
+        new.checkpoint = at;
+        new.database_consistency = at;
+        new.attached = attached;
+        write_checkpoint(&*self.disk, &self.path, &new)?;
+        *self.state.lock() = new;
+        Ok(())
+    }
+}

@@ -1,0 +1,315 @@
+//! The table of attached databases.
+//!
+//! Invariants: a number stands for one database from its attach record to its detach record; a header
+//! that says "dirty" admits every generation that takes records (`admitted` is raised before any header
+//! is, and an attach reads it under the header's lock). Lock order: table, then one header; neither is
+//! held while the log is appended to or waited for.
+
+use crate::dbfile::{DbFile, Intent};
+use crate::error::{Error, JetErr, Result};
+use crate::sync::{Arc, Mutex, RwLock};
+use ese_format::database::{DatabaseHeader, DatabaseState, DatabaseVersion};
+use ese_format::log::AttachEntry;
+use ese_format::log::attach::attach_array_fits;
+use ese_format::log::text::string_to_utf16;
+use ese_format::{DbTime, Generation, LogPosition, LogTime, ObjectId, Signature};
+use std::path::{Path, PathBuf};
+
+/// Most user databases of one instance (ESE: dbid 1 to 6).
+pub const DATABASES_MOST: u8 = 6;
+
+/// One attached database.
+pub struct Attachment {
+    /// Its number in the log (ESE: dbid).
+    pub id: u8,
+    /// The file, open and locked.
+    pub file: DbFile,
+    /// Where the log says that it was attached; NONE for a file attached to be read, or without a log.
+    pub attached_at: LogPosition,
+    /// Where it had last been consistent when it was attached, in this log stream; else NONE.
+    pub consistent_at: LogPosition,
+    /// Limit of its size in pages; 0 for none.
+    pub max_pages: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Sessions that have it open.
+    opens: u32,
+    /// Its detach record is in the log from here on.
+    detached_at: LogPosition,
+}
+
+impl Attachment {
+    /// An attachment whose record is about to be, or has been, logged.
+    pub fn new(
+        id: u8,
+        file: DbFile,
+        attached_at: LogPosition,
+        consistent_at: LogPosition,
+        max_pages: u32,
+    ) -> Self {
+        Self { id, file, attached_at, consistent_at, max_pages, state: Mutex::default() }
+    }
+
+    /// The path, as it stands in the log.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Whether the file may only be read; such an attachment is in no log.
+    pub fn is_read_only(&self) -> bool {
+        self.file.intent() == Intent::Read
+    }
+
+    /// How many sessions have it open.
+    pub fn opens(&self) -> u32 {
+        self.state.lock().opens
+    }
+
+    /// A session opened it.
+    pub fn opened(&self) {
+        self.state.lock().opens += 1;
+    }
+
+    /// A session closed it.
+    pub fn closed(&self) {
+        let mut state = self.state.lock();
+        state.opens = state.opens.saturating_sub(1);
+    }
+
+    /// The instance ends: whoever has it open loses it.
+    pub(crate) fn close_all(&self) {
+        self.state.lock().opens = 0;
+    }
+
+    fn entry(&self) -> AttachEntry {
+        let header = self.file.header();
+        let mut entry = AttachEntry {
+            dbid: self.id,
+            flags: 0,
+            db_time: header.db_time,
+            last_object: header.last_object_id,
+            max_pages: self.max_pages,
+            attach: self.attached_at,
+            consistent: self.consistent_at,
+            signature: header.signature,
+            names: Vec::new(),
+        };
+        entry.set_path(&self.path().to_string_lossy());
+        entry
+    }
+}
+
+/// A generation that database headers have to admit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// The newest generation.
+    pub generation: Generation,
+    /// When its file was created.
+    pub created: LogTime,
+}
+
+/// The databases of one instance.
+pub struct Attachments {
+    table: RwLock<Vec<Arc<Attachment>>>,
+    admitted: Mutex<Admitted>,
+}
+
+impl Default for Attachments {
+    fn default() -> Self {
+        Self {
+            table: RwLock::default(),
+            admitted: Mutex::new(Admitted { generation: Generation::NONE, created: LogTime::NONE }),
+        }
+    }
+}
+
+impl Attachments {
+    /// All of them, lowest number first.
+    pub fn all(&self) -> Vec<Arc<Attachment>> {
+        self.table.read().clone()
+    }
+
+    /// The attachment of a path, as [`ese_vfs::Disk::canonicalize`] gives it.
+    pub fn by_path(&self, path: &Path) -> Option<Arc<Attachment>> {
+        self.table.read().iter().find(|a| a.path() == path).cloned()
+    }
+
+    /// The attachment of a number.
+    pub fn by_id(&self, id: u8) -> Option<Arc<Attachment>> {
+        self.table.read().iter().find(|a| a.id == id).cloned()
+    }
+
+    /// The attachment of a database by its identity.
+    pub fn by_signature(&self, signature: &Signature) -> Option<Arc<Attachment>> {
+        self.table.read().iter().find(|a| a.file.header().signature == *signature).cloned()
+    }
+
+    /// The lowest number that nobody has.
+    ///
+    /// # Errors
+    /// `TooManyAttachedDatabases`.
+    pub fn free_id(&self) -> Result<u8> {
+        let table = self.table.read();
+        (1..=DATABASES_MOST).find(|id| table.iter().all(|a| a.id != *id)).ok_or_else(|| {
+            Error::new(
+                JetErr::TooManyAttachedDatabases,
+                format!("an instance has room for {DATABASES_MOST} databases"),
+            )
+        })
+    }
+
+    /// Refuses a path whose entry would no longer fit into the attach arrays of log and checkpoint.
+    ///
+    /// # Errors
+    /// `InvalidPath` for a path that is not UTF-8, `TooManyAttachedDatabases` when the array overflows.
+    pub fn check_room(&self, path: &Path) -> Result<()> {
+        let text = path
+            .to_str()
+            .ok_or_else(|| Error::new(JetErr::InvalidPath, "the path is not UTF-8").file(path))?;
+        let mut entries: Vec<_> = self.logged().map(|a| a.entry()).collect();
+        entries.push(AttachEntry {
+            dbid: 1,
+            flags: AttachEntry::UTF16,
+            db_time: DbTime::default(),
+            last_object: ObjectId::default(),
+            max_pages: 0,
+            attach: LogPosition::NONE,
+            consistent: LogPosition::NONE,
+            signature: Signature::NONE,
+            names: string_to_utf16(text),
+        });
+        if !attach_array_fits(&entries) {
+            return Err(Error::new(
+                JetErr::TooManyAttachedDatabases,
+                "the names of the attached databases would not fit into the log header",
+            )
+            .file(path));
+        }
+        Ok(())
+    }
+
+    /// Puts one into the table.
+    pub fn insert(&self, attachment: Attachment) -> Arc<Attachment> {
+        let attachment = Arc::new(attachment);
+        let mut table = self.table.write();
+        table.push(attachment.clone());
+        table.sort_by_key(|a| a.id);
+        attachment
+    }
+
+    /// Takes one out of the table; the file closes with the last reference.
+    pub fn remove(&self, id: u8) {
+        self.table.write().retain(|a| a.id != id);
+    }
+
+    /// Its detach record is in the log: attach arrays from `at` on leave it out.
+    pub fn detached(&self, id: u8, at: LogPosition) {
+        if let Some(a) = self.by_id(id) {
+            a.state.lock().detached_at = at;
+        }
+    }
+
+    /// The attach array as of `at`: databases attached before it and not detached before it.
+    pub fn array(&self, at: LogPosition) -> Vec<AttachEntry> {
+        self.logged()
+            .filter(|a| a.attached_at < at)
+            .filter(|a| {
+                let detached = a.state.lock().detached_at;
+                !detached.is_some() || detached >= at
+            })
+            .map(|a| a.entry())
+            .collect()
+    }
+
+    /// A generation is about to take records: every dirty header admits it, durably.
+    pub fn admit(&self, generation: Generation, created: LogTime) -> Result<()> {
+        *self.admitted.lock() = Admitted { generation, created };
+        for a in self.logged() {
+            if a.file.header().state == DatabaseState::CleanShutdown {
+                continue;
+            }
+            a.file.update_header(|h| raise_required(h, Admitted { generation, created }))?;
+        }
+        Ok(())
+    }
+
+    /// The newest generation that headers must admit.
+    pub fn admitted(&self) -> Admitted {
+        *self.admitted.lock()
+    }
+
+    /// The first generation that any database needs for recovery; NONE when none needs any.
+    pub fn lowest_required(&self) -> Generation {
+        self.logged()
+            .map(|a| a.file.header())
+            .filter(|h| h.min_required != Generation::NONE)
+            .map(|h| h.min_required)
+            .min()
+            .unwrap_or(Generation::NONE)
+    }
+
+    /// Headers say from which generation on the databases need the log, now that the checkpoint moves.
+    pub fn raise_lowest_required(&self, checkpoint: Generation) -> Result<()> {
+        for a in self.logged() {
+            let header = a.file.header();
+            let lowest = checkpoint.max(a.attached_at.generation);
+            if header.state == DatabaseState::DirtyShutdown && header.min_required < lowest {
+                a.file.update_header(|h| {
+                    h.min_required = lowest;
+                    h.min_consistent = lowest;
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn logged(&self) -> impl Iterator<Item = Arc<Attachment>> {
+        self.all().into_iter().filter(|a| !a.is_read_only() && a.attached_at.is_some())
+    }
+}
+
+/// The first database format update whose header has the creation time of the last required generation.
+const HAS_MAX_REQUIRED_TIME: u32 = 150;
+
+/// Raises the end of the required and committed range to the newest generation.
+pub(crate) fn raise_required(header: &mut DatabaseHeader, newest: Admitted) {
+    if header.max_required < newest.generation {
+        header.max_required = newest.generation;
+        if header.version() >= DatabaseVersion::new(DatabaseVersion::FORMAT, HAS_MAX_REQUIRED_TIME, 0) {
+            header.max_required_time = newest.created;
+        }
+    }
+    if header.max_committed < newest.generation {
+        header.max_committed = newest.generation;
+        header.max_committed_time = newest.created;
+    }
+}
+
+/// Where the database was last consistent, as far as this log stream knows it.
+pub(crate) fn consistent_in(header: &DatabaseHeader, stream: &Signature, now: LogPosition) -> LogPosition {
+    if header.log_signature == *stream && header.consistent_position < now {
+        header.consistent_position
+    } else {
+        LogPosition::NONE
+    }
+}
+
+/// The path in the one spelling that tables and logs use.
+pub fn canonical(disk: &dyn ese_vfs::Disk, path: &Path) -> Result<PathBuf> {
+    /// Longest path in UTF-16 units.
+    const UNITS_MOST: usize = 1000;
+    let text =
+        path.to_str().ok_or_else(|| Error::new(JetErr::InvalidPath, "the path is not UTF-8").file(path))?;
+    if text.is_empty() || text.contains('\0') || text.encode_utf16().count() > UNITS_MOST {
+        return Err(Error::new(JetErr::InvalidPath, "the path is empty or too long").file(path));
+    }
+    disk.canonicalize(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::new(JetErr::InvalidPath, "the folder does not exist").file(path)
+        }
+        _ => Error::io(e, "resolving the path", path),
+    })
+}

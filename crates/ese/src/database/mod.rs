@@ -1,0 +1,10 @@
+//! Databases of an instance: the table of attachments, attach and detach with their log records and
+//! header transitions.
+
+mod attachments;
+mod lifecycle;
+
+pub(crate) use attachments::raise_required;
+pub use attachments::{Admitted, Attachment, Attachments, DATABASES_MOST, canonical};
+pub use lifecycle::{Lifecycle, make_clean};
+pub(crate) use lifecycle::{encode, forget_log_stream, turn_dirty};

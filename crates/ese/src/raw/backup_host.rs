@@ -1,0 +1,158 @@
+//! The instance as its backup sees it.
+
+use super::hooks::Hooks;
+use crate::backup::gate::Condition;
+use crate::backup::source::{BackupDatabase, BackupHost, BackupLog, LogNames, PageHold};
+use crate::checkpoint::Checkpointer;
+use crate::database::{Attachment, Attachments};
+use crate::error::{Error, JetErr, Result};
+use crate::log::{Log, LogFiles, read_checkpoint};
+use crate::sync::{Arc, Mutex};
+use ese_format::database::DatabaseHeader;
+use ese_format::space::last_owned_page;
+use ese_format::{Generation, LogPosition, PageNumber, PageSize};
+use ese_vfs::Disk;
+use std::path::{Path, PathBuf};
+
+/// Condition and databases.
+pub(super) struct Host {
+    pub(super) attachments: Arc<Attachments>,
+    pub(super) status: Arc<Mutex<Condition>>,
+    pub(super) hooks: Arc<Hooks>,
+}
+
+impl BackupHost for Host {
+    fn condition(&self) -> Condition {
+        let mut condition = *self.status.lock();
+        condition.unavailable = condition.unavailable.or(self.hooks.failure());
+        condition
+    }
+
+    fn databases(&self) -> Vec<Arc<dyn BackupDatabase>> {
+        let logged = |a: &Arc<Attachment>| !a.is_read_only() && a.attached_at.is_some();
+        self.attachments
+            .all()
+            .into_iter()
+            .filter(logged)
+            .map(|a| Arc::new(AttachedDatabase(a)) as Arc<dyn BackupDatabase>)
+            .collect()
+    }
+}
+
+struct AttachedDatabase(Arc<Attachment>);
+
+impl BackupDatabase for AttachedDatabase {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn id(&self) -> u8 {
+        self.0.id
+    }
+
+    fn page_size(&self) -> PageSize {
+        self.0.file.page_size()
+    }
+
+    fn header(&self) -> DatabaseHeader {
+        self.0.file.header()
+    }
+
+    fn update_header(&self, change: &mut dyn FnMut(&mut DatabaseHeader)) -> Result<()> {
+        self.0.file.update_header(|h| change(h))
+    }
+
+    fn last_page(&self) -> Result<PageNumber> {
+        Ok(last_owned_page(&self.0.file.pages()?).map_err(|e| Error::from(e).file(self.path()))?)
+    }
+
+    fn read_pages(&self, first: PageNumber, into: &mut [u8]) -> Result<()> {
+        self.0.file.read_pages(first, into)
+    }
+
+    fn hold_pages(&self, _first: PageNumber, _count: u32) -> Box<dyn PageHold + '_> {
+        // Nothing writes pages yet; the page writer will have to be kept off here.
+        Box::new(())
+    }
+}
+
+/// The log and its checkpoint file.
+pub(super) struct LogForBackup {
+    disk: Arc<dyn Disk>,
+    log: Arc<Log>,
+    checkpoint: Arc<Checkpointer>,
+    checkpoint_path: PathBuf,
+    names: Names,
+}
+
+impl LogForBackup {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        log: Arc<Log>,
+        checkpoint: Arc<Checkpointer>,
+        checkpoint_path: PathBuf,
+    ) -> Self {
+        let names = Names(log.files().clone());
+        Self { disk, log, checkpoint, checkpoint_path, names }
+    }
+}
+
+impl BackupLog for LogForBackup {
+    fn current(&self) -> Generation {
+        self.log.current()
+    }
+
+    fn tip(&self) -> LogPosition {
+        self.log.tip()
+    }
+
+    fn trouble(&self) -> Option<JetErr> {
+        self.log.failure()
+    }
+
+    fn append(&self, record: &[u8]) -> Result<LogPosition> {
+        let appended = self.log.append(record)?;
+        self.log.flush(appended.end)?;
+        Ok(appended.start)
+    }
+
+    fn roll(&self) -> Result<Generation> {
+        let generation = self.log.force_new_generation()?;
+        // No page waits to be written, so whatever is durable is in the databases too.
+        self.checkpoint.advance(self.log.durable())?;
+        Ok(generation)
+    }
+
+    fn names(&self) -> &dyn LogNames {
+        &self.names
+    }
+
+    fn checkpoint(&self) -> Result<LogPosition> {
+        let signature = self.log.signature();
+        Ok(read_checkpoint(&*self.disk, &self.checkpoint_path, Some(&signature))?.checkpoint)
+    }
+}
+
+struct Names(LogFiles);
+
+impl LogNames for Names {
+    fn base(&self) -> &str {
+        self.0.base()
+    }
+
+    fn directory(&self) -> &Path {
+        self.0.directory()
+    }
+
+    fn archive(&self, generation: Generation) -> PathBuf {
+        self.0.find_archive(generation).unwrap_or_else(|| self.0.archive(generation))
+    }
+
+    fn generation_of(&self, file_name: &str) -> Option<Generation> {
+        self.0.generation_of(file_name)
+    }
+
+    fn lowest(&self) -> Result<Option<Generation>> {
+        Ok(self.0.archives()?.first().map(|a| a.generation))
+    }
+}

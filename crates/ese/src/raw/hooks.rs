@@ -1,0 +1,63 @@
+//! What the log asks of the engine.
+
+use crate::checkpoint::Checkpointer;
+use crate::database::Attachments;
+use crate::error::{Error, JetErr, Result};
+use crate::log::LogHooks;
+use crate::sync::{Arc, Mutex};
+use ese_format::log::AttachEntry;
+use ese_format::{Generation, LogPosition, LogTime};
+use std::sync::OnceLock;
+
+/// Answers for one running instance.
+pub(super) struct Hooks {
+    pub(super) attachments: Arc<Attachments>,
+    pub(super) checkpoint: Arc<Checkpointer>,
+    /// Generations that a backup still needs: NONE for all, no closure before backups can begin.
+    pub(super) pinned: OnceLock<Box<dyn Fn() -> Option<Generation> + Send + Sync>>,
+    failure: Mutex<Option<JetErr>>,
+}
+
+impl Hooks {
+    pub(super) fn new(attachments: Arc<Attachments>, checkpoint: Arc<Checkpointer>) -> Self {
+        Self { attachments, checkpoint, pinned: OnceLock::new(), failure: Mutex::new(None) }
+    }
+
+    /// The error that ended the instance, if one did.
+    pub(super) fn failure(&self) -> Option<JetErr> {
+        *self.failure.lock()
+    }
+}
+
+impl LogHooks for Hooks {
+    fn attachments(&self, at: LogPosition) -> Vec<AttachEntry> {
+        self.attachments.array(at)
+    }
+
+    fn new_generation(&self, generation: Generation, created: LogTime) -> Result<()> {
+        self.attachments.admit(generation, created)
+    }
+
+    fn lowest_needed(&self) -> Generation {
+        let mut lowest = self.checkpoint.generation();
+        let required = self.attachments.lowest_required();
+        if required != Generation::NONE {
+            lowest = lowest.min(required);
+        }
+        if let Some(pinned) = self.pinned.get().and_then(|pinned| pinned()) {
+            lowest = lowest.min(pinned);
+        }
+        lowest
+    }
+
+    fn checkpoint(&self) -> LogPosition {
+        self.checkpoint.position()
+    }
+
+    fn failed(&self, error: &Error) {
+        tracing::error!(%error, "logging has stopped");
+        if error.code() == JetErr::InstanceUnavailable {
+            *self.failure.lock() = Some(error.code());
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! An instance: parameters, life, sessions.
+
+use super::running::Running;
+use super::session::Session;
+use super::start::{InitOptions, start};
+use crate::backup::external::ExternalBackup;
+use crate::backup::gate::{Condition, Readiness};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, JetErr, Result};
+use crate::event::{EventSink, TracingSink};
+use crate::params::{ParamId, Parameters, Stage};
+use crate::sync::{Arc, Mutex, RwLock};
+use ese_vfs::{Disk, RealDisk};
+
+/// The world around an instance.
+#[derive(Clone)]
+pub struct Environment {
+    /// Where its files are.
+    pub disk: Arc<dyn Disk>,
+    /// Time and randomness.
+    pub clock: Arc<dyn Clock>,
+    /// Who hears of events.
+    pub events: Arc<dyn EventSink>,
+    /// Whether background jobs get threads of their own; a simulator steps them by
+    /// [`Instance::step_jobs`] instead.
+    pub threads: bool,
+}
+
+impl Default for Environment {
+    /// The machine's own disk, clock and threads; events go to `tracing`.
+    fn default() -> Self {
+        Self {
+            disk: Arc::new(RealDisk::new()),
+            clock: Arc::new(SystemClock::new()),
+            events: Arc::new(TracingSink),
+            threads: true,
+        }
+    }
+}
+
+/// How to end an instance (numbers of the JET_bitTerm constants).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TermOptions {
+    /// End it as a crash would: nothing is detached or closed, the next init recovers
+    /// (JET_bitTermDirty).
+    pub dirty: bool,
+    /// End a running backup instead of refusing (JET_bitTermStopBackup).
+    pub stop_backup: bool,
+}
+
+/// An engine with its own folders, log and databases.
+#[derive(Clone)]
+pub struct Instance(Arc<Inner>);
+
+struct Inner {
+    environment: Environment,
+    parameters: RwLock<Parameters>,
+    status: Arc<Mutex<Condition>>,
+    running: RwLock<Option<Arc<Running>>>,
+    /// Init and term, one at a time.
+    lifecycle: Mutex<()>,
+}
+
+impl Instance {
+    /// An instance that is not initialised.
+    pub fn new(environment: Environment, mut parameters: Parameters) -> Self {
+        parameters.set_stage(Stage::Created);
+        Self(Arc::new(Inner {
+            environment,
+            parameters: RwLock::new(parameters),
+            status: Arc::default(),
+            running: RwLock::default(),
+            lifecycle: Mutex::default(),
+        }))
+    }
+
+    /// The world around it.
+    pub fn environment(&self) -> &Environment {
+        &self.0.environment
+    }
+
+    /// A copy of its parameters.
+    pub fn parameters(&self) -> Parameters {
+        self.0.parameters.read().clone()
+    }
+
+    /// Sets a number. Errors: those of [`Parameters::set_integer`].
+    pub fn set_integer(&self, id: ParamId, value: u64) -> Result<()> {
+        self.0.parameters.write().set_integer(id, value)
+    }
+
+    /// Sets a text. Errors: those of [`Parameters::set_text`].
+    pub fn set_text(&self, id: ParamId, value: &str) -> Result<()> {
+        self.0.parameters.write().set_text(id, value)
+    }
+
+    /// Starts it: takes its folders, recovers what a crash left, opens the log.
+    ///
+    /// # Errors
+    /// `AlreadyInitialized`; `LogFilePathInUse`, `SystemPathInUse` when another instance has a folder;
+    /// `InvalidPath`; everything that recovery can find wrong. Nothing is initialised then.
+    pub fn init(&self, options: InitOptions) -> Result<()> {
+        let _one = self.0.lifecycle.lock();
+        if self.0.running.read().is_some() {
+            return Err(Error::from(JetErr::AlreadyInitialized));
+        }
+        {
+            let mut status = self.0.status.lock();
+            if status.restoring {
+                return Err(Error::from(JetErr::RestoreInProgress));
+            }
+            *status = Condition { readiness: Readiness::Recovering, ..Condition::default() };
+        }
+        self.0.parameters.write().set_stage(Stage::Running);
+        let parameters = self.parameters();
+        match start(&self.0.environment, &parameters, self.0.status.clone(), options) {
+            Ok(running) => {
+                *self.0.running.write() = Some(Arc::new(running));
+                self.0.status.lock().readiness = Readiness::Ready;
+                Ok(())
+            }
+            Err(error) => {
+                self.reset();
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends it: databases are detached, the log is closed, the folders are free.
+    ///
+    /// # Errors
+    /// `NotInitialized`, `BackupInProgress`; errors of the files, after which it is ended all the same
+    /// and the next init recovers.
+    pub fn term(&self, options: TermOptions) -> Result<()> {
+        let _one = self.0.lifecycle.lock();
+        let running = self.running()?;
+        running.backup.terminate(options.stop_backup || options.dirty)?;
+        self.0.status.lock().terminating = true;
+        *self.0.running.write() = None;
+        let broken = running.hooks.failure();
+        let result = running.stop(!options.dirty && broken.is_none());
+        self.reset();
+        match (result, broken) {
+            (Ok(()), Some(code)) => Err(Error::from(code)),
+            (result, _) => result,
+        }
+    }
+
+    fn reset(&self) {
+        *self.0.status.lock() = Condition::default();
+        self.0.parameters.write().set_stage(Stage::Created);
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// `NotInitialized`, `OutOfSessions`, and the gate's for a stopped or broken instance.
+    pub fn begin_session(&self) -> Result<Session> {
+        let running = self.running()?;
+        self.check_serving(&running)?;
+        Session::begin(running)
+    }
+
+    /// The backup that this instance can have.
+    ///
+    /// # Errors
+    /// `NotInitialized`.
+    pub fn backup(&self) -> Result<BackupAccess> {
+        Ok(BackupAccess(self.running()?))
+    }
+
+    /// Refuses all further work but term (JetStopService); `false` lets it serve again.
+    ///
+    /// # Errors
+    /// `NotInitialized`.
+    pub fn stop_service(&self, stopped: bool) -> Result<()> {
+        let running = self.running()?;
+        self.0.status.lock().service_stopped = stopped;
+        if stopped {
+            running.backup.stop();
+        }
+        Ok(())
+    }
+
+    /// Lets every background job take one step, for an instance without threads.
+    pub fn step_jobs(&self) {
+        if let Ok(running) = self.running() {
+            for job in running.jobs.lock().iter() {
+                job.step();
+            }
+        }
+    }
+
+    /// Whether it is initialised.
+    pub fn is_running(&self) -> bool {
+        self.0.running.read().is_some()
+    }
+
+    pub(super) fn running(&self) -> Result<Arc<Running>> {
+        self.0.running.read().clone().ok_or_else(|| Error::from(JetErr::NotInitialized))
+    }
+
+    fn check_serving(&self, running: &Running) -> Result<()> {
+        let status = *self.0.status.lock();
+        if status.service_stopped {
+            return Err(Error::from(JetErr::ClientRequestToStopJetService));
+        }
+        match running.hooks.failure() {
+            Some(code) => Err(Error::from(code)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A way to the instance's backup that keeps the instance's parts alive.
+pub struct BackupAccess(Arc<Running>);
+
+impl std::ops::Deref for BackupAccess {
+    type Target = ExternalBackup;
+
+    fn deref(&self) -> &ExternalBackup {
+        &self.0.backup
+    }
+}

@@ -1,0 +1,17 @@
+//! The engine as owned objects with run-time checks, shaped like the JET API: what C handles and the
+//! typed Rust API stand on.
+//!
+//! An [`Instance`] has its parameters, its folders and at most one log stream; nothing is global to the
+//! process. A [`Session`] is one thread of work; a [`Database`] is one session's opening of an attached
+//! database. All of them are cheap to clone and may be used from any thread.
+
+mod backup_host;
+mod hooks;
+mod instance;
+mod running;
+mod session;
+mod start;
+
+pub use instance::{Environment, Instance, TermOptions};
+pub use session::{AttachOptions, Database, Session};
+pub use start::InitOptions;

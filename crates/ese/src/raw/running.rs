@@ -1,0 +1,118 @@
+//! The parts of an initialised instance.
+
+use super::hooks::Hooks;
+use crate::backup::external::ExternalBackup;
+use crate::checkpoint::Checkpointer;
+use crate::clock::Clock;
+use crate::database::{Attachments, Lifecycle};
+use crate::error::{Error, JetErr, Result};
+use crate::log::Log;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::job::JobRunner;
+use crate::sync::{Arc, Mutex};
+use ese_format::{LogPosition, PageSize};
+use ese_vfs::{DirLock, Disk};
+use std::collections::BTreeSet;
+
+/// What an initialised instance works with. Dropped as a whole; [`Running::stop`] ends it in order.
+pub(super) struct Running {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) log: Option<Arc<Log>>,
+    pub(super) hooks: Arc<Hooks>,
+    pub(super) attachments: Arc<Attachments>,
+    pub(super) checkpoint: Arc<Checkpointer>,
+    pub(super) page_size: PageSize,
+    pub(super) sessions: Mutex<Sessions>,
+    pub(super) backup: ExternalBackup,
+    /// The folders of log and checkpoint, ours alone until the instance ends.
+    pub(super) locks: Mutex<Vec<Box<dyn DirLock>>>,
+    pub(super) ended: AtomicBool,
+    pub(super) jobs: Mutex<Vec<JobRunner>>,
+}
+
+/// Numbers of the sessions that have begun and not ended (ESE: procid).
+#[derive(Default)]
+pub(super) struct Sessions {
+    pub(super) live: BTreeSet<u16>,
+    pub(super) most: u32,
+}
+
+impl Sessions {
+    /// The lowest free number, from 1.
+    pub(super) fn begin(&mut self) -> Result<u16> {
+        /// Ordinary session numbers end here.
+        const NUMBER_MOST: u16 = 63_999;
+        if u32::try_from(self.live.len()).unwrap_or(u32::MAX) >= self.most {
+            return Err(Error::new(JetErr::OutOfSessions, format!("the limit is {} sessions", self.most)));
+        }
+        let id = (1..=NUMBER_MOST)
+            .find(|id| !self.live.contains(id))
+            .ok_or_else(|| Error::from(JetErr::OutOfSessions))?;
+        self.live.insert(id);
+        Ok(id)
+    }
+}
+
+impl Running {
+    /// What attach and detach work with.
+    pub(super) fn lifecycle(&self) -> Lifecycle<'_> {
+        Lifecycle {
+            disk: &*self.disk,
+            clock: &self.clock,
+            log: self.log.as_deref(),
+            attachments: &self.attachments,
+            page_size: self.page_size,
+        }
+    }
+
+    /// Refuses the work of a session that outlived the instance.
+    pub(super) fn check_alive(&self) -> Result<()> {
+        match self.ended.load(Ordering::Acquire) {
+            true => Err(Error::from(JetErr::NotInitialized)),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends it in order. `clean` detaches all databases and closes the log; otherwise everything stays
+    /// as a crash would leave it.
+    pub(super) fn stop(&self, clean: bool) -> Result<()> {
+        self.ended.store(true, Ordering::Release);
+        for job in self.jobs.lock().drain(..) {
+            job.stop();
+        }
+        let result = if clean { self.close() } else { Ok(()) };
+        for attachment in self.attachments.all() {
+            self.attachments.remove(attachment.id);
+        }
+        self.locks.lock().clear();
+        result
+    }
+
+    fn close(&self) -> Result<()> {
+        let hold = self.checkpoint.hold();
+        if let Some(log) = &self.log {
+            use ese_format::log::record::{LogRecord, Mark};
+            log.append(&crate::database::encode(&LogRecord::ShutDownMark(Mark {}))?)?;
+        }
+        for attachment in self.attachments.all() {
+            attachment.close_all();
+            self.lifecycle().detach(&attachment, 0)?;
+        }
+        if let Some(log) = &self.log {
+            use ese_format::log::record::{LogRecord, Terminate};
+            let record = LogRecord::Term2(Terminate {
+                undo: LogPosition::NONE,
+                redo_from: LogPosition::NONE,
+                is_hard: 0,
+                time: self.clock.now(),
+            });
+            let end = log.append(&crate::database::encode(&record)?)?;
+            log.flush(end.end)?;
+            log.close()?;
+            drop(hold);
+            self.checkpoint.close(end.start)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! Sessions and the databases they have open.
+
+use super::running::Running;
+use crate::database::{Attachment, canonical};
+use crate::dbfile::Intent;
+use crate::error::{Error, JetErr, Result};
+use crate::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+
+/// How to attach a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AttachOptions {
+    /// Only to be read: no log record, no change of the file (JET_bitDbReadOnly).
+    pub read_only: bool,
+    /// Limit of its size in pages; 0 for none.
+    pub max_pages: u32,
+}
+
+/// One thread of work.
+#[derive(Clone)]
+pub struct Session(Arc<SessionInner>);
+
+struct SessionInner {
+    id: u16,
+    running: Arc<Running>,
+    open: Mutex<Vec<Arc<Attachment>>>,
+}
+
+impl Drop for SessionInner {
+    fn drop(&mut self) {
+        for attachment in self.open.lock().drain(..) {
+            attachment.closed();
+        }
+        self.running.sessions.lock().live.remove(&self.id);
+    }
+}
+
+/// A database that a session has open.
+pub struct Database {
+    session: Session,
+    attachment: Arc<Attachment>,
+    closed: bool,
+}
+
+impl Session {
+    pub(super) fn begin(running: Arc<Running>) -> Result<Self> {
+        let id = running.sessions.lock().begin()?;
+        Ok(Self(Arc::new(SessionInner { id, running, open: Mutex::default() })))
+    }
+
+    /// Its number in the log (ESE: procid).
+    pub fn id(&self) -> u16 {
+        self.0.id
+    }
+
+    /// Attaches a database; `true` when it was attached already (JET_wrnDatabaseAttached).
+    ///
+    /// # Errors
+    /// Those of [`crate::database::Lifecycle::attach`]; `BackupInProgress`; `DatabaseDuplicate` never.
+    pub fn attach(&self, path: &Path, options: AttachOptions) -> Result<bool> {
+        let running = &self.0.running;
+        running.check_alive()?;
+        let _announced = running.backup.attaching()?;
+        let path = canonical(&*running.disk, path)?;
+        let _hold = running.checkpoint.hold();
+        if running.attachments.by_path(&path).is_some() {
+            return Ok(true);
+        }
+        let intent = if options.read_only { Intent::Read } else { Intent::Write };
+        running.lifecycle().attach(&path, intent, options.max_pages, self.0.id)?;
+        if let Some(log) = &running.log {
+            running.checkpoint.advance_held(log.durable())?;
+        }
+        Ok(false)
+    }
+
+    /// Detaches one database, or all of them.
+    ///
+    /// # Errors
+    /// `DatabaseNotFound` when it is not attached, `DatabaseInUse`, `BackupInProgress`; those of log and files.
+    pub fn detach(&self, path: Option<&Path>) -> Result<()> {
+        let running = &self.0.running;
+        running.check_alive()?;
+        let _announced = running.backup.attaching()?;
+        let _hold = running.checkpoint.hold();
+        let chosen = match path {
+            None => running.attachments.all(),
+            Some(path) => {
+                let path = canonical(&*running.disk, path)?;
+                let found = running
+                    .attachments
+                    .by_path(&path)
+                    .ok_or_else(|| Error::new(JetErr::DatabaseNotFound, "it is not attached").file(&path))?;
+                vec![found]
+            }
+        };
+        if let Some(busy) = chosen.iter().find(|a| a.opens() > 0) {
+            return Err(Error::new(JetErr::DatabaseInUse, "a session has it open").file(busy.path()));
+        }
+        for attachment in chosen {
+            running.lifecycle().detach(&attachment, self.0.id)?;
+        }
+        if let Some(log) = &running.log {
+            running.checkpoint.advance_held(log.durable())?;
+        }
+        Ok(())
+    }
+
+    /// Opens an attached database.
+    ///
+    /// # Errors
+    /// `DatabaseNotFound` when it is not attached.
+    pub fn open(&self, path: &Path) -> Result<Database> {
+        let running = &self.0.running;
+        running.check_alive()?;
+        let path = canonical(&*running.disk, path)?;
+        let _hold = running.checkpoint.hold();
+        let attachment = running
+            .attachments
+            .by_path(&path)
+            .ok_or_else(|| Error::new(JetErr::DatabaseNotFound, "it is not attached").file(&path))?;
+        attachment.opened();
+        self.0.open.lock().push(attachment.clone());
+        Ok(Database { session: self.clone(), attachment, closed: false })
+    }
+
+    /// The paths of all attached databases, in the order of their numbers.
+    pub fn attached(&self) -> Vec<PathBuf> {
+        self.0.running.attachments.all().iter().map(|a| a.path().to_path_buf()).collect()
+    }
+}
+
+impl Database {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.attachment.path()
+    }
+
+    /// Its number in the instance, from 1.
+    pub fn id(&self) -> u8 {
+        self.attachment.id
+    }
+
+    /// Its header as it is now.
+    pub fn header(&self) -> ese_format::database::DatabaseHeader {
+        self.attachment.file.header()
+    }
+
+    /// Closes it; the same as dropping it.
+    pub fn close(self) {}
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let mut open = self.session.0.open.lock();
+        if let Some(at) = open.iter().position(|a| Arc::ptr_eq(a, &self.attachment)) {
+            open.swap_remove(at).closed();
+        }
+    }
+}

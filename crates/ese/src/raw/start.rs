@@ -1,0 +1,305 @@
+//! Init: folders, recovery, log.
+
+use super::backup_host::{Host, LogForBackup};
+use super::hooks::Hooks;
+use super::instance::Environment;
+use super::running::{Running, Sessions};
+use crate::backup::external::{BackupParts, BackupSettings, ExternalBackup};
+use crate::backup::gate::Condition;
+use crate::backup::source::BackupLog;
+use crate::checkpoint::Checkpointer;
+use crate::database::{Attachments, encode};
+use crate::error::{Error, JetErr, Result};
+use crate::event::{Event, EventSink, FilteredSink, id};
+use crate::log::{
+    Log, LogConfig, LogReader, PrepareNextLog, ReadOptions, StreamScan, read_checkpoint, read_log_header,
+    scan_stream,
+};
+use crate::params::{ParamId, Parameters};
+use crate::recovery::{Paths, Redo, RedoOptions, analyse, finish};
+use crate::sync::atomic::AtomicBool;
+use crate::sync::job::JobRunner;
+use crate::sync::{Arc, Mutex};
+use ese_format::checkpoint::Checkpoint;
+use ese_format::log::record::{Init2, LogRecord};
+use ese_format::log::{AttachEntry, DbmsParam};
+use ese_format::{LogPosition, Signature};
+use ese_vfs::{DirLock, Disk};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// How to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InitOptions {
+    /// What recovery may tolerate.
+    pub redo: RedoOptions,
+}
+
+/// Starts an instance.
+pub(super) fn start(
+    environment: &Environment,
+    parameters: &Parameters,
+    status: Arc<Mutex<Condition>>,
+    options: InitOptions,
+) -> Result<Running> {
+    let disk = &environment.disk;
+    let create = parameters.create_path_if_missing();
+    let log_dir = folder(&**disk, &parameters.log_dir(), create)?;
+    let system_dir = folder(&**disk, &parameters.system_dir(), create)?;
+    let mut locks = vec![lock(&**disk, &log_dir, JetErr::LogFilePathInUse)?];
+    if system_dir != log_dir {
+        locks.push(lock(&**disk, &system_dir, JetErr::SystemPathInUse)?);
+    }
+    let events: Arc<dyn EventSink> = Arc::new(FilteredSink {
+        next: environment.events.clone(),
+        no_information: parameters.no_information_event(),
+        level: parameters.event_level(),
+    });
+    let starter = Starter { environment, parameters, events: &events, log_dir, system_dir, options };
+    let attachments = Arc::new(Attachments::default());
+    let (log, hooks) = match parameters.recovery_on() || parameters.recovery_repairs() {
+        true => starter.open_log(&attachments)?,
+        false => (None, starter.hooks(&attachments, None, PathBuf::new())),
+    };
+    let checkpoint = hooks.checkpoint.clone();
+    let backup_log: Option<Arc<dyn BackupLog>> = log.clone().map(|log| {
+        let path = log.files().checkpoint(&starter.system_dir);
+        Arc::new(LogForBackup::new(disk.clone(), log, checkpoint.clone(), path)) as Arc<dyn BackupLog>
+    });
+    let mut settings = BackupSettings::new(parameters.page_size());
+    settings.circular = parameters.circular_logging();
+    settings.roll_at_end = parameters.aggressive_log_rollover();
+    settings.chunk_bytes =
+        usize::try_from(parameters.integer(ParamId::MaxCoalesceReadSize)).unwrap_or(settings.chunk_bytes);
+    let backup = ExternalBackup::new(BackupParts {
+        disk: disk.clone(),
+        clock: environment.clock.clone(),
+        events: events.clone(),
+        log: backup_log,
+        host: Arc::new(Host { attachments: attachments.clone(), status, hooks: hooks.clone() }),
+        settings,
+    });
+    let mut jobs = Vec::new();
+    if let Some(log) = &log {
+        let job = PrepareNextLog::new(log.clone());
+        let runner = match environment.threads {
+            true => {
+                JobRunner::start(job, None).map_err(|e| Error::new(JetErr::OutOfThreads, e.to_string()))?
+            }
+            false => JobRunner::manual(job),
+        };
+        log.set_prepare_waker(runner.waker());
+        runner.wake();
+        jobs.push(runner);
+    }
+    Ok(Running {
+        disk: disk.clone(),
+        clock: environment.clock.clone(),
+        log,
+        hooks,
+        attachments,
+        checkpoint,
+        page_size: parameters.page_size(),
+        sessions: Mutex::new(Sessions { most: parameters.max_sessions(), ..Sessions::default() }),
+        backup,
+        locks: Mutex::new(locks),
+        ended: AtomicBool::new(false),
+        jobs: Mutex::new(jobs),
+    })
+}
+
+struct Starter<'a> {
+    environment: &'a Environment,
+    parameters: &'a Parameters,
+    events: &'a Arc<dyn EventSink>,
+    log_dir: PathBuf,
+    system_dir: PathBuf,
+    options: InitOptions,
+}
+
+impl Starter<'_> {
+    fn config(&self) -> LogConfig {
+        let p = self.parameters;
+        let mut config = LogConfig::new(
+            self.environment.disk.clone(),
+            self.environment.clock.clone(),
+            &self.log_dir,
+            p.base_name(),
+        );
+        config.legacy_extension = p.legacy_file_names();
+        config.short_names = p.eight_dot_three_names();
+        config.segments = LogConfig::segments_of_kib(p.log_file_kib());
+        config.page_size = p.page_size();
+        config.circular = p.circular_logging();
+        config.params = DbmsParam {
+            flags: if config.circular { DbmsParam::CIRCULAR } else { 0 },
+            max_sessions: p.max_sessions(),
+            log_file_sectors: u32::from(config.segments),
+            ..DbmsParam::default()
+        };
+        config
+    }
+
+    fn hooks(&self, attachments: &Arc<Attachments>, last: Option<Checkpoint>, path: PathBuf) -> Arc<Hooks> {
+        let checkpoint = Checkpointer::new(
+            self.environment.disk.clone(),
+            path,
+            attachments.clone(),
+            self.config().params,
+            last,
+        );
+        Arc::new(Hooks::new(attachments.clone(), Arc::new(checkpoint)))
+    }
+
+    fn open_log(&self, attachments: &Arc<Attachments>) -> Result<(Option<Arc<Log>>, Arc<Hooks>)> {
+        let disk = &self.environment.disk;
+        let clock = &self.environment.clock;
+        let config = self.config();
+        let redo = self.options.redo;
+        let scan = scan_stream(&config, redo.contains(RedoOptions::ALLOW_MISSING_CURRENT_LOG))?;
+        let path = scan.files.checkpoint(&self.system_dir);
+        let (log, hooks) = match scan.signature() {
+            None => {
+                if redo.contains(RedoOptions::LOG_STREAM_MUST_EXIST) {
+                    return Err(
+                        Error::new(JetErr::MissingLogFile, "there is no log").file(scan.files.current())
+                    );
+                }
+                remove_stale(&**disk, &path)?;
+                let hooks = self.hooks(attachments, None, path);
+                (Log::create(config, hooks.clone())?, hooks)
+            }
+            Some(signature) => {
+                let last = usable_checkpoint(&**disk, &path, &signature)?;
+                let is_closed =
+                    scan.closed_at().is_some() && last.as_ref().map(|c| c.checkpoint) == scan.closed_at();
+                let start = match is_closed {
+                    true => None,
+                    false => Some(self.redo(&config, &scan, last.as_ref(), signature, attachments)?),
+                };
+                let hooks = self.hooks(attachments, last, path);
+                hooks.checkpoint.set_signature(signature);
+                let log = Log::open(config, scan, hooks.clone())?;
+                if let Some(redo_from) = start {
+                    finish(&log, attachments, &hooks.checkpoint, &**clock, redo_from, false)?;
+                    self.events.report(&Event::new(id::RECOVERY_COMPLETED, []));
+                }
+                (log, hooks)
+            }
+        };
+        hooks.checkpoint.set_signature(log.signature());
+        let params = self.config().params;
+        let init = log.append(&encode(&LogRecord::Init2(Init2 { params, time: clock.now() }))?)?;
+        log.flush(init.end)?;
+        // What the current generation's header knows, databases attached from now on must admit.
+        let header = read_log_header(&**disk, &log.files().current())?;
+        attachments.admit(header.generation, header.created)?;
+        hooks.checkpoint.advance(log.durable())?;
+        Ok((Some(Arc::new(log)), hooks))
+    }
+
+    /// Replays what the last run left; returns where replay began.
+    fn redo(
+        &self,
+        config: &LogConfig,
+        scan: &StreamScan,
+        checkpoint: Option<&Checkpoint>,
+        signature: Signature,
+        attachments: &Attachments,
+    ) -> Result<LogPosition> {
+        let disk = &*self.environment.disk;
+        self.events.report(&Event::new(id::RECOVERY_STARTED, []));
+        let (start, attached) = choose_start(disk, scan, checkpoint)?;
+        let options = ReadOptions {
+            page_size: Some(config.page_size),
+            signature: Some(signature),
+            ..ReadOptions::default()
+        };
+        let open = || LogReader::open(scan.files.clone(), start, options.clone());
+        analyse(&mut open()?)?;
+        let paths = match self.parameters.alternate_database_dir() {
+            Some(folder) => Paths::Folder(folder),
+            None => Paths::Logged,
+        };
+        let mut redo = Redo::begin(
+            disk,
+            &self.environment.clock,
+            attachments,
+            (start, signature),
+            &attached,
+            paths,
+            false,
+        )?;
+        redo.run(&mut open()?, &mut |_| {})?;
+        redo.complete(self.options.redo)?;
+        if self.options.redo.contains(RedoOptions::WITHOUT_UNDO) {
+            return Err(Error::new(JetErr::RecoveredWithoutUndo, "redo is done, undo was not asked for"));
+        }
+        Ok(start)
+    }
+}
+
+/// Where redo begins, and which databases are attached there: the checkpoint if it can be used, else the
+/// beginning of the generation, else that of the lowest generation without a gap behind it.
+fn choose_start(
+    disk: &dyn Disk,
+    scan: &StreamScan,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<(LogPosition, Vec<AttachEntry>)> {
+    let last = scan.last.as_ref().map(|l| l.header.generation).unwrap_or_default();
+    let lowest = scan.lowest().unwrap_or(last);
+    let usable = checkpoint.filter(|c| (lowest..=last).contains(&c.checkpoint.generation));
+    if let Some(Checkpoint { checkpoint, attached: Some(attached), .. }) = usable {
+        return Ok((*checkpoint, attached.clone()));
+    }
+    let generation = usable.map_or(lowest, |c| c.checkpoint.generation);
+    let path = match generation == last {
+        true => scan.last_path.clone(),
+        false => scan.files.find_archive(generation).unwrap_or_else(|| scan.files.archive(generation)),
+    };
+    let header = read_log_header(disk, &path)?;
+    Ok((LogPosition::start_of(generation), header.attached))
+}
+
+/// The checkpoint, unless it is absent, damaged or another stream's: then recovery does without.
+fn usable_checkpoint(disk: &dyn Disk, path: &Path, signature: &Signature) -> Result<Option<Checkpoint>> {
+    match read_checkpoint(disk, path, Some(signature)) {
+        Ok(checkpoint) => Ok(Some(checkpoint)),
+        Err(e)
+            if matches!(
+                e.code(),
+                JetErr::CheckpointFileNotFound | JetErr::CheckpointCorrupt | JetErr::BadCheckpointSignature
+            ) =>
+        {
+            tracing::warn!(error = %e, "recovery goes without a checkpoint");
+            Ok(None)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn remove_stale(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match disk.remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(e, "removing an old checkpoint", path)),
+        _ => Ok(()),
+    }
+}
+
+fn folder(disk: &dyn Disk, path: &Path, create: bool) -> Result<PathBuf> {
+    if create && !disk.exists(path) {
+        disk.create_dir_all(path).map_err(|e| Error::io(e, "creating the folder", path))?;
+    }
+    match disk.metadata(path) {
+        Ok(found) if found.is_dir => {
+            disk.canonicalize(path).map_err(|e| Error::io(e, "resolving the folder", path))
+        }
+        _ => Err(Error::new(JetErr::InvalidPath, "the folder does not exist").file(path)),
+    }
+}
+
+fn lock(disk: &dyn Disk, path: &Path, in_use: JetErr) -> Result<Box<dyn DirLock>> {
+    disk.lock_dir(path).map_err(|e| match e.kind() {
+        ErrorKind::WouldBlock => Error::new(in_use, "another instance uses the folder").file(path),
+        _ => Error::io(e, "locking the folder", path),
+    })
+}

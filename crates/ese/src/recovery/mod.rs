@@ -1,0 +1,15 @@
+//! Recovery: replay of the log over databases that were not shut down.
+//!
+//! [`analyse`] reads the whole range first and refuses a record that cannot be redone, before any file is
+//! changed. [`Redo`] replays, [`Redo::complete`] checks that nothing is missing, [`finish`] ends it in
+//! the log. What this engine writes today changes no pages, so redo moves headers only.
+
+mod analysis;
+mod attach;
+mod redo;
+mod undo;
+
+pub use analysis::{Analysis, analyse};
+pub use attach::{Paths, RedoOptions};
+pub use redo::Redo;
+pub use undo::finish;

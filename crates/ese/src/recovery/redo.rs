@@ -1,0 +1,270 @@
+//! The second pass: what each record does.
+
+use super::analysis::ends_sessions;
+use super::attach::{Decision, Deferral, Logged, Paths, RedoOptions, check_required, decide};
+use crate::backup::record::{Medium, Scope, record as record_backup};
+use crate::clock::Clock;
+use crate::database::{Attachment, Attachments, forget_log_stream, make_clean, turn_dirty};
+use crate::dbfile::{DbFile, Intent};
+use crate::error::{Error, JetErr, Result};
+use crate::log::{LogReader, ReadEvent};
+use crate::sync::Arc;
+use ese_format::log::record::{AttachDb, Backup2, DetachDb, LogRecord};
+use ese_format::log::{AttachEntry, LogHeader};
+use ese_format::{Generation, LogPosition, Signature};
+use ese_vfs::Disk;
+use std::collections::BTreeMap;
+
+/// Replay of a stretch of log. Databases it attaches stand in the instance's own table.
+pub struct Redo<'a> {
+    disk: &'a dyn Disk,
+    clock: &'a Arc<dyn Clock>,
+    attachments: &'a Attachments,
+    stream: Signature,
+    paths: Paths,
+    is_hard: bool,
+    start: LogPosition,
+    last: Generation,
+    deferred: BTreeMap<u8, (Logged, Deferral)>,
+}
+
+impl<'a> Redo<'a> {
+    /// A replay that begins at `start` with the databases of `attached` (the array of the checkpoint or
+    /// of the log header there). In hard recovery databases may be fresh from a backup.
+    ///
+    /// # Errors
+    /// Those of opening the databases; `RequiredLogFilesMissing`, `ConsistentTimeMismatch`,
+    /// `SoftRecoveryOnBackupDatabase`.
+    pub fn begin(
+        disk: &'a dyn Disk,
+        clock: &'a Arc<dyn Clock>,
+        attachments: &'a Attachments,
+        start: (LogPosition, Signature),
+        attached: &[AttachEntry],
+        paths: Paths,
+        is_hard: bool,
+    ) -> Result<Self> {
+        let mut redo = Self {
+            disk,
+            clock,
+            attachments,
+            stream: start.1,
+            paths,
+            is_hard,
+            start: start.0,
+            last: start.0.generation,
+            deferred: BTreeMap::new(),
+        };
+        for entry in attached {
+            let logged = Logged {
+                id: entry.dbid,
+                path: entry.path(),
+                signature: entry.signature,
+                attach: entry.attach,
+                consistent: entry.consistent,
+                log_signature: None,
+                max_pages: entry.max_pages,
+                is_record: false,
+            };
+            redo.attach(logged, start.0)?;
+        }
+        Ok(redo)
+    }
+
+    /// Replays what the reader delivers. `progress` is told each position.
+    pub fn run(&mut self, reader: &mut LogReader, progress: &mut dyn FnMut(LogPosition)) -> Result<()> {
+        while let Some(event) = reader.next_event()? {
+            match event {
+                ReadEvent::Generation(header) => self.enter(header)?,
+                ReadEvent::Record(raw) => {
+                    progress(raw.start);
+                    self.record(&raw.decode()?, raw.start)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks, at the end of the log, that no database waits and none needs more of it.
+    ///
+    /// # Errors
+    /// `AttachedDatabaseMismatch`, `RequiredLogFilesMissing`, `CommittedLogFilesMissing`.
+    pub fn complete(&self, options: RedoOptions) -> Result<()> {
+        for (logged, why) in self.deferred.values() {
+            let sentence = match why {
+                Deferral::Unwanted => continue,
+                Deferral::Missing if options.contains(RedoOptions::IGNORE_MISSING_DATABASE) => continue,
+                Deferral::Missing => "it was attached when the log ended, and is missing",
+                Deferral::Ahead | Deferral::Foreign => {
+                    "it was attached when the log ended, and the file there is another one"
+                }
+            };
+            return Err(Error::new(JetErr::AttachedDatabaseMismatch, sentence).file(&logged.path));
+        }
+        for a in self.attachments.all() {
+            let header = a.file.header();
+            if header.max_required > self.last {
+                return Err(Error::new(
+                    JetErr::RequiredLogFilesMissing,
+                    format!(
+                        "it needs log generation {}, the log ends with {}",
+                        header.max_required, self.last
+                    ),
+                )
+                .file(a.path()));
+            }
+            if header.max_committed > self.last && !options.contains(RedoOptions::IGNORE_LOST_LOGS) {
+                return Err(Error::new(
+                    JetErr::CommittedLogFilesMissing,
+                    format!(
+                        "log generation {} has committed work, the log ends with {}",
+                        header.max_committed, self.last
+                    ),
+                )
+                .file(a.path()));
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, header: &LogHeader) -> Result<()> {
+        let generation = header.generation;
+        self.last = generation;
+        for a in self.attachments.all() {
+            let h = a.file.header();
+            // The file may have the right number and be another one all the same.
+            let expected = if h.max_required == generation && h.max_required_time.is_some() {
+                h.max_required_time
+            } else if h.max_committed == generation {
+                h.max_committed_time
+            } else {
+                continue;
+            };
+            if expected.is_some() && expected != header.created {
+                return Err(Error::new(
+                    JetErr::RequiredLogFilesMissing,
+                    format!(
+                        "log generation {generation} was created {}, the database needs the one of {expected}",
+                        header.created
+                    ),
+                )
+                .file(a.path()));
+            }
+        }
+        self.attachments.admit(generation, header.created)
+    }
+
+    fn record(&mut self, record: &LogRecord, at: LogPosition) -> Result<()> {
+        match record {
+            LogRecord::AttachDb(r) => self.attach(logged_attach(r, at), at),
+            LogRecord::DetachDb(r) => self.detach(r, at),
+            LogRecord::Backup2(r) => self.backup(r),
+            r if ends_sessions(r) => self.end_sessions(at),
+            _ => Ok(()),
+        }
+    }
+
+    fn attach(&mut self, logged: Logged, redo: LogPosition) -> Result<()> {
+        let Some(path) = self.paths.find(&logged.signature, &logged.path) else {
+            self.deferred.insert(logged.id, (logged, Deferral::Unwanted));
+            return Ok(());
+        };
+        let opened = crate::database::canonical(self.disk, &path)
+            .and_then(|path| DbFile::open(self.disk, self.clock.clone(), &path, Intent::Write));
+        let file = match opened {
+            Ok(file) => file,
+            Err(e) if matches!(e.code(), JetErr::FileNotFound | JetErr::InvalidPath) => {
+                self.deferred.insert(logged.id, (logged, Deferral::Missing));
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
+        let header = file.header();
+        match decide(&header, &logged, redo, &self.stream, file.path())? {
+            Decision::Defer(why) => {
+                self.deferred.insert(logged.id, (logged, why));
+                return Ok(());
+            }
+            Decision::Attach => {}
+        }
+        check_required(&header, self.start.generation, file.path())?;
+        if !self.is_hard && header.current_full_backup.lowest != Generation::NONE && !header.is_clean() {
+            return Err(Error::new(
+                JetErr::SoftRecoveryOnBackupDatabase,
+                "it was copied from a backup and not restored yet",
+            )
+            .file(file.path()));
+        }
+        if header.is_clean() {
+            let now = self.clock.now();
+            file.update_header(|h| {
+                if h.log_signature != self.stream {
+                    forget_log_stream(h);
+                    h.log_signature = self.stream;
+                }
+                turn_dirty(h, logged.id, now);
+                h.attach_position = logged.attach;
+                h.min_required = logged.attach.generation;
+                h.min_consistent = logged.attach.generation;
+                crate::database::raise_required(h, self.attachments.admitted());
+            })?;
+        }
+        self.deferred.remove(&logged.id);
+        self.attachments.insert(Attachment::new(
+            logged.id,
+            file,
+            logged.attach,
+            logged.consistent,
+            logged.max_pages,
+        ));
+        Ok(())
+    }
+
+    fn detach(&mut self, record: &DetachDb, at: LogPosition) -> Result<()> {
+        self.deferred.remove(&record.dbid);
+        let Some(attachment) = self.attachments.by_id(record.dbid) else { return Ok(()) };
+        let now = self.clock.now();
+        attachment.file.update_header(|h| make_clean(h, at, now))?;
+        self.attachments.remove(record.dbid);
+        Ok(())
+    }
+
+    fn backup(&self, record: &Backup2) -> Result<()> {
+        if record.phase != Backup2::UPDATE_HEADER {
+            return Ok(());
+        }
+        let Some(attachment) = self.attachments.by_id(record.dbid) else { return Ok(()) };
+        let (Some(scope), Some(medium)) =
+            (Scope::from_number(record.scope), Medium::from_number(record.kind))
+        else {
+            return Ok(());
+        };
+        attachment.file.update_header(|h| {
+            record_backup(h, scope, medium, record.info);
+        })
+    }
+
+    /// The engine of that time started or stopped: databases that it still had attached are consistent.
+    fn end_sessions(&mut self, at: LogPosition) -> Result<()> {
+        let now = self.clock.now();
+        for a in self.attachments.all() {
+            a.file.update_header(|h| make_clean(h, at, now))?;
+            self.attachments.remove(a.id);
+        }
+        self.deferred.clear();
+        Ok(())
+    }
+}
+
+fn logged_attach(r: &AttachDb, at: LogPosition) -> Logged {
+    Logged {
+        id: r.dbid,
+        path: r.path_text(),
+        signature: r.signature,
+        attach: at,
+        consistent: r.consistent,
+        log_signature: Some(r.log_signature),
+        max_pages: r.max_pages,
+        is_record: true,
+    }
+}
