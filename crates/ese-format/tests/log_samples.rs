@@ -1,11 +1,12 @@
 //! Windows' own logs and checkpoints.
 
 use ese_format::checkpoint::Checkpoint;
+use ese_format::log::record::diff::apply_diff;
 use ese_format::log::segment::{
     SEGMENT_BYTES, Segment, SegmentCheck, SegmentHeader, check_segment, is_zero, seal_segment,
     stored_checksum,
 };
-use ese_format::log::{Assembler, Found, LogHeader, LogVersion, Scan};
+use ese_format::log::{Assembler, Found, LogHeader, LogRecord, LogVersion, Scan};
 use ese_format::{Generation, LogPosition, PageSize};
 use std::io::Read;
 use std::path::PathBuf;
@@ -247,4 +248,26 @@ fn the_shadow_mends_a_torn_last_segment() {
     assert_eq!(torn, segment(&log, 157));
     assert_eq!(scan.push(&mut segment(&log, 158), None).unwrap(), Found::Unused);
     assert_eq!(scan.finish().unwrap().restored, Some(157));
+}
+
+#[test]
+fn differences_have_the_lengths_that_their_records_say() {
+    let name = "differences_have_the_lengths_that_their_records_say";
+    let Some(log) = sample(name, "win10-secedit-log/edb.log.gz") else { return };
+    let mut assembler = Assembler::new(LogPosition::start_of(Generation(1)));
+    let mut differences = 0;
+    for number in 1..=157 {
+        assembler.feed(&segment(&log, number)).unwrap();
+        while let Some(raw) = assembler.next_record().unwrap() {
+            let LogRecord::ReplaceDiff(replace) = raw.decode().unwrap() else { continue };
+            let old = vec![0; replace.old_bytes.into()];
+            let new = apply_diff(&old, &replace.image.bytes, replace.image.wide).unwrap();
+            assert_eq!(new.len(), usize::from(replace.new_bytes));
+            // One byte of data less, and the last entry must not fit or the length must differ.
+            let shorter = apply_diff(&old[1..], &replace.image.bytes, replace.image.wide);
+            assert_ne!(shorter.ok().map(|new| new.len()), Some(replace.new_bytes.into()));
+            differences += 1;
+        }
+    }
+    assert_eq!(differences, 10);
 }

@@ -4,6 +4,7 @@
 //! Layouts: microsoft/Extensible-Storage-Engine, `dev/ese/src/inc/logapi.hxx`.
 
 pub mod database;
+pub mod diff;
 mod field;
 pub mod node;
 pub mod session;
