@@ -3,9 +3,11 @@
 use super::generation::open_generation;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::Arc;
-use ese_format::log::segment::{Segment, check_segment, is_zero, stored_checksum};
-use ese_format::log::{Assembler, LogHeader, LogRecord, SEGMENT_BYTES, SegmentHeader};
-use ese_format::primitives::{Generation, LogPosition};
+use ese_format::FormatError;
+use ese_format::log::scan::{Found, Scan};
+use ese_format::log::segment::{Segment, check_segment, is_zero};
+use ese_format::log::{Assembler, LogHeader, LogRecord, SEGMENT_BYTES};
+use ese_format::primitives::LogPosition;
 use ese_vfs::{Disk, File, OpenMode};
 use std::path::{Path, PathBuf};
 
@@ -75,41 +77,6 @@ impl SegmentReader {
     }
 }
 
-/// What stands in a segment.
-enum Content {
-    /// Zeros.
-    Zero,
-    /// A segment of an older generation, or the shadow of the one before: nothing new.
-    Stale,
-    /// Records of this generation, maybe after one bit was corrected.
-    Valid(Box<Segment>),
-    /// Neither this nor that.
-    Garbled,
-    /// A good segment of a place or time to come.
-    Foreign,
-}
-
-fn classify(image: &Segment, generation: Generation, number: u16) -> Result<Content> {
-    if is_zero(image) {
-        return Ok(Content::Zero);
-    }
-    let mut copy = Box::new(*image);
-    if check_segment(&mut copy, number).is_usable() {
-        let header = SegmentHeader::decode(copy.as_slice())?;
-        let here = LogPosition::new(generation, number, 0);
-        return Ok(match header.position.cmp(&here) {
-            std::cmp::Ordering::Less => Content::Stale,
-            std::cmp::Ordering::Equal => Content::Valid(copy),
-            std::cmp::Ordering::Greater => Content::Foreign,
-        });
-    }
-    *copy = *image;
-    if number > 1 && check_segment(&mut copy, number - 1).is_usable() {
-        return Ok(Content::Stale);
-    }
-    Ok(Content::Garbled)
-}
-
 /// Scans a log file. `is_last` says that it is the last of its stream, where a crash may have left holes:
 /// segments that were written together with others and did not reach the disk.
 ///
@@ -130,72 +97,32 @@ pub(super) fn scan_segments(
     header: LogHeader,
     is_last: bool,
 ) -> Result<GenerationScan> {
-    let generation = header.generation;
-    let damaged = |number: u16, detail: &str| {
-        Error::new(JetErr::LogFileCorrupt, detail)
-            .file(path)
-            .position(LogPosition::new(generation, number, 0))
-    };
+    let at_path = |e: FormatError| Error::from(e).file(path);
     let mut reader = SegmentReader::new(file, path, header.file_sectors);
-    let mut hole: Option<u16> = None;
-    let (mut last_segment, mut torn, mut checksum) = (0, false, 0);
-    let (mut residue, mut unclean) = (false, false);
-    for number in 1..header.file_sectors {
-        match classify(reader.read(number)?, generation, number)? {
-            Content::Zero => {
-                hole.get_or_insert(number);
-            }
-            Content::Stale => {
-                hole.get_or_insert(number);
-                unclean = true;
-            }
-            Content::Foreign => return Err(damaged(number, "a segment of another place or generation")),
-            Content::Valid(segment) => match hole {
-                None if number > header.last_data_segment() => {
-                    return Err(damaged(number, "records behind the last segment for records"));
-                }
-                None => {
-                    last_segment = number;
-                    checksum ^= stored_checksum(&segment);
-                }
-                Some(hole) => {
-                    let durable = SegmentHeader::decode(segment.as_slice())?.durable_mark();
-                    let unacknowledged =
-                        durable.is_some_and(|durable| durable <= LogPosition::new(generation, hole, 0));
-                    if !is_last || !unacknowledged {
-                        return Err(damaged(hole, "a hole in the log with valid segments behind it"));
-                    }
-                    (residue, unclean) = (true, true);
-                }
-            },
-            Content::Garbled => {
-                if hole.is_some() || number + 1 >= header.file_sectors {
-                    return Err(damaged(number, "a damaged segment behind the end of the log"));
-                }
-                // A torn write of a segment that had been written before leaves its shadow behind it.
-                let mut shadow = Box::new(*reader.read(number + 1)?);
-                let usable = check_segment(&mut shadow, number).is_usable()
-                    && SegmentHeader::decode(shadow.as_slice())?.position
-                        == LogPosition::new(generation, number, 0);
-                if !usable || !is_last {
-                    return Err(damaged(number, "a damaged segment"));
-                }
-                (last_segment, torn) = (number, true);
-                checksum ^= stored_checksum(&shadow);
-                hole = Some(number + 1);
-                unclean = true;
-            }
+    let mut state = Scan::new(&header, is_last);
+    let (mut unreadable, mut unclean) = (false, false);
+    while let Some(number) = state.wanted() {
+        let mut segment = Box::new(*reader.read(number)?);
+        let written = !is_zero(&segment);
+        // The last segment is for a shadow only, so there always is one behind.
+        let following = Box::new(*reader.read(number + 1)?);
+        match state.push(&mut segment, Some(&following)).map_err(at_path)? {
+            Found::Data { .. } => {}
+            Found::Restored => unclean = true,
+            Found::Unused => unclean |= written,
+            Found::Unreadable | Found::Leftover => (unreadable, unclean) = (true, true),
         }
     }
+    let end = state.finish().map_err(at_path)?;
     let mut scan = GenerationScan {
-        header,
-        last_segment,
-        torn,
-        checksum,
+        last_segment: end.next_segment.saturating_sub(1),
+        torn: end.restored.is_some(),
+        checksum: end.accumulated_checksum,
         last_record: None,
         closed: false,
-        residue,
+        residue: end.has_leftovers || unreadable,
         unclean,
+        header,
     };
     find_last_record(&mut reader, path, &mut scan)?;
     Ok(scan)
@@ -218,10 +145,10 @@ pub(super) fn good_segment(
 
 /// Looks for the last record that is not filler, from the last segment backwards.
 fn find_last_record(reader: &mut SegmentReader, path: &Path, scan: &mut GenerationScan) -> Result<()> {
+    let at_path = |e: FormatError| Error::from(e).file(path);
     for number in (1..=scan.last_segment).rev() {
         let segment = good_segment(reader, scan, number)?;
         let mut records = Assembler::new(LogPosition::new(scan.header.generation, number, 0));
-        let at_path = |e: ese_format::FormatError| Error::from(e).file(path);
         records.feed(&segment).map_err(at_path)?;
         while let Some(record) = records.next_record().map_err(at_path)? {
             let kind = record.bytes.first().copied().unwrap_or_default();

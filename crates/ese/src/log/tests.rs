@@ -316,7 +316,7 @@ fn check_recovery(disk: &SimDisk, appended: &[Vec<u8>], acknowledged: usize, see
 fn many_threads_share_syncs() {
     let disk = SimDisk::new(1);
     let log = Arc::new(create(&disk));
-    disk.set_hook(Some(Arc::new(|| std::thread::sleep(std::time::Duration::from_micros(200)))));
+    disk.set_hook(Some(Arc::new(|| thread::sleep(std::time::Duration::from_micros(200)))));
     let (threads, commits) = (8u32, 25u32);
     let workers: Vec<_> = (0..threads)
         .map(|worker| {
@@ -436,7 +436,9 @@ fn one_flipped_bit_is_corrected_and_more_are_damage() {
     disk.flip_bit(path, 3 * 4096 + 1777, 2).unwrap();
     let damage = scan_stream(&config(&disk), false).unwrap_err();
     assert_eq!(damage.code(), JetErr::LogFileCorrupt);
-    assert_eq!(damage.log_position(), Some(LogPosition::new(Generation(1), 3, 0)));
+    // The segment behind tells that the log had been durable there.
+    assert_eq!(damage.log_position(), Some(LogPosition::new(Generation(1), 4, 0)));
+    assert!(damage.detail().contains("1:3:0"), "{damage}");
     let hard = ReadOptions { hard_restore_to: Some(Generation(1)), ..ReadOptions::default() };
     let files = config(&disk).files().unwrap();
     let damage = LogReader::open(files, LogPosition::start_of(Generation(1)), hard).err().unwrap();
@@ -459,10 +461,11 @@ fn a_lost_acknowledged_segment_is_damage() {
     let mut bytes = disk.content(path).unwrap();
     bytes[3 * 4096..4 * 4096].fill(0);
     disk.install(path, &bytes).unwrap();
-    // The segments behind the hole say that it had been durable.
     let damage = scan_stream(&config(&disk), false).unwrap_err();
     assert_eq!(damage.code(), JetErr::LogFileCorrupt);
-    assert_eq!(damage.log_position(), Some(LogPosition::new(Generation(1), 3, 0)));
+    // The segment behind tells that the log had been durable there.
+    assert_eq!(damage.log_position(), Some(LogPosition::new(Generation(1), 4, 0)));
+    assert!(damage.detail().contains("1:3:0"), "{damage}");
 }
 
 #[test]
