@@ -3,7 +3,6 @@
 use super::*;
 use crate::clock::SeededClock;
 use crate::error::{JetErr, Result};
-use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Arc, Mutex, thread};
 use ese_format::log::{AttachEntry, LogHeader};
 use ese_format::primitives::{Generation, LogPosition, LogTime};
@@ -151,7 +150,7 @@ fn a_proper_end_is_recognised() {
 #[derive(Default)]
 struct Watching {
     disk: Option<SimDisk>,
-    lowest: AtomicU32,
+    lowest: Mutex<Generation>,
     seen: Mutex<Vec<Generation>>,
     failed: Mutex<Vec<JetErr>>,
 }
@@ -174,7 +173,7 @@ impl LogHooks for Watching {
     }
 
     fn lowest_needed(&self) -> Generation {
-        Generation(self.lowest.load(Ordering::SeqCst))
+        *self.lowest.lock()
     }
 
     fn failed(&self, error: &crate::error::Error) {
@@ -209,7 +208,7 @@ fn circular_logging_reuses_files_and_old_segments_are_no_records() {
     for round in 0..30u32 {
         fill(&log, &mut rng, 5);
         let current = log.force_new_generation().unwrap();
-        hooks.lowest.store(current.0.saturating_sub(3), Ordering::SeqCst);
+        *hooks.lowest.lock() = Generation(current.0.saturating_sub(3));
         if round % 3 == 0 {
             while log.prepare_step() == crate::sync::job::Step::Ran {}
         }
