@@ -11,5 +11,5 @@ mod traits;
 
 #[cfg(unix)]
 pub use real::RealDisk;
-pub use sim::{Effect, Fault, OpKind, PowerOff, SimDisk, SimRng};
+pub use sim::{Effect, Fault, OpKind, Operation, PowerOff, SimDisk, SimRng};
 pub use traits::{DirEntry, DirLock, Disk, File, Metadata, OpenMode};
