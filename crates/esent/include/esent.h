@@ -2437,6 +2437,18 @@ struct JET_INSTANCE_INFO_W {
 #define JET_errClientSpaceBegin (-10000) /* First code reserved for client use */
 #define JET_errClientSpaceEnd (-11999) /* Last code reserved for client use */
 
+/* Start an instance and run recovery when needed. */
+JET_ERR JET_API JetInit(JET_INSTANCE *pinstance);
+
+/* Start an instance with options. */
+JET_ERR JET_API JetInit2(JET_INSTANCE *pinstance, JET_GRBIT grbit);
+
+/* Start an instance with options and a recovery map (8-bit text). */
+JET_ERR JET_API JetInit3A(JET_INSTANCE *pinstance, JET_RSTINFO_A *prstInfo, JET_GRBIT grbit);
+
+/* Start an instance with options and a recovery map (UTF-16 text). */
+JET_ERR JET_API JetInit3W(JET_INSTANCE *pinstance, JET_RSTINFO_W *prstInfo, JET_GRBIT grbit);
+
 /* Create an instance handle (8-bit text). */
 JET_ERR JET_API JetCreateInstanceA(JET_INSTANCE *pinstance, JET_PCSTR szInstanceName);
 
@@ -2448,6 +2460,24 @@ JET_ERR JET_API JetCreateInstance2A(JET_INSTANCE *pinstance, JET_PCSTR szInstanc
 
 /* Create an instance handle with display name (UTF-16 text). */
 JET_ERR JET_API JetCreateInstance2W(JET_INSTANCE *pinstance, JET_PCWSTR szInstanceName, JET_PCWSTR szDisplayName, JET_GRBIT grbit);
+
+/* Shut an instance down. */
+JET_ERR JET_API JetTerm(JET_INSTANCE instance);
+
+/* Shut an instance down with options. */
+JET_ERR JET_API JetTerm2(JET_INSTANCE instance, JET_GRBIT grbit);
+
+/* Prepare the single instance for shutdown. */
+JET_ERR JET_API JetStopService(void);
+
+/* Prepare an instance for shutdown. */
+JET_ERR JET_API JetStopServiceInstance(JET_INSTANCE instance);
+
+/* Cancel backups of the single instance. */
+JET_ERR JET_API JetStopBackup(void);
+
+/* Cancel backups of an instance. */
+JET_ERR JET_API JetStopBackupInstance(JET_INSTANCE instance);
 
 /* Set a system parameter (8-bit text). */
 JET_ERR JET_API JetSetSystemParameterA(JET_INSTANCE *pinstance, JET_SESID sesid, JET_ULONG paramid, JET_API_PTR lParam, JET_PCSTR szParam);
@@ -2467,28 +2497,208 @@ JET_ERR JET_API JetEnableMultiInstanceA(JET_SETSYSPARAM_A *psetsysparam, JET_ULO
 /* Enter multi-instance mode and set global parameters (UTF-16 text). */
 JET_ERR JET_API JetEnableMultiInstanceW(JET_SETSYSPARAM_W *psetsysparam, JET_ULONG csetsysparam, JET_ULONG *pcsetsucceed);
 
+/* Open a session (8-bit text). */
+JET_ERR JET_API JetBeginSessionA(JET_INSTANCE instance, JET_SESID *psesid, JET_PCSTR szUserName, JET_PCSTR szPassword);
+
+/* Open a session (UTF-16 text). */
+JET_ERR JET_API JetBeginSessionW(JET_INSTANCE instance, JET_SESID *psesid, JET_PCWSTR szUserName, JET_PCWSTR szPassword);
+
+/* Close a session. */
+JET_ERR JET_API JetEndSession(JET_SESID sesid, JET_GRBIT grbit);
+
+/* Read the engine version. */
+JET_ERR JET_API JetGetVersion(JET_SESID sesid, JET_ULONG *pwVersion);
+
+/* Attach a database file to the instance (8-bit text). */
+JET_ERR JET_API JetAttachDatabaseA(JET_SESID sesid, JET_PCSTR szFilename, JET_GRBIT grbit);
+
+/* Attach a database file to the instance (UTF-16 text). */
+JET_ERR JET_API JetAttachDatabaseW(JET_SESID sesid, JET_PCWSTR szFilename, JET_GRBIT grbit);
+
+/* Attach a database with a size limit (8-bit text). */
+JET_ERR JET_API JetAttachDatabase2A(JET_SESID sesid, JET_PCSTR szFilename, JET_ULONG cpgDatabaseSizeMax, JET_GRBIT grbit);
+
+/* Attach a database with a size limit (UTF-16 text). */
+JET_ERR JET_API JetAttachDatabase2W(JET_SESID sesid, JET_PCWSTR szFilename, JET_ULONG cpgDatabaseSizeMax, JET_GRBIT grbit);
+
+/* Detach a database file (8-bit text). */
+JET_ERR JET_API JetDetachDatabaseA(JET_SESID sesid, JET_PCSTR szFilename);
+
+/* Detach a database file (UTF-16 text). */
+JET_ERR JET_API JetDetachDatabaseW(JET_SESID sesid, JET_PCWSTR szFilename);
+
+/* Detach with options (8-bit text). */
+JET_ERR JET_API JetDetachDatabase2A(JET_SESID sesid, JET_PCSTR szFilename, JET_GRBIT grbit);
+
+/* Detach with options (UTF-16 text). */
+JET_ERR JET_API JetDetachDatabase2W(JET_SESID sesid, JET_PCWSTR szFilename, JET_GRBIT grbit);
+
 /* Read facts of a database file (8-bit text). */
 JET_ERR JET_API JetGetDatabaseFileInfoA(JET_PCSTR szDatabaseName, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
 
 /* Read facts of a database file (UTF-16 text). */
 JET_ERR JET_API JetGetDatabaseFileInfoW(JET_PCWSTR szDatabaseName, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
 
+/* Open an attached database (8-bit text). */
+JET_ERR JET_API JetOpenDatabaseA(JET_SESID sesid, JET_PCSTR szFilename, JET_PCSTR szConnect, JET_DBID *pdbid, JET_GRBIT grbit);
+
+/* Open an attached database (UTF-16 text). */
+JET_ERR JET_API JetOpenDatabaseW(JET_SESID sesid, JET_PCWSTR szFilename, JET_PCWSTR szConnect, JET_DBID *pdbid, JET_GRBIT grbit);
+
+/* Close a database handle. */
+JET_ERR JET_API JetCloseDatabase(JET_SESID sesid, JET_DBID dbid, JET_GRBIT grbit);
+
+/* Back the single instance up to a directory (8-bit text). */
+JET_ERR JET_API JetBackupA(JET_PCSTR szBackupPath, JET_GRBIT grbit, JET_PFNSTATUS pfnStatus);
+
+/* Back the single instance up to a directory (UTF-16 text). */
+JET_ERR JET_API JetBackupW(JET_PCWSTR szBackupPath, JET_GRBIT grbit, JET_PFNSTATUS pfnStatus);
+
+/* Back an instance up to a directory (8-bit text). */
+JET_ERR JET_API JetBackupInstanceA(JET_INSTANCE instance, JET_PCSTR szBackupPath, JET_GRBIT grbit, JET_PFNSTATUS pfnStatus);
+
+/* Back an instance up to a directory (UTF-16 text). */
+JET_ERR JET_API JetBackupInstanceW(JET_INSTANCE instance, JET_PCWSTR szBackupPath, JET_GRBIT grbit, JET_PFNSTATUS pfnStatus);
+
+/* Begin a streaming backup of the single instance. */
+JET_ERR JET_API JetBeginExternalBackup(JET_GRBIT grbit);
+
+/* Begin a streaming backup. */
+JET_ERR JET_API JetBeginExternalBackupInstance(JET_INSTANCE instance, JET_GRBIT grbit);
+
+/* List databases to back up (single instance) (8-bit text). */
+JET_ERR JET_API JetGetAttachInfoA(JET_PSTR szzDatabases, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* List databases to back up (single instance) (UTF-16 text). */
+JET_ERR JET_API JetGetAttachInfoW(JET_PWSTR wszzDatabases, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* List databases to back up (8-bit text). */
+JET_ERR JET_API JetGetAttachInfoInstanceA(JET_INSTANCE instance, JET_PSTR szzDatabases, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* List databases to back up (UTF-16 text). */
+JET_ERR JET_API JetGetAttachInfoInstanceW(JET_INSTANCE instance, JET_PWSTR szzDatabases, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* Open a file for backup (single instance) (8-bit text). */
+JET_ERR JET_API JetOpenFileA(JET_PCSTR szFileName, JET_HANDLE *phfFile, JET_ULONG *pulFileSizeLow, JET_ULONG *pulFileSizeHigh);
+
+/* Open a file for backup (single instance) (UTF-16 text). */
+JET_ERR JET_API JetOpenFileW(JET_PCWSTR szFileName, JET_HANDLE *phfFile, JET_ULONG *pulFileSizeLow, JET_ULONG *pulFileSizeHigh);
+
+/* Open a file for backup (8-bit text). */
+JET_ERR JET_API JetOpenFileInstanceA(JET_INSTANCE instance, JET_PCSTR szFileName, JET_HANDLE *phfFile, JET_ULONG *pulFileSizeLow, JET_ULONG *pulFileSizeHigh);
+
+/* Open a file for backup (UTF-16 text). */
+JET_ERR JET_API JetOpenFileInstanceW(JET_INSTANCE instance, JET_PCWSTR szFileName, JET_HANDLE *phfFile, JET_ULONG *pulFileSizeLow, JET_ULONG *pulFileSizeHigh);
+
+/* Read from a backup file (single instance). */
+JET_ERR JET_API JetReadFile(JET_HANDLE hfFile, void *pv, JET_ULONG cb, JET_ULONG *pcbActual);
+
+/* Read from a backup file. */
+JET_ERR JET_API JetReadFileInstance(JET_INSTANCE instance, JET_HANDLE hfFile, void *pv, JET_ULONG cb, JET_ULONG *pcbActual);
+
+/* Close a backup file (single instance). */
+JET_ERR JET_API JetCloseFile(JET_HANDLE hfFile);
+
+/* Close a backup file. */
+JET_ERR JET_API JetCloseFileInstance(JET_INSTANCE instance, JET_HANDLE hfFile);
+
+/* List logs to back up (single instance) (8-bit text). */
+JET_ERR JET_API JetGetLogInfoA(JET_PSTR szzLogs, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* List logs to back up (single instance) (UTF-16 text). */
+JET_ERR JET_API JetGetLogInfoW(JET_PWSTR szzLogs, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* List logs to back up (8-bit text). */
+JET_ERR JET_API JetGetLogInfoInstanceA(JET_INSTANCE instance, JET_PSTR szzLogs, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* List logs to back up (UTF-16 text). */
+JET_ERR JET_API JetGetLogInfoInstanceW(JET_INSTANCE instance, JET_PWSTR wszzLogs, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* List logs to back up with generation range (8-bit text). */
+JET_ERR JET_API JetGetLogInfoInstance2A(JET_INSTANCE instance, JET_PSTR szzLogs, JET_ULONG cbMax, JET_ULONG *pcbActual, JET_LOGINFO_A *pLogInfo);
+
+/* List logs to back up with generation range (UTF-16 text). */
+JET_ERR JET_API JetGetLogInfoInstance2W(JET_INSTANCE instance, JET_PWSTR wszzLogs, JET_ULONG cbMax, JET_ULONG *pcbActual, JET_LOGINFO_W *pLogInfo);
+
+/* List logs that may be removed (8-bit text). */
+JET_ERR JET_API JetGetTruncateLogInfoInstanceA(JET_INSTANCE instance, JET_PSTR szzLogs, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* List logs that may be removed (UTF-16 text). */
+JET_ERR JET_API JetGetTruncateLogInfoInstanceW(JET_INSTANCE instance, JET_PWSTR wszzLogs, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* Remove logs covered by the backup (single instance). */
+JET_ERR JET_API JetTruncateLog(void);
+
+/* Remove logs covered by the backup. */
+JET_ERR JET_API JetTruncateLogInstance(JET_INSTANCE instance);
+
+/* End a streaming backup (single instance). */
+JET_ERR JET_API JetEndExternalBackup(void);
+
+/* End a streaming backup. */
+JET_ERR JET_API JetEndExternalBackupInstance(JET_INSTANCE instance);
+
+/* End a streaming backup with outcome. */
+JET_ERR JET_API JetEndExternalBackupInstance2(JET_INSTANCE instance, JET_GRBIT grbit);
+
+/* List instances and their databases (8-bit text). */
+JET_ERR JET_API JetGetInstanceInfoA(JET_ULONG *pcInstanceInfo, JET_INSTANCE_INFO_A **paInstanceInfo);
+
+/* List instances and their databases (UTF-16 text). */
+JET_ERR JET_API JetGetInstanceInfoW(JET_ULONG *pcInstanceInfo, JET_INSTANCE_INFO_W **paInstanceInfo);
+
 /* Free memory handed out by the engine. */
 JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 
 #ifdef JET_UNICODE
+#define JetAttachDatabase JetAttachDatabaseW
+#define JetAttachDatabase2 JetAttachDatabase2W
+#define JetBackup JetBackupW
+#define JetBackupInstance JetBackupInstanceW
+#define JetBeginSession JetBeginSessionW
 #define JetCreateInstance JetCreateInstanceW
 #define JetCreateInstance2 JetCreateInstance2W
+#define JetDetachDatabase JetDetachDatabaseW
+#define JetDetachDatabase2 JetDetachDatabase2W
 #define JetEnableMultiInstance JetEnableMultiInstanceW
+#define JetGetAttachInfo JetGetAttachInfoW
+#define JetGetAttachInfoInstance JetGetAttachInfoInstanceW
 #define JetGetDatabaseFileInfo JetGetDatabaseFileInfoW
+#define JetGetInstanceInfo JetGetInstanceInfoW
+#define JetGetLogInfo JetGetLogInfoW
+#define JetGetLogInfoInstance JetGetLogInfoInstanceW
+#define JetGetLogInfoInstance2 JetGetLogInfoInstance2W
 #define JetGetSystemParameter JetGetSystemParameterW
+#define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceW
+#define JetInit3 JetInit3W
+#define JetOpenDatabase JetOpenDatabaseW
+#define JetOpenFile JetOpenFileW
+#define JetOpenFileInstance JetOpenFileInstanceW
 #define JetSetSystemParameter JetSetSystemParameterW
 #else
+#define JetAttachDatabase JetAttachDatabaseA
+#define JetAttachDatabase2 JetAttachDatabase2A
+#define JetBackup JetBackupA
+#define JetBackupInstance JetBackupInstanceA
+#define JetBeginSession JetBeginSessionA
 #define JetCreateInstance JetCreateInstanceA
 #define JetCreateInstance2 JetCreateInstance2A
+#define JetDetachDatabase JetDetachDatabaseA
+#define JetDetachDatabase2 JetDetachDatabase2A
 #define JetEnableMultiInstance JetEnableMultiInstanceA
+#define JetGetAttachInfo JetGetAttachInfoA
+#define JetGetAttachInfoInstance JetGetAttachInfoInstanceA
 #define JetGetDatabaseFileInfo JetGetDatabaseFileInfoA
+#define JetGetInstanceInfo JetGetInstanceInfoA
+#define JetGetLogInfo JetGetLogInfoA
+#define JetGetLogInfoInstance JetGetLogInfoInstanceA
+#define JetGetLogInfoInstance2 JetGetLogInfoInstance2A
 #define JetGetSystemParameter JetGetSystemParameterA
+#define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceA
+#define JetInit3 JetInit3A
+#define JetOpenDatabase JetOpenDatabaseA
+#define JetOpenFile JetOpenFileA
+#define JetOpenFileInstance JetOpenFileInstanceA
 #define JetSetSystemParameter JetSetSystemParameterA
 #endif
 

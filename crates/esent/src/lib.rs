@@ -6,7 +6,9 @@
 #![allow(non_camel_case_types, non_snake_case, non_upper_case_globals)]
 
 mod border;
+mod instance_info;
 mod memory;
+mod status;
 mod text;
 
 pub mod ffi;

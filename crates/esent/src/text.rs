@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// JET_errInvalidPath when it is not text or longer than the engine takes.
-#[expect(dead_code, reason = "for the functions that need the engine")]
 pub(crate) fn path<F: Form>(text: Text<F>) -> Result<Option<PathBuf>> {
     text.get()?.map(|text| native(&text).map(PathBuf::from)).transpose()
 }
@@ -53,7 +52,6 @@ pub(crate) fn to_text(path: &Path) -> Result<&str> {
 
 /// Delivers a list of names, each zero-terminated and the list once more; an empty list is one zero.
 /// What does not fit is cut without an error: the caller compares the sizes.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the functions that need the engine"))]
 pub(crate) fn deliver_list<F: Form>(
     names: &[PathBuf],
     buffer: Bytes,

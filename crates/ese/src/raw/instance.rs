@@ -11,6 +11,7 @@ use crate::event::{EventSink, TracingSink};
 use crate::params::{ParamId, Parameters, Stage};
 use crate::sync::{Arc, Mutex, RwLock};
 use ese_vfs::{Disk, RealDisk};
+use std::path::PathBuf;
 
 /// The world around an instance.
 #[derive(Clone)]
@@ -189,6 +190,13 @@ impl Instance {
                 job.step();
             }
         }
+    }
+
+    /// The paths of all attached databases, in the order of their numbers; none while it is not
+    /// initialised.
+    pub fn attached(&self) -> Vec<PathBuf> {
+        let Ok(running) = self.running() else { return Vec::new() };
+        running.attachments.all().iter().map(|a| a.path().to_path_buf()).collect()
     }
 
     /// Whether it is initialised.

@@ -12,6 +12,6 @@ mod running;
 mod session;
 mod start;
 
-pub use instance::{Environment, Instance, TermOptions};
+pub use instance::{BackupAccess, Environment, Instance, TermOptions};
 pub use session::{AttachOptions, Database, Session};
 pub use start::InitOptions;

@@ -17,6 +17,7 @@ use crate::log::{
 };
 use crate::params::{ParamId, Parameters};
 use crate::recovery::{Paths, Redo, RedoOptions, analyse, finish};
+use crate::sync::atomic::AtomicBool;
 use crate::sync::job::JobRunner;
 use crate::sync::{Arc, Mutex};
 use ese_format::checkpoint::Checkpoint;
@@ -102,7 +103,7 @@ pub(super) fn start(
         sessions: Mutex::new(Sessions { most: parameters.max_sessions(), ..Sessions::default() }),
         backup,
         locks: Mutex::new(locks),
-        ended: Mutex::new(false),
+        ended: AtomicBool::new(false),
         jobs: Mutex::new(jobs),
     })
 }

@@ -1,8 +1,12 @@
 //! One instance of the process.
 
+use crate::text::full_path;
 use crate::types::JET_INSTANCE;
-use ese::params::Parameters;
+use ese::params::{ParamId, Parameters, Stage, Type};
+use ese::raw::{BackupAccess, Environment, InitOptions, Instance, Session, TermOptions};
 use ese::sync::Mutex;
+use ese::{Error, JetErr, Result};
+use std::path::PathBuf;
 
 /// An instance behind its handle.
 pub struct Entry {
@@ -10,6 +14,8 @@ pub struct Entry {
     name: String,
     display_name: String,
     parameters: Mutex<Parameters>,
+    /// There while it is initialised.
+    engine: Mutex<Option<Instance>>,
 }
 
 impl Entry {
@@ -19,6 +25,7 @@ impl Entry {
             name: name.to_owned(),
             display_name: display_name.to_owned(),
             parameters: Mutex::new(parameters),
+            engine: Mutex::new(None),
         }
     }
 
@@ -40,5 +47,87 @@ impl Entry {
     /// Its parameters.
     pub fn parameters(&self) -> &Mutex<Parameters> {
         &self.parameters
+    }
+
+    /// The parameters as the engine gets them: paths are whole, so that a change of the current folder
+    /// does not move an instance.
+    pub fn engine_parameters(&self) -> Result<Parameters> {
+        let mut parameters = self.parameters.lock().clone();
+        for id in ParamId::all() {
+            let kind = id.definition().kind;
+            let text = parameters.text(id);
+            if kind == Type::File || (kind == Type::Folder && !text.is_empty()) {
+                let whole = full_path(text, kind == Type::Folder)?;
+                parameters.set_text(id, &whole)?;
+            }
+        }
+        Ok(parameters)
+    }
+
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// JET_errAlreadyInitialized; those of [`Instance::init`].
+    pub fn init(&self, options: InitOptions) -> Result<()> {
+        let mut engine = self.engine.lock();
+        if engine.is_some() {
+            return Err(JetErr::AlreadyInitialized.into());
+        }
+        let instance = Instance::new(Environment::default(), self.engine_parameters()?);
+        instance.init(options)?;
+        *engine = Some(instance);
+        self.parameters.lock().set_stage(Stage::Running);
+        Ok(())
+    }
+
+    /// Ends the engine; nothing to do when it is not running. It stays when the engine refuses because a
+    /// backup runs.
+    ///
+    /// # Errors
+    /// Those of [`Instance::term`].
+    pub fn term(&self, options: TermOptions) -> Result<()> {
+        let mut engine = self.engine.lock();
+        let Some(instance) = engine.as_ref() else { return Ok(()) };
+        let result = instance.term(options);
+        if !instance.is_running() {
+            *engine = None;
+            self.parameters.lock().set_stage(Stage::Created);
+        }
+        result
+    }
+
+    /// Whether it is initialised.
+    pub fn is_running(&self) -> bool {
+        self.engine.lock().is_some()
+    }
+
+    /// The engine.
+    ///
+    /// # Errors
+    /// JET_errNotInitialized.
+    pub fn engine(&self) -> Result<Instance> {
+        let missing = || Error::new(JetErr::NotInitialized, "the instance is not initialised");
+        self.engine.lock().clone().ok_or_else(missing)
+    }
+
+    /// The backup that the instance can have.
+    ///
+    /// # Errors
+    /// JET_errNotInitialized.
+    pub fn backup(&self) -> Result<BackupAccess> {
+        self.engine()?.backup()
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// JET_errNotInitialized; those of [`Instance::begin_session`].
+    pub fn begin_session(&self) -> Result<Session> {
+        self.engine()?.begin_session()
+    }
+
+    /// The databases that are attached.
+    pub fn databases(&self) -> Vec<PathBuf> {
+        self.engine().map(|engine| engine.attached()).unwrap_or_default()
     }
 }

@@ -7,8 +7,10 @@
 //! JetInit, JetCreateInstance and JetEnableMultiInstance).
 
 mod instance;
+mod sessions;
 
 pub use instance::Entry;
+pub use sessions::{SessionEntry, Sessions};
 
 use crate::types::{JET_INSTANCE, JET_INSTANCE_NIL};
 use ese::params::{ParamId, Parameters, Scope, Stage};
@@ -34,6 +36,7 @@ pub enum Mode {
 /// The process-wide tables.
 pub struct Process {
     state: Mutex<State>,
+    sessions: Sessions,
 }
 
 struct State {
@@ -91,7 +94,12 @@ impl Process {
             instances: BTreeMap::new(),
             next: 0x1000,
         };
-        Self { state: Mutex::new(state) }
+        Self { state: Mutex::new(state), sessions: Sessions::new() }
+    }
+
+    /// The sessions of all instances.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// The mode at this moment.

@@ -15,9 +15,9 @@
 
 #define EXPECT(expected, call)                                                                        \
     do {                                                                                              \
-        long long want = (expected), got = (call);                                                    \
-        if (want != got) {                                                                            \
-            fprintf(stderr, "%s:%d: %s gave %lld, not %lld\n", __FILE__, __LINE__, #call, got, want); \
+        long long check_want = (expected), check_got = (call);                                        \
+        if (check_want != check_got) {                                                                            \
+            fprintf(stderr, "%s:%d: %s gave %lld, not %lld\n", __FILE__, __LINE__, #call, check_got, check_want); \
             exit(1);                                                                                  \
         }                                                                                             \
     } while (0)

@@ -14,7 +14,7 @@ pub(crate) fn library_folder() -> PathBuf {
 pub(crate) fn compile(name: &str, folder: &Path) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let library = library_folder();
-    let program = folder.join(name);
+    let program = folder.join(format!("{name}.program"));
     let output = Command::new("cc")
         .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-D_POSIX_C_SOURCE=200809L", "-I"])
         .arg(root.join("include"))

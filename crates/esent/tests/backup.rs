@@ -1,0 +1,39 @@
+//! Backup as a C program does it.
+
+mod common;
+
+use ese_format::empty::EmptyDatabase;
+use ese_format::{LogTime, PageSize, Signature};
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+#[test]
+fn external_backup_and_backup_to_a_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = |name: &str| -> PathBuf {
+        let path = root.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let database = folder("data").join("test.edb");
+    let (logs, backup, own, restored) = (folder("logs"), folder("backup"), folder("own"), folder("restored"));
+    std::fs::write(&database, empty_database()).unwrap();
+    let program = common::compile("backup", root.path());
+    common::run(&program, &[&database, &logs, &backup, &own, &restored]);
+}
+
+fn empty_database() -> Vec<u8> {
+    let time = LogTime::from_utc(2026, 1, 2, 3, 4, 5, 6);
+    let signature = Signature { random: 0x1234_5678, created: time, computer: [0; 16] };
+    let mut file = Vec::new();
+    let write = |at: u64, bytes: &[u8]| -> Result<(), Infallible> {
+        let at = usize::try_from(at).unwrap();
+        if file.len() < at + bytes.len() {
+            file.resize(at + bytes.len(), 0);
+        }
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    };
+    EmptyDatabase::new(PageSize::K4, signature, time).write_to(write).unwrap();
+    file
+}
