@@ -7,7 +7,7 @@ use super::writer::Fault;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::Arc;
 use ese_format::error::FormatErrorKind;
-use ese_format::log::{LogHeader, LogVersion};
+use ese_format::log::{DbmsParam, LogHeader, LogVersion};
 use ese_format::primitives::{Generation, LogPosition, LogTime, Signature};
 use ese_vfs::{Disk, File, OpenMode};
 use std::path::Path;
@@ -59,6 +59,7 @@ pub(super) fn begin_generation(
     let mut header = LogHeader::new(generation, stream.segments, config.page_size, stream.signature, created);
     header.version = stream.version;
     header.params = config.params.clone();
+    header.params.log_file_sectors = stream.segments.into();
     header.checkpoint = parts.hooks.checkpoint();
     header.attached = parts.hooks.attachments(LogPosition::start_of(generation));
     if let Some(previous) = previous {
@@ -69,6 +70,7 @@ pub(super) fn begin_generation(
         header.flags |= LogHeader::FROM_RESERVE;
     }
     if config.circular {
+        header.params.flags |= DbmsParam::CIRCULAR;
         header.flags |= LogHeader::CIRCULAR;
     }
     if stream.was_circular {

@@ -30,7 +30,7 @@ pub use checkpoint::{read_checkpoint, write_checkpoint};
 pub use config::{LogConfig, LogHooks, NoHooks};
 pub use files::{Archive, LogFiles};
 pub use generation::read_log_header;
-pub use open::{StreamScan, scan_stream};
+pub use open::{StreamScan, discard_generations_from, scan_stream};
 pub use reader::{LogReader, ReadEvent, ReadOptions};
 pub use scan::{GenerationScan, scan_generation};
 pub use tail::{Appended, Urgency};

@@ -3,8 +3,10 @@
 use super::config::{LogConfig, LogHooks};
 use super::files::{Archive, LogFiles};
 use super::flush::Writer;
-use super::generation::{CurrentFile, Parts, Previous, StreamIdentity, begin_generation, open_generation};
-use super::next_file::{NextFile, ensure_reserves, fill_with_zeros};
+use super::generation::{
+    CurrentFile, Parts, Previous, StreamIdentity, begin_generation, open_generation, read_log_header,
+};
+use super::next_file::{NextFile, ensure_reserves, fill_with_zeros, remove};
 use super::reader::check_stream;
 use super::scan::{GenerationScan, SegmentReader, good_segment, scan_generation};
 use super::writer::Log;
@@ -28,7 +30,8 @@ pub struct StreamScan {
     pub last_path: PathBuf,
     /// Whether it is the current log. If not, a crash cut a roll-over (or the current log is lost).
     pub has_current: bool,
-    /// Whether a next log is there.
+    /// Without a current log: whether the next log waits under its temporary name, with the header of the
+    /// generation to come. So a crash cut the roll-over and nothing is lost.
     pub has_next: bool,
 }
 
@@ -79,8 +82,8 @@ impl StreamScan {
 pub fn scan_stream(config: &LogConfig, allow_missing_current: bool) -> Result<StreamScan> {
     let files = config.files()?;
     let disk = files.disk().as_ref();
-    let mut archives = files.archives()?;
-    let has_next = disk.exists(&files.next());
+    let archives = files.archives()?;
+    let mut has_next = false;
     let current = files.current();
     let has_current = disk.exists(&current);
     let (last, last_path) = if has_current {
@@ -95,13 +98,20 @@ pub fn scan_stream(config: &LogConfig, allow_missing_current: bool) -> Result<St
         }
         (Some(scan), current)
     } else if let Some(highest) = archives.last() {
-        // Between the two renames of a roll-over the next log waits under its temporary name.
+        let scan = scan_generation(disk, &highest.path, false)?;
+        let header = &scan.header;
+        if header.generation != highest.generation {
+            return Err(Error::new(JetErr::LogGenerationMismatch, "").file(&highest.path));
+        }
+        // Between the two renames of a roll-over the next log waits under its temporary name. One that is
+        // only prepared has no header, or that of a generation long gone: then the current log is lost.
+        has_next = read_log_header(disk, &files.next()).is_ok_and(|next| {
+            next.generation == header.generation.next()
+                && next.signature == header.signature
+                && next.previous_created == header.created
+        });
         if !has_next && !allow_missing_current {
             return Err(Error::new(JetErr::MissingLogFile, "the current log is lost").file(&current));
-        }
-        let scan = scan_generation(disk, &highest.path, false)?;
-        if scan.header.generation != highest.generation {
-            return Err(Error::new(JetErr::LogGenerationMismatch, "").file(&highest.path));
         }
         (Some(scan), highest.path.clone())
     } else {
@@ -110,7 +120,6 @@ pub fn scan_stream(config: &LogConfig, allow_missing_current: bool) -> Result<St
     if let Some(last) = &last {
         check_stream(&last.header, Some(config.page_size), None).map_err(|e| e.file(&last_path))?;
     }
-    archives.retain(|a| a.len > 0);
     Ok(StreamScan { files, archives, last, last_path, has_current, has_next })
 }
 
@@ -145,7 +154,7 @@ impl Log {
     pub fn open(config: LogConfig, scan: StreamScan, hooks: Arc<dyn LogHooks>) -> Result<Self> {
         config.check()?;
         let closed = scan.closed_at().is_some();
-        let StreamScan { files, last, last_path, has_current, .. } = scan;
+        let StreamScan { files, last, last_path, has_current, has_next, .. } = scan;
         let Some(last) = last else { return Self::create(config, hooks) };
         let header = &last.header;
         if header.file_sectors != config.segments && !config.keep_stream_size {
@@ -180,6 +189,17 @@ impl Log {
             };
             clean_tail(&current, &last, &last_path, closed)?;
             (header.generation, last.last_segment + 1, current)
+        } else if has_next {
+            // The second rename of the roll-over. The file must not be made anew: as long as there is no
+            // current log, its header alone says that nothing is lost.
+            let disk = files.disk().as_ref();
+            let path = files.current();
+            disk.rename(&files.next(), &path).map_err(|e| Error::io(e, "rename a log file", &path))?;
+            files.sync_directory()?;
+            let (file, header) = open_generation(disk, &path, OpenMode::Write)?;
+            hooks.new_generation(header.generation, header.created)?;
+            let (generation, created) = (header.generation, header.created);
+            (generation, 1, CurrentFile { file, generation, created, checksum: 0 })
         } else {
             let generation = header.generation.next();
             let previous = Previous { created: header.created, checksum: last.checksum };
@@ -208,6 +228,31 @@ impl Log {
         }
         Ok(Self::assemble(config, hooks, files, stream, at, Writer::new(current)))
     }
+}
+
+/// Deletes every log of generation `from` and above, the current one included: the stream then ends with
+/// the generation before, and is continued with `allow_missing_current`. For recovery that was told to go
+/// on without logs that are damaged or lost. Returns what was deleted.
+///
+/// # Errors
+/// Those of the disk. A current log whose header cannot be read counts as above.
+pub fn discard_generations_from(files: &LogFiles, from: Generation) -> Result<Vec<PathBuf>> {
+    let disk = files.disk().as_ref();
+    let mut deleted = Vec::new();
+    let current = files.current();
+    if disk.exists(&current)
+        && read_log_header(disk, &current).map_or(true, |header| header.generation >= from)
+    {
+        deleted.push(current);
+    }
+    // Highest first: whatever a crash leaves is a stream without a gap.
+    let archives = files.archives()?;
+    deleted.extend(archives.into_iter().rev().filter(|a| a.generation >= from).map(|a| a.path));
+    for path in &deleted {
+        remove(files, path)?;
+        files.sync_directory()?;
+    }
+    Ok(deleted)
 }
 
 /// The higher of two format versions.

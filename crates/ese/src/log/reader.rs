@@ -112,7 +112,7 @@ impl LogReader {
     ///
     /// # Errors
     /// JET_errLogFileCorrupt (JET_errLogCorruptDuringHardRestore in a restore), JET_errMissingLogFile for a
-    /// gap, JET_errInvalidLogSequence, JET_errLogGenerationMismatch, JET_errBadLogSignature,
+    /// gap, JET_errRedoAbruptEnded when a backup's logs end too early, JET_errInvalidLogSequence, JET_errLogGenerationMismatch, JET_errBadLogSignature,
     /// JET_errLogSequenceChecksumMismatch, JET_errLogFileSizeMismatch, JET_errBadLogVersion,
     /// JET_errPageSizeMismatch, JET_errFileInvalidType, errors of the files. After an error the reader is
     /// of no further use.
@@ -156,7 +156,8 @@ impl LogReader {
     fn next_generation(&mut self) -> Result<bool> {
         let Some(open) = &self.open else { return Ok(false) };
         let next = open.scan.header.generation.next();
-        if open.is_current || self.options.last.is_some_and(|last| next > last) {
+        let is_needed = self.options.hard_restore_to.is_some_and(|last| next <= last);
+        if (open.is_current && !is_needed) || self.options.last.is_some_and(|last| next > last) {
             return Ok(false);
         }
         self.enter(next, 1)
@@ -170,14 +171,17 @@ impl LogReader {
             None => {
                 let later = self.current.is_some_and(|current| current > generation)
                     || self.files.archives()?.iter().any(|a| a.generation > generation);
-                return match later && self.open.is_some() {
-                    true => Err(Error::new(
-                        JetErr::MissingLogFile,
-                        format!("log generation {generation} is absent, later ones are there"),
-                    )
-                    .file(self.files.archive(generation))),
-                    false => Ok(false),
+                if self.open.is_none() {
+                    return Ok(false);
+                }
+                let needed = self.options.hard_restore_to.is_some_and(|last| generation <= last);
+                let (code, detail) = match (later, needed) {
+                    (true, _) => (JetErr::MissingLogFile, "is absent, later ones are there"),
+                    (false, true) => (JetErr::RedoAbruptEnded, "of the backup is absent"),
+                    (false, false) => return Ok(false),
                 };
+                return Err(Error::new(code, format!("log generation {generation} {detail}"))
+                    .file(self.files.archive(generation)));
             }
         };
         let disk = self.files.disk();
