@@ -63,7 +63,7 @@ impl BackupDatabase for AttachedDatabase {
     }
 
     fn last_page(&self) -> Result<PageNumber> {
-        Ok(last_owned_page(&self.0.file.pages()?).map_err(|e| Error::from(e).file(self.path()))?)
+        last_owned_page(&self.0.file.pages()?).map_err(|e| Error::from(e).file(self.path()))
     }
 
     fn read_pages(&self, first: PageNumber, into: &mut [u8]) -> Result<()> {
