@@ -22,6 +22,24 @@ fn external_backup_and_backup_to_a_folder() {
     common::run(&program, &[&database, &logs, &backup, &own, &restored]);
 }
 
+#[test]
+fn one_instance_without_a_handle() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = |name: &str| -> PathBuf {
+        let path = root.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let database = folder("data").join("test.edb");
+    let (logs, backup) = (folder("logs"), folder("backup"));
+    std::fs::write(&database, empty_database()).unwrap();
+    let program = common::compile("legacy", root.path());
+    common::run(&program, &[&database, &logs, &backup]);
+    for name in ["test.edb", "leg00001.log"] {
+        assert!(backup.join(name).exists(), "no {name} in the backup");
+    }
+}
+
 fn empty_database() -> Vec<u8> {
     let time = LogTime::from_utc(2026, 1, 2, 3, 4, 5, 6);
     let signature = Signature { random: 0x1234_5678, created: time, computer: [0; 16] };

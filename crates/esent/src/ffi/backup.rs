@@ -252,7 +252,7 @@ fn read(
     length: u32,
     actual: Out<u32>,
 ) -> Result<()> {
-    if memory.address() % READ_ALIGNMENT != 0 {
+    if !memory.address().is_multiple_of(READ_ALIGNMENT) {
         return Err(Error::new(JetErr::InvalidParameter, "the buffer does not begin at a memory page"));
     }
     let read = memory.lend(length, |bytes| backup.read_file(FileHandle(handle as u64), bytes))?;
