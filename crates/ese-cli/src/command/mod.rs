@@ -5,6 +5,7 @@
 //! variant (its doc comment is the help) and an arm in [`Command::run`]. The `dump ...` commands are
 //! modules of [`dump`]. Only commands that work are listed.
 
+mod backup;
 mod completions;
 mod digest;
 mod dump;
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Info(info::Args),
     /// Check that a file is sound (`esentutl /k`).
     Verify(verify::Args),
+    /// Back up a database that nobody has open (`esentutl /y`).
+    Backup(backup::Args),
     /// Print what stands in headers, checkpoints and pages, field by field (`esentutl /m...`).
     #[command(subcommand)]
     Dump(dump::Dump),
@@ -39,6 +42,7 @@ impl Command {
         match self {
             Self::Info(args) => info::run(args, out),
             Self::Verify(args) => verify::run(args, out),
+            Self::Backup(args) => backup::run(args, out),
             Self::Dump(dump) => dump.run(out),
             Self::Digest(args) => digest::run(args, out),
             Self::Export(args) => export::run(args, out),

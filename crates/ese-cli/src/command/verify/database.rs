@@ -5,12 +5,12 @@ use crate::command::info;
 use crate::exit::ExitCode;
 use crate::fields::Fields;
 use crate::output::Output;
+use crate::progress;
 use anyhow::Context;
 use ese::maintain::verify::{BadPage, Fault, PageCounts, Progress, verify_pages};
 use ese::offline::OfflineDatabase;
 use ese_format::database::{Chosen, OtherCopy};
 use ese_vfs::{File, RealDisk};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub(super) fn run(path: &Path, file: &dyn File, chosen: &Chosen, out: &Output) -
     let size = chosen.header.page_size;
     let pages = (file.len()? / size.bytes() as u64).saturating_sub(2);
     let last_owned = OfflineDatabase::open(&RealDisk::new(), path).and_then(|open| open.last_owned_page());
-    let bar = progress_bar(pages, "pages");
+    let bar = progress::bar(pages, "pages");
     let (mut listed, mut unlisted) = (Vec::new(), 0_u64);
     let counts = verify_pages(file, path, size, last_owned.as_ref().ok().copied(), |progress| {
         match progress {
@@ -76,14 +76,4 @@ fn bad_page(bad: &BadPage) -> Fields {
         },
     );
     fields
-}
-
-/// A bar on standard error when that is a terminal; nothing otherwise.
-fn progress_bar(length: u64, unit: &str) -> ProgressBar {
-    let bar = ProgressBar::new(length);
-    let template = format!("{{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}}");
-    if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -1,0 +1,110 @@
+//! `ese backup` of databases that Windows wrote.
+
+mod common;
+
+use common::{ese, samples, unpack};
+use ese_vfs::{Disk, OpenMode, RealDisk};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+const SAMPLE: &str = "secedit-win10-16299/secedit.sdb.gz";
+
+/// A sample in a folder of its own.
+fn database(test: &str) -> Option<(tempfile::TempDir, PathBuf)> {
+    let folder = samples(test)?;
+    let scratch = tempfile::tempdir().expect("a folder");
+    let path = scratch.path().join("secedit.sdb");
+    fs::write(&path, unpack(&folder.join(SAMPLE))).expect("room");
+    Some((scratch, path))
+}
+
+fn backup(path: &Path, to: &Path, rest: &[&str]) -> Output {
+    ese().arg("backup").arg(path).arg("--to").arg(to).args(rest).output().expect("the command")
+}
+
+fn digest(path: &Path) -> Vec<u8> {
+    let output = ese().arg("digest").arg(path).output().expect("the command");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// The names below a folder that end as given.
+fn find(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("a name").path();
+        if path.is_dir() {
+            found.extend(find(&path, end));
+        } else if path.to_string_lossy().ends_with(end) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[track_caller]
+fn succeeds(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_backup_has_the_same_content_can_be_repeated_and_leaves_the_source_alone() {
+    let Some((scratch, path)) =
+        database("a_backup_has_the_same_content_can_be_repeated_and_leaves_the_source_alone")
+    else {
+        return;
+    };
+    let before = fs::read(&path).expect("the file");
+    let to = scratch.path().join("backup");
+    // What a crash left behind must not disturb.
+    let private = scratch.path().join("secedit.sdb.openese");
+    fs::create_dir_all(private.join("logs")).expect("room");
+    fs::write(private.join("secedit.sdb"), "half a copy").expect("room");
+    for _ in 0..2 {
+        succeeds(&backup(&path, &to, &[]));
+        let copies = find(&to, "secedit.sdb");
+        assert_eq!((copies.len(), find(&to, ".log").len(), find(&to, ".pat").len()), (1, 1, 1));
+        assert_eq!(digest(&copies[0]), digest(&path));
+    }
+    assert!(!private.exists());
+    assert_eq!(fs::read(&path).expect("the file"), before);
+}
+
+#[test]
+fn a_database_attached_in_place_can_be_backed_up_incrementally() {
+    let Some((scratch, path)) = database("a_database_attached_in_place_can_be_backed_up_incrementally")
+    else {
+        return;
+    };
+    let (to, logs) = (scratch.path().join("backup"), scratch.path().join("logs"));
+    let logs = ["--in-place", "--logs", logs.to_str().expect("a name")];
+    succeeds(&backup(&path, &to, &logs));
+    let first = find(&to, ".log").len();
+    succeeds(&backup(&path, &to, &[&logs[..], &["--incremental"]].concat()));
+    assert!(find(&to, ".log").len() > first);
+    assert_eq!(find(&to, "secedit.sdb").len(), 1);
+}
+
+#[test]
+fn what_cannot_be_backed_up_is_refused_with_the_reason() {
+    let Some((scratch, path)) = database("what_cannot_be_backed_up_is_refused_with_the_reason") else {
+        return;
+    };
+    let to = scratch.path().join("backup");
+    let refused = |output: Output, reason: &str| {
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(reason), "{said}");
+        assert!(!to.exists());
+    };
+    refused(backup(&path, &to, &["--incremental"]), "--in-place");
+    let held = RealDisk::new().open(&path, OpenMode::Write).expect("the file");
+    held.try_lock(true).expect("the lock");
+    refused(backup(&path, &to, &[]), "only the program that has it open can back it up");
+    drop(held);
+    let Some(folder) = samples("what_cannot_be_backed_up_is_refused_with_the_reason") else { return };
+    let dirty = scratch.path().join("qmgr.db");
+    fs::write(&dirty, unpack(&folder.join("bits-win11-16k-dirty/qmgr.db.gz"))).expect("room");
+    refused(backup(&dirty, &to, &[]), "log generations 23 to 23");
+}
