@@ -110,8 +110,8 @@ impl ExternalBackup {
             return Err(Error::new(JetErr::InvalidParameter, "a file has a name"));
         }
         let named = self.name(path);
-        let admitted = self.admit(|_| named.call());
-        let (mut turn, effect) = admitted.map_err(|error| self.explain_refusal(error, path))?;
+        let admitted = self.admit_or(|_| named.call(), |code| self.explain_refusal(code, path));
+        let (mut turn, effect) = admitted.map_err(|error| error.file(path))?;
         match self.open(&mut turn, named, path) {
             Ok(opened) => {
                 turn.apply(effect);
@@ -156,16 +156,15 @@ impl ExternalBackup {
     }
 
     /// Tells the event log of a refusal that an operator should know.
-    fn explain_refusal(&self, error: Error, path: &Path) -> Error {
+    fn explain_refusal(&self, code: JetErr, path: &Path) {
         let name = path.display().to_string();
-        match error.code() {
+        match code {
             JetErr::DatabaseNotFound => {
-                self.report(id::DATABASE_BACKUP_FAILED, [error.code().code().to_string(), name]);
+                self.report(id::DATABASE_BACKUP_FAILED, [code.code().to_string(), name]);
             }
             JetErr::MissingFileToBackup => self.report(id::FILE_TO_BACK_UP_MISSING, [name]),
             _ => {}
         }
-        error.file(path)
     }
 
     fn open(&self, turn: &mut Turn<'_>, named: Named, path: &Path) -> Result<OpenedFile> {

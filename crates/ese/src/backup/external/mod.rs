@@ -345,6 +345,15 @@ impl ExternalBackup {
     /// Passes the gate, waits for the turn and asks the table about a call; an effect that comes with an
     /// error is carried out.
     fn admit(&self, call: impl FnOnce(&Turn<'_>) -> Call) -> Result<(Turn<'_>, Effect)> {
+        self.admit_or(call, |_| {})
+    }
+
+    /// As [`Self::admit`]; `refused` hears of a refusal before it has any effect.
+    fn admit_or(
+        &self,
+        call: impl FnOnce(&Turn<'_>) -> Call,
+        refused: impl FnOnce(JetErr),
+    ) -> Result<(Turn<'_>, Effect)> {
         self.pass(false)?;
         let mut turn = self.turn();
         let call = call(&turn);
@@ -352,6 +361,7 @@ impl ExternalBackup {
         match verdict.error {
             None => Ok((turn, verdict.effect)),
             Some(code) => {
+                refused(code);
                 if let Effect::Finish(ending) = verdict.effect {
                     turn.finish(ending, Some(code));
                 }

@@ -1,0 +1,188 @@
+//! Restore of a folder that JetBackup wrote (JetRestore).
+
+use super::hard::{HardRecovery, RestoreParts, RestoreSummary, recover};
+use super::logs::BackupLogs;
+use crate::backup::directory::find_backup;
+use crate::backup::to_directory::{PATCH_EXTENSION, Status};
+use crate::dbfile::read_header;
+use crate::error::{Error, JetErr, Result};
+use crate::log::{LogConfig, LogFiles, LogReader, ReadEvent, ReadOptions};
+use crate::sync::Arc;
+use ese_format::log::record::LogRecord;
+use ese_format::primitives::{Generation, LogPosition, Signature};
+use ese_vfs::{Disk, OpenMode};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Bytes copied at a time.
+const CHUNK: usize = 1 << 20;
+
+/// What to restore, and where.
+pub struct FolderRestore<'a> {
+    /// The backup's folder.
+    pub folder: &'a Path,
+    /// Where the databases go; `None` for where they were.
+    pub destination: Option<&'a Path>,
+    /// A missing destination is made (JET_paramCreatePathIfNotExist).
+    pub create: bool,
+    /// The instance's log stream.
+    pub log: LogConfig,
+    /// Where its checkpoint file is.
+    pub system_dir: PathBuf,
+}
+
+/// Restores every database of a folder: copies it, then recovers it with the folder's logs and with
+/// those of the instance that continue them.
+///
+/// # Errors
+/// InvalidPath; FileNotFound without logs, PatchFileMissing without the empty files that name the
+/// databases; those of [`recover`].
+pub fn restore_folder(
+    parts: &RestoreParts,
+    request: FolderRestore<'_>,
+    status: &mut dyn FnMut(Status),
+) -> Result<RestoreSummary> {
+    let disk = &parts.disk;
+    let names = |folder: &Path| {
+        let (legacy, short) = (request.log.legacy_extension, request.log.short_names);
+        LogFiles::probe(disk.clone(), folder, &request.log.base_name, legacy, short)
+    };
+    let folder =
+        find_backup(disk.as_ref(), request.folder, |folder| Ok(!names(folder)?.archives()?.is_empty()))?;
+    let copies = databases(disk.as_ref(), &folder)?;
+    let logs = BackupLogs::check(
+        names(&folder)?,
+        Generation::NONE,
+        Generation::NONE,
+        request.log.page_size,
+        parts.events.as_ref(),
+    )?;
+    let known = logged_paths(&logs)?;
+    let mut targets = Vec::new();
+    for copy in copies {
+        let target = match request.destination {
+            Some(destination) => destination.join(copy.file_name().unwrap_or_default()),
+            None => original_path(disk.as_ref(), &copy, &known)?,
+        };
+        targets.push((copy, target));
+    }
+    if let Some(destination) = request.destination {
+        prepare_destination(disk.as_ref(), destination, request.create)?;
+    }
+    for (copy, target) in &targets {
+        copy_file(disk, copy, target)?;
+    }
+    let databases = targets.into_iter().map(|(_, target)| target).collect();
+    let FolderRestore { log, system_dir, .. } = request;
+    recover(parts, HardRecovery { logs, databases, log, system_dir }, status)
+}
+
+/// The database files of a backup: those that an empty file `<name>.pat` stands for.
+fn databases(disk: &dyn Disk, folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        disk.read_dir(folder).map_err(|cause| Error::io(cause, "list the backup folder", folder))?;
+    let is_patch =
+        |path: &Path| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(PATCH_EXTENSION));
+    let stems: Vec<OsString> = entries
+        .iter()
+        .filter(|entry| is_patch(&entry.path))
+        .filter_map(|entry| entry.path.file_stem().map(OsString::from))
+        .collect();
+    if stems.is_empty() {
+        let detail = "no file in the backup says which databases it has";
+        return Err(Error::new(JetErr::PatchFileMissing, detail).file(folder));
+    }
+    let mut found = Vec::new();
+    for stem in stems {
+        let database = entries.iter().map(|entry| &entry.path).find(|path| {
+            path.file_stem() == Some(stem.as_os_str()) && !is_patch(path) && is_database(disk, path)
+        });
+        let Some(database) = database else {
+            let detail = "a database of the backup is missing";
+            return Err(Error::new(JetErr::FileNotFound, detail).file(folder.join(&stem)));
+        };
+        found.push(database.clone());
+    }
+    Ok(found)
+}
+
+fn is_database(disk: &dyn Disk, path: &Path) -> bool {
+    signature_of(disk, path).is_ok()
+}
+
+fn signature_of(disk: &dyn Disk, path: &Path) -> Result<Signature> {
+    let file = disk
+        .open(path, OpenMode::Read)
+        .map_err(|cause| Error::io(cause, "open a database of the backup", path))?;
+    Ok(read_header(file.as_ref(), path)?.signature)
+}
+
+/// Where the logs say that each database is; the last word counts.
+fn logged_paths(logs: &BackupLogs) -> Result<Vec<(Signature, PathBuf)>> {
+    let given = logs.given;
+    let options = ReadOptions {
+        signature: Some(given.signature),
+        hard_restore_to: Some(given.highest),
+        last: Some(given.highest),
+        ..ReadOptions::default()
+    };
+    let mut reader = LogReader::open(logs.files.clone(), LogPosition::start_of(given.lowest), options)?;
+    let mut paths = Vec::new();
+    while let Some(event) = reader.next_event()? {
+        match event {
+            ReadEvent::Generation(header) => {
+                let entries = header.attached.iter();
+                paths.extend(entries.map(|entry| (entry.signature, PathBuf::from(entry.path()))));
+            }
+            ReadEvent::Record(raw) => {
+                if let LogRecord::AttachDb(attach) = raw.decode()? {
+                    paths.push((attach.signature, PathBuf::from(attach.path_text())));
+                }
+            }
+        }
+    }
+    Ok(paths)
+}
+
+fn original_path(disk: &dyn Disk, copy: &Path, known: &[(Signature, PathBuf)]) -> Result<PathBuf> {
+    let signature = signature_of(disk, copy)?;
+    let path = known.iter().rev().find(|(known, _)| *known == signature).map(|(_, path)| path.clone());
+    path.ok_or_else(|| {
+        let detail = "the logs do not say where the database was; name a destination";
+        Error::new(JetErr::InvalidPath, detail).file(copy)
+    })
+}
+
+fn prepare_destination(disk: &dyn Disk, destination: &Path, create: bool) -> Result<()> {
+    if create {
+        disk.create_dir_all(destination)
+            .map_err(|cause| Error::io(cause, "make the destination", destination))?;
+    }
+    if !disk.metadata(destination).is_ok_and(|metadata| metadata.is_dir) {
+        let detail = "the destination of the restore does not exist";
+        return Err(Error::new(JetErr::InvalidPath, detail).file(destination));
+    }
+    Ok(())
+}
+
+/// Copies a file over whatever is there, durably.
+fn copy_file(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<()> {
+    let failed = |cause| Error::io(cause, "copy a database out of the backup", to);
+    let source = disk.open(from, OpenMode::Read).map_err(failed)?;
+    let target = disk.open(to, OpenMode::Create).map_err(failed)?;
+    let mut buffer = vec![0; CHUNK];
+    let mut at = 0;
+    loop {
+        let read = source.read_at(&mut buffer, at).map_err(failed)?;
+        if read == 0 {
+            break;
+        }
+        target.write_at(&buffer[..read], at).map_err(failed)?;
+        at += read as u64;
+    }
+    target.sync().map_err(failed)?;
+    match to.parent() {
+        Some(folder) => disk.sync_dir(folder).map_err(failed),
+        None => Ok(()),
+    }
+}

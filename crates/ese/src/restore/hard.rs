@@ -1,0 +1,282 @@
+//! Hard recovery: replays the backup's logs, then those that continue them, over restored databases.
+
+use super::database::CheckedCopy;
+use super::logs::BackupLogs;
+use super::map::{Restored, check_distinct};
+use crate::backup::to_directory::Status;
+use crate::checkpoint::Checkpointer;
+use crate::clock::Clock;
+use crate::database::Attachments;
+use crate::error::{Error, JetErr, Result};
+use crate::event::{Event, EventSink, id};
+use crate::log::{Log, LogConfig, LogHooks, LogReader, ReadOptions, scan_generation, scan_stream};
+use crate::recovery::{Paths, Redo, RedoOptions, analyse, finish};
+use crate::sync::Arc;
+use ese_format::log::AttachEntry;
+use ese_format::primitives::{Generation, LogPosition, LogTime};
+use ese_vfs::Disk;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The parts that a restore works with.
+#[derive(Clone)]
+pub struct RestoreParts {
+    /// Where everything is.
+    pub disk: Arc<dyn Disk>,
+    /// Time and chance.
+    pub clock: Arc<dyn Clock>,
+    /// Who learns what happens.
+    pub events: Arc<dyn EventSink>,
+}
+
+/// What to recover, and with what.
+pub struct HardRecovery {
+    /// The logs of the backup.
+    pub logs: BackupLogs,
+    /// The copies.
+    pub databases: Vec<PathBuf>,
+    /// The stream to go on in: where the logs to roll forward are and those of the undo will be.
+    pub log: LogConfig,
+    /// Where the checkpoint file will be.
+    pub system_dir: PathBuf,
+}
+
+/// What a restore recovered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreSummary {
+    /// The databases, clean now.
+    pub databases: Vec<Restored>,
+    /// First and last generation that was replayed.
+    pub replayed: (Generation, Generation),
+}
+
+/// Recovers restored databases. Nothing is changed before every check has passed.
+///
+/// # Errors
+/// Those of [`CheckedCopy`], of [`BackupLogs::check_existing`], of the logs and of redo. Copies that were
+/// changed must be taken from the backup again then.
+pub fn recover(
+    parts: &RestoreParts,
+    request: HardRecovery,
+    status: &mut dyn FnMut(Status),
+) -> Result<RestoreSummary> {
+    let result = Recovery { parts, request: &request }.run(status);
+    if let Err(error) = &result {
+        let is_log_damage = matches!(
+            error.code(),
+            JetErr::LogCorruptDuringHardRestore
+                | JetErr::LogCorruptDuringHardRecovery
+                | JetErr::LogTornWriteDuringHardRestore
+                | JetErr::LogTornWriteDuringHardRecovery
+        );
+        if !is_log_damage {
+            parts.events.report(&Event::new(id::RECOVERY_FAILED, [error.code().code().to_string()]));
+        }
+    }
+    parts.events.report(&Event::new(id::RESTORE_ENDED, []));
+    result
+}
+
+struct Recovery<'a> {
+    parts: &'a RestoreParts,
+    request: &'a HardRecovery,
+}
+
+impl Recovery<'_> {
+    fn run(&self, status: &mut dyn FnMut(Status)) -> Result<RestoreSummary> {
+        let Self { parts, request } = *self;
+        let (disk, events) = (parts.disk.as_ref(), parts.events.as_ref());
+        let roll_files = request.log.files()?;
+        let is_one_folder = roll_files.directory() == request.logs.files.directory();
+        let existing = request.logs.check_existing(&roll_files, events)?;
+        let given = request.logs.given;
+        let mut copies = Vec::new();
+        let mut databases = Vec::new();
+        for path in &request.databases {
+            let copy = CheckedCopy::open(disk, path, events)?;
+            copy.check_logs(&given, events)?;
+            databases.push(Restored { signature: copy.signature(), path: path.clone() });
+            copies.push(copy);
+        }
+        check_distinct(&databases)?;
+        let folders = [request.logs.files.directory(), roll_files.directory()];
+        let folders = folders.map(|folder| folder.display().to_string());
+        events.report(&Event::new(id::RESTORE_STARTED, folders));
+        status(Status::Begin);
+
+        // What redo cannot do it must refuse before a byte is changed.
+        analyse(&mut self.backup_reader()?).map_err(|error| self.in_backup(error))?;
+        if existing.is_some() {
+            analyse(&mut self.roll_reader()?).map_err(|error| self.behind_backup(error))?;
+        }
+        for copy in copies {
+            copy.merge_for_restore(&given)?;
+        }
+        let checkpoint_path = roll_files.checkpoint(&request.system_dir);
+        remove(disk, &checkpoint_path)?;
+
+        let attachments = Arc::new(Attachments::default());
+        let start = LogPosition::start_of(given.lowest);
+        let paths = databases.iter().map(|d| (d.signature, d.path.clone())).collect();
+        let mut redo = Redo::begin(
+            disk,
+            &parts.clock,
+            &attachments,
+            (start, given.signature),
+            &request.logs.first.attached,
+            Paths::Restored(paths),
+            true,
+        )?;
+        let last = existing.unwrap_or(given.highest);
+        let mut progress = Progress { first: given.lowest, last, percent: 0, status };
+        redo.run(&mut self.backup_reader()?, &mut |at| progress.at(at))
+            .map_err(|error| self.in_backup(error))?;
+        if existing.is_some() {
+            redo.run(&mut self.roll_reader()?, &mut |at| progress.at(at))
+                .map_err(|error| self.behind_backup(error))?;
+        }
+        redo.complete(RedoOptions::default())?;
+
+        let mut config = request.log.clone();
+        config.keep_stream_size = true;
+        let mut scan = scan_stream(&config, true)?;
+        let continues = scan.last.as_ref().is_some_and(|last| last.header.generation >= given.highest);
+        if !continues && !is_one_folder {
+            // The stream goes on behind the backup's last log, in a folder that has none of it.
+            scan.last = Some(scan_generation(disk, &request.logs.last_path, false)?);
+            scan.last_path.clone_from(&request.logs.last_path);
+            scan.has_current = false;
+        }
+        let checkpoint = Checkpointer::new(
+            parts.disk.clone(),
+            checkpoint_path,
+            attachments.clone(),
+            config.params.clone(),
+            None,
+        );
+        checkpoint.set_signature(given.signature);
+        let hooks = Arc::new(RestoreHooks(attachments.clone()));
+        let log = Log::open(config, scan, hooks)?;
+        finish(&log, &attachments, &checkpoint, parts.clock.as_ref(), start, true)?;
+        log.close()?;
+        self.check_recovered(&databases)?;
+        status(Status::Complete);
+        Ok(RestoreSummary { databases, replayed: (given.lowest, last) })
+    }
+
+    fn backup_reader(&self) -> Result<LogReader> {
+        let given = self.request.logs.given;
+        let options = ReadOptions {
+            page_size: Some(self.request.log.page_size),
+            signature: Some(given.signature),
+            hard_restore_to: Some(given.highest),
+            last: Some(given.highest),
+        };
+        let start = LogPosition::start_of(given.lowest);
+        LogReader::open(self.request.logs.files.clone(), start, options)
+    }
+
+    /// Reads what continues the backup's logs.
+    fn roll_reader(&self) -> Result<LogReader> {
+        let given = self.request.logs.given;
+        let options = ReadOptions {
+            page_size: Some(self.request.log.page_size),
+            signature: Some(given.signature),
+            ..ReadOptions::default()
+        };
+        let start = LogPosition::start_of(given.highest.next());
+        LogReader::open(self.request.log.files()?, start, options)
+    }
+
+    fn in_backup(&self, error: Error) -> Error {
+        match error.code() {
+            JetErr::LogCorruptDuringHardRestore => self.damage(error, id::BACKUP_LOG_CORRUPT),
+            JetErr::LogTornWriteDuringHardRestore => self.damage(error, id::BACKUP_LOG_TORN),
+            JetErr::LogFileCorrupt => {
+                let error = error.with_code(JetErr::LogCorruptDuringHardRestore);
+                self.damage(error, id::BACKUP_LOG_CORRUPT)
+            }
+            _ => error,
+        }
+    }
+
+    fn behind_backup(&self, error: Error) -> Error {
+        match error.code() {
+            JetErr::LogFileCorrupt => {
+                let error = error.with_code(JetErr::LogCorruptDuringHardRecovery);
+                self.damage(error, id::LOG_CORRUPT)
+            }
+            _ => error,
+        }
+    }
+
+    fn damage(&self, error: Error, id: u32) -> Error {
+        let name = error.file_path().map_or(String::new(), |path| path.display().to_string());
+        let position = error.log_position().map_or(String::new(), |at| at.to_string());
+        self.parts.events.report(&Event::new(id, [name, position]));
+        error
+    }
+
+    /// A database that no replayed record mentions was not recovered, whatever redo says.
+    fn check_recovered(&self, databases: &[Restored]) -> Result<()> {
+        for database in databases {
+            let file = crate::dbfile::DbFile::open(
+                self.parts.disk.as_ref(),
+                self.parts.clock.clone(),
+                &database.path,
+                crate::dbfile::Intent::Read,
+            )?;
+            if !file.header().is_clean() {
+                let detail = "the logs do not attach this database, so it was not recovered";
+                return Err(Error::new(JetErr::RequiredLogFilesMissing, detail).file(&database.path));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells the status function whole per cents, never decreasing.
+struct Progress<'a> {
+    first: Generation,
+    last: Generation,
+    percent: u32,
+    status: &'a mut dyn FnMut(Status),
+}
+
+impl Progress<'_> {
+    fn at(&mut self, at: LogPosition) {
+        let total = u64::from(self.last.0 - self.first.0) + 1;
+        let done = u64::from(at.generation.0.saturating_sub(self.first.0));
+        let percent = u32::try_from(done * 100 / total).unwrap_or(100).min(99);
+        if percent > self.percent {
+            self.percent = percent;
+            (self.status)(Status::Progress(percent));
+        }
+    }
+}
+
+/// What the log of a restore asks: the databases that redo attached.
+struct RestoreHooks(Arc<Attachments>);
+
+impl LogHooks for RestoreHooks {
+    fn attachments(&self, at: LogPosition) -> Vec<AttachEntry> {
+        self.0.array(at)
+    }
+
+    fn new_generation(&self, generation: Generation, created: LogTime) -> Result<()> {
+        self.0.admit(generation, created)
+    }
+
+    fn lowest_needed(&self) -> Generation {
+        Generation::NONE
+    }
+}
+
+fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match disk.remove_file(path) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => {
+            Err(Error::io(cause, "remove the old checkpoint", path))
+        }
+        _ => Ok(()),
+    }
+}
