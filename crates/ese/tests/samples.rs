@@ -87,8 +87,7 @@ fn clean_ones_are_attached_and_backed_up_and_keep_every_page() {
         session.attach(path, AttachOptions::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
         let opened = session.open(path).unwrap();
         assert_eq!(opened.header().state, DatabaseState::DirtyShutdown);
-        let request =
-            DirectoryRequest { folder: Some(Path::new("/backup")), flags: ATOMIC, create: true };
+        let request = DirectoryRequest { folder: Some(Path::new("/backup")), flags: ATOMIC, create: true };
         let summary = instance
             .backup()
             .unwrap()
@@ -124,8 +123,7 @@ fn dirty_ones_are_refused_and_stay_as_they_are() {
         disk.create_dir_all(Path::new("/data")).unwrap();
         disk.install(path, &bytes).unwrap();
         let instance = instance(&disk, &header);
-        let refused =
-            instance.begin_session().unwrap().attach(path, AttachOptions::default()).unwrap_err();
+        let refused = instance.begin_session().unwrap().attach(path, AttachOptions::default()).unwrap_err();
         assert_eq!(refused.code(), JetErr::DatabaseDirtyShutdown, "{name}");
         assert!(refused.to_string().contains("sample.edb"), "{refused}");
         instance.term(TermOptions::default()).unwrap();
