@@ -2560,6 +2560,24 @@ JET_ERR JET_API JetBackupInstanceA(JET_INSTANCE instance, JET_PCSTR szBackupPath
 /* Back an instance up to a directory (UTF-16 text). */
 JET_ERR JET_API JetBackupInstanceW(JET_INSTANCE instance, JET_PCWSTR szBackupPath, JET_GRBIT grbit, JET_PFNSTATUS pfnStatus);
 
+/* Restore the single instance to original paths (8-bit text). */
+JET_ERR JET_API JetRestoreA(JET_PCSTR szSource, JET_PFNSTATUS pfn);
+
+/* Restore the single instance to original paths (UTF-16 text). */
+JET_ERR JET_API JetRestoreW(JET_PCWSTR szSource, JET_PFNSTATUS pfn);
+
+/* Restore the single instance to a directory (8-bit text). */
+JET_ERR JET_API JetRestore2A(JET_PCSTR sz, JET_PCSTR szDest, JET_PFNSTATUS pfn);
+
+/* Restore the single instance to a directory (UTF-16 text). */
+JET_ERR JET_API JetRestore2W(JET_PCWSTR sz, JET_PCWSTR szDest, JET_PFNSTATUS pfn);
+
+/* Restore into an instance (8-bit text). */
+JET_ERR JET_API JetRestoreInstanceA(JET_INSTANCE instance, JET_PCSTR sz, JET_PCSTR szDest, JET_PFNSTATUS pfn);
+
+/* Restore into an instance (UTF-16 text). */
+JET_ERR JET_API JetRestoreInstanceW(JET_INSTANCE instance, JET_PCWSTR sz, JET_PCWSTR szDest, JET_PFNSTATUS pfn);
+
 /* Begin a streaming backup of the single instance. */
 JET_ERR JET_API JetBeginExternalBackup(JET_GRBIT grbit);
 
@@ -2641,6 +2659,18 @@ JET_ERR JET_API JetEndExternalBackupInstance(JET_INSTANCE instance);
 /* End a streaming backup with outcome. */
 JET_ERR JET_API JetEndExternalBackupInstance2(JET_INSTANCE instance, JET_GRBIT grbit);
 
+/* Recover restored files in place (8-bit text). */
+JET_ERR JET_API JetExternalRestoreA(JET_PSTR szCheckpointFilePath, JET_PSTR szLogPath, JET_RSTMAP_A *rgrstmap, JET_LONG crstfilemap, JET_PSTR szBackupLogPath, JET_LONG genLow, JET_LONG genHigh, JET_PFNSTATUS pfn);
+
+/* Recover restored files in place (UTF-16 text). */
+JET_ERR JET_API JetExternalRestoreW(JET_PWSTR szCheckpointFilePath, JET_PWSTR szLogPath, JET_RSTMAP_W *rgrstmap, JET_LONG crstfilemap, JET_PWSTR szBackupLogPath, JET_LONG genLow, JET_LONG genHigh, JET_PFNSTATUS pfn);
+
+/* Recover restored files and roll forward from a target instance (8-bit text). */
+JET_ERR JET_API JetExternalRestore2A(JET_PSTR szCheckpointFilePath, JET_PSTR szLogPath, JET_RSTMAP_A *rgrstmap, JET_LONG crstfilemap, JET_PSTR szBackupLogPath, JET_LOGINFO_A *pLogInfo, JET_PSTR szTargetInstanceName, JET_PSTR szTargetInstanceLogPath, JET_PSTR szTargetInstanceCheckpointPath, JET_PFNSTATUS pfn);
+
+/* Recover restored files and roll forward from a target instance (UTF-16 text). */
+JET_ERR JET_API JetExternalRestore2W(JET_PWSTR szCheckpointFilePath, JET_PWSTR szLogPath, JET_RSTMAP_W *rgrstmap, JET_LONG crstfilemap, JET_PWSTR szBackupLogPath, JET_LOGINFO_W *pLogInfo, JET_PWSTR szTargetInstanceName, JET_PWSTR szTargetInstanceLogPath, JET_PWSTR szTargetInstanceCheckpointPath, JET_PFNSTATUS pfn);
+
 /* List instances and their databases (8-bit text). */
 JET_ERR JET_API JetGetInstanceInfoA(JET_ULONG *pcInstanceInfo, JET_INSTANCE_INFO_A **paInstanceInfo);
 
@@ -2661,6 +2691,8 @@ JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 #define JetDetachDatabase JetDetachDatabaseW
 #define JetDetachDatabase2 JetDetachDatabase2W
 #define JetEnableMultiInstance JetEnableMultiInstanceW
+#define JetExternalRestore JetExternalRestoreW
+#define JetExternalRestore2 JetExternalRestore2W
 #define JetGetAttachInfo JetGetAttachInfoW
 #define JetGetAttachInfoInstance JetGetAttachInfoInstanceW
 #define JetGetDatabaseFileInfo JetGetDatabaseFileInfoW
@@ -2674,6 +2706,9 @@ JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 #define JetOpenDatabase JetOpenDatabaseW
 #define JetOpenFile JetOpenFileW
 #define JetOpenFileInstance JetOpenFileInstanceW
+#define JetRestore JetRestoreW
+#define JetRestore2 JetRestore2W
+#define JetRestoreInstance JetRestoreInstanceW
 #define JetSetSystemParameter JetSetSystemParameterW
 #else
 #define JetAttachDatabase JetAttachDatabaseA
@@ -2686,6 +2721,8 @@ JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 #define JetDetachDatabase JetDetachDatabaseA
 #define JetDetachDatabase2 JetDetachDatabase2A
 #define JetEnableMultiInstance JetEnableMultiInstanceA
+#define JetExternalRestore JetExternalRestoreA
+#define JetExternalRestore2 JetExternalRestore2A
 #define JetGetAttachInfo JetGetAttachInfoA
 #define JetGetAttachInfoInstance JetGetAttachInfoInstanceA
 #define JetGetDatabaseFileInfo JetGetDatabaseFileInfoA
@@ -2699,6 +2736,9 @@ JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 #define JetOpenDatabase JetOpenDatabaseA
 #define JetOpenFile JetOpenFileA
 #define JetOpenFileInstance JetOpenFileInstanceA
+#define JetRestore JetRestoreA
+#define JetRestore2 JetRestore2A
+#define JetRestoreInstance JetRestoreInstanceA
 #define JetSetSystemParameter JetSetSystemParameterA
 #endif
 

@@ -7,6 +7,8 @@ const SNT_PROGRESS: JET_SNT = 0;
 const SNT_BEGIN: JET_SNT = 5;
 const SNT_COMPLETE: JET_SNT = 6;
 
+/// JET_snpRestore.
+pub(crate) const RESTORE: JET_SNP = 8;
 /// JET_snpBackup.
 pub(crate) const BACKUP: JET_SNP = 9;
 

@@ -1,4 +1,4 @@
-//! Backup as a C program does it.
+//! Backup and restore as a C program does it.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 #[test]
-fn external_backup_and_backup_to_a_folder() {
+fn backups_and_restores() {
     let root = tempfile::tempdir().unwrap();
     let folder = |name: &str| -> PathBuf {
         let path = root.path().join(name);

@@ -8,10 +8,12 @@
 mod backup_host;
 mod hooks;
 mod instance;
+mod restore;
 mod running;
 mod session;
 mod start;
 
 pub use instance::{BackupAccess, Environment, Instance, TermOptions};
+pub use restore::{ExternalRestore, external_restore, restore_folder};
 pub use session::{AttachOptions, Database, Session};
 pub use start::InitOptions;

@@ -50,11 +50,7 @@ pub(super) fn start(
     if system_dir != log_dir {
         locks.push(lock(&**disk, &system_dir, JetErr::SystemPathInUse)?);
     }
-    let events: Arc<dyn EventSink> = Arc::new(FilteredSink {
-        next: environment.events.clone(),
-        no_information: parameters.no_information_event(),
-        level: parameters.event_level(),
-    });
+    let events = filtered(environment, parameters);
     let starter = Starter { environment, parameters, events: &events, log_dir, system_dir, options };
     let attachments = Arc::new(Attachments::default());
     let (log, hooks) = match parameters.recovery_on() || parameters.recovery_repairs() {
@@ -108,6 +104,34 @@ pub(super) fn start(
     })
 }
 
+/// The log stream that parameters describe, in a folder.
+pub(super) fn log_config(environment: &Environment, parameters: &Parameters, directory: &Path) -> LogConfig {
+    let p = parameters;
+    let mut config =
+        LogConfig::new(environment.disk.clone(), environment.clock.clone(), directory, p.base_name());
+    config.legacy_extension = p.legacy_file_names();
+    config.short_names = p.eight_dot_three_names();
+    config.segments = LogConfig::segments_of_kib(p.log_file_kib());
+    config.page_size = p.page_size();
+    config.circular = p.circular_logging();
+    config.params = DbmsParam {
+        flags: if config.circular { DbmsParam::CIRCULAR } else { 0 },
+        max_sessions: p.max_sessions(),
+        log_file_sectors: u32::from(config.segments),
+        ..DbmsParam::default()
+    };
+    config
+}
+
+/// The sink that lets through what parameters admit.
+pub(super) fn filtered(environment: &Environment, parameters: &Parameters) -> Arc<dyn EventSink> {
+    Arc::new(FilteredSink {
+        next: environment.events.clone(),
+        no_information: parameters.no_information_event(),
+        level: parameters.event_level(),
+    })
+}
+
 struct Starter<'a> {
     environment: &'a Environment,
     parameters: &'a Parameters,
@@ -119,25 +143,7 @@ struct Starter<'a> {
 
 impl Starter<'_> {
     fn config(&self) -> LogConfig {
-        let p = self.parameters;
-        let mut config = LogConfig::new(
-            self.environment.disk.clone(),
-            self.environment.clock.clone(),
-            &self.log_dir,
-            p.base_name(),
-        );
-        config.legacy_extension = p.legacy_file_names();
-        config.short_names = p.eight_dot_three_names();
-        config.segments = LogConfig::segments_of_kib(p.log_file_kib());
-        config.page_size = p.page_size();
-        config.circular = p.circular_logging();
-        config.params = DbmsParam {
-            flags: if config.circular { DbmsParam::CIRCULAR } else { 0 },
-            max_sessions: p.max_sessions(),
-            log_file_sectors: u32::from(config.segments),
-            ..DbmsParam::default()
-        };
-        config
+        log_config(self.environment, self.parameters, &self.log_dir)
     }
 
     fn hooks(&self, attachments: &Arc<Attachments>, last: Option<Checkpoint>, path: PathBuf) -> Arc<Hooks> {
@@ -285,7 +291,7 @@ fn remove_stale(disk: &dyn Disk, path: &Path) -> Result<()> {
     }
 }
 
-fn folder(disk: &dyn Disk, path: &Path, create: bool) -> Result<PathBuf> {
+pub(super) fn folder(disk: &dyn Disk, path: &Path, create: bool) -> Result<PathBuf> {
     if create && !disk.exists(path) {
         disk.create_dir_all(path).map_err(|e| Error::io(e, "creating the folder", path))?;
     }
@@ -297,7 +303,7 @@ fn folder(disk: &dyn Disk, path: &Path, create: bool) -> Result<PathBuf> {
     }
 }
 
-fn lock(disk: &dyn Disk, path: &Path, in_use: JetErr) -> Result<Box<dyn DirLock>> {
+pub(super) fn lock(disk: &dyn Disk, path: &Path, in_use: JetErr) -> Result<Box<dyn DirLock>> {
     disk.lock_dir(path).map_err(|e| match e.kind() {
         ErrorKind::WouldBlock => Error::new(in_use, "another instance uses the folder").file(path),
         _ => Error::io(e, "locking the folder", path),

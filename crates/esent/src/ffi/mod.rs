@@ -6,6 +6,7 @@ mod file_info;
 mod instance;
 mod lifecycle;
 mod parameters;
+mod restore;
 mod session;
 
 pub use backup::*;
@@ -14,4 +15,5 @@ pub use file_info::*;
 pub use instance::*;
 pub use lifecycle::*;
 pub use parameters::*;
+pub use restore::*;
 pub use session::*;

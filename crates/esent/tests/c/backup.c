@@ -167,10 +167,99 @@ static JET_DBINFOMISC4 facts(const char *database)
 }
 
 
+static void copy_file(const char *from, const char *to)
+{
+    char bytes[65536];
+    size_t n;
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    CHECK(in && out);
+    while ((n = fread(bytes, 1, sizeof bytes, in)) > 0)
+        CHECK(fwrite(bytes, 1, n, out) == n);
+    CHECK(fclose(in) == 0 && fclose(out) == 0);
+}
+
+/* A restored database is clean and can be attached by any instance. */
+static void use(const char *database, const char *name, const char *logs)
+{
+    JET_INSTANCE instance = create(name, logs);
+    JET_SESID session = 0;
+    JET_DBINFOMISC4 info = facts(database);
+    CHECK(info.dbstate == JET_dbstateCleanShutdown);
+    CHECK(info.bkinfoFullCur.genLow == 0 && info.bkinfoFullPrev.genLow == 0);
+    EXPECT(JET_errSuccess, JetInit(&instance));
+    EXPECT(JET_errSuccess, JetBeginSessionA(instance, &session, NULL, NULL));
+    EXPECT(JET_errSuccess, JetAttachDatabaseA(session, database, 0));
+    EXPECT(JET_errSuccess, JetDetachDatabaseA(session, NULL));
+    EXPECT(JET_errSuccess, JetEndSession(session, 0));
+    EXPECT(JET_errSuccess, JetTerm(instance));
+}
+
+static void restore_external(const char *database, const char *backup, const char *restored,
+                             JET_LOGINFO_A *full, JET_LOGINFO_A *incremental)
+{
+    char copied[PATH], target[PATH], logs[PATH];
+    JET_RSTMAP_A map = {(char *)database, target};
+    JET_LOGINFO_A range = *full;
+
+    join(copied, backup, name_of(database));
+    join(target, restored, "first.edb");
+    join(logs, restored, "logs1");
+    copy_file(copied, target);
+    range.ulGenHigh = incremental->ulGenHigh;
+
+    EXPECT(JET_errInvalidParameter, JetExternalRestoreA(logs, logs, &map, -1, (char *)backup, 0, 0, NULL));
+    EXPECT(JET_errInvalidParameter, JetExternalRestoreA(logs, logs, NULL, 1, (char *)backup, 0, 0, NULL));
+    EXPECT(JET_errInvalidParameter, JetExternalRestoreA(logs, logs, &map, 15, (char *)backup, 0, 0, NULL));
+    EXPECT(JET_errInvalidParameter, JetExternalRestoreA(NULL, logs, &map, 1, (char *)backup, 0, 0, NULL));
+    EXPECT(JET_errInvalidParameter,
+           JetExternalRestore2A(logs, logs, &map, 1, (char *)backup, NULL, NULL, NULL, NULL, NULL));
+    EXPECT(JET_errInvalidParameter,
+           JetExternalRestore2A(logs, logs, &map, 1, (char *)backup, &range, NULL, logs, NULL, NULL));
+    EXPECT(JET_errBadRestoreTargetInstance,
+           JetExternalRestore2A(logs, logs, &map, 1, (char *)backup, &range, "nobody", NULL, NULL, NULL));
+    /* The logs must be all that the copy needs. */
+    EXPECT(JET_errFileNotFound, JetExternalRestoreA(logs, logs, &map, 1, (char *)backup, 0, 10000, NULL));
+    if (full->ulGenLow < full->ulGenHigh)
+        EXPECT(JET_errEndingRestoreLogTooLow, JetExternalRestoreA(logs, logs, &map, 1, (char *)backup,
+                                                                  (JET_LONG)full->ulGenLow,
+                                                                  (JET_LONG)full->ulGenLow, NULL));
+    EXPECT(JET_errStartingRestoreLogTooHigh,
+           JetExternalRestoreA(logs, logs, &map, 1, (char *)backup, (JET_LONG)range.ulGenHigh,
+                               (JET_LONG)range.ulGenHigh, NULL));
+    begins = completes = 0;
+    EXPECT(JET_errSuccess,
+           JetExternalRestore2A(logs, logs, &map, 1, (char *)backup, &range, NULL, NULL, NULL, status));
+    CHECK(begins == 1 && completes == 1);
+    /* It is no copy of a backup any more. */
+    EXPECT(JET_errRestoreOfNonBackupDatabase,
+           JetExternalRestoreA(logs, logs, &map, 1, (char *)backup, 0, 0, NULL));
+    use(target, "first", logs);
+}
+
+static void restore_own(const char *database, const char *backup, const char *restored)
+{
+    char target[PATH], logs[PATH], folder[PATH];
+    JET_INSTANCE instance;
+
+    join(logs, restored, "logs2");
+    join(folder, restored, "second");
+    join(target, folder, name_of(database));
+    instance = create("own", logs);
+    EXPECT(JET_errInvalidParameter, JetRestoreInstanceA(instance, NULL, folder, NULL));
+    EXPECT(JET_errRunningInMultiInstanceMode, JetRestoreA(backup, NULL));
+    EXPECT(JET_errInvalidPath, JetRestoreInstanceA(instance, backup, folder, NULL));
+    set_number(&instance, JET_paramCreatePathIfNotExist, 1);
+    begins = completes = 0;
+    EXPECT(JET_errSuccess, JetRestoreInstanceA(instance, backup, folder, status));
+    CHECK(begins == 1 && completes == 1);
+    EXPECT(JET_errSuccess, JetTerm(instance));
+    use(target, "second", logs);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 6);
-    const char *database = argv[1], *logs = argv[2], *backup = argv[3], *folder_backup = argv[4];
+    const char *database = argv[1], *logs = argv[2], *backup = argv[3], *folder_backup = argv[4], *restored = argv[5];
     char path[PATH], text[64];
     JET_INSTANCE instance, other;
     JET_SESID session = 0, second = 0;
@@ -274,6 +363,9 @@ int main(int argc, char **argv)
     CHECK(facts(database).dbstate == JET_dbstateCleanShutdown);
     EXPECT(JET_errSuccess, JetGetInstanceInfoA(&count, &running));
     CHECK(count == 0);
+
+    restore_external(database, backup, restored, &full, &incremental);
+    restore_own(database, folder_backup, restored);
     snprintf(text, sizeof text, "%u %u\n", (unsigned)full.ulGenLow, (unsigned)incremental.ulGenHigh);
     fputs(text, stdout);
     return 0;

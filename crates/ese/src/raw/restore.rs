@@ -1,0 +1,122 @@
+//! Restore as the JET API offers it: without an initialised instance, by a set of parameters.
+
+use super::instance::Environment;
+use super::start::{filtered, folder, lock, log_config};
+use crate::backup::to_directory::Status;
+use crate::error::{Error, JetErr, Result};
+use crate::log::LogFiles;
+use crate::params::Parameters;
+use crate::restore::folder::FolderRestore;
+use crate::restore::hard::{HardRecovery, RestoreParts, RestoreSummary, recover};
+use crate::restore::logs::BackupLogs;
+use crate::restore::map::RestoreMap;
+use ese_format::Generation;
+use ese_vfs::DirLock;
+use std::path::{Path, PathBuf};
+
+/// What JetExternalRestore is asked for. The folders for new logs and for the checkpoint are those of
+/// the parameters.
+#[derive(Debug)]
+pub struct ExternalRestore<'a> {
+    /// The copies, where the caller put them.
+    pub map: &'a RestoreMap,
+    /// The folder of the backup's logs.
+    pub backup_logs: &'a Path,
+    /// First generation to replay; 0 for the lowest that is there.
+    pub lowest: Generation,
+    /// Last generation of the backup; 0 for the highest that is there.
+    pub highest: Generation,
+}
+
+/// The folders of a restore, ours alone while it runs.
+struct Folders {
+    log: PathBuf,
+    system: PathBuf,
+    _locks: Vec<Box<dyn DirLock>>,
+}
+
+impl Folders {
+    fn take(environment: &Environment, parameters: &Parameters, create: bool) -> Result<Self> {
+        let disk = &*environment.disk;
+        let log = folder(disk, &parameters.log_dir(), create)?;
+        let system = folder(disk, &parameters.system_dir(), create)?;
+        let mut locks = vec![lock(disk, &log, JetErr::LogFilePathInUse)?];
+        if system != log {
+            locks.push(lock(disk, &system, JetErr::SystemPathInUse)?);
+        }
+        Ok(Self { log, system, _locks: locks })
+    }
+}
+
+fn parts(environment: &Environment, parameters: &Parameters) -> RestoreParts {
+    RestoreParts {
+        disk: environment.disk.clone(),
+        clock: environment.clock.clone(),
+        events: filtered(environment, parameters),
+    }
+}
+
+/// Recovers databases that the caller copied out of an external backup (JetExternalRestore). Missing
+/// folders for logs and checkpoint are made.
+///
+/// # Errors
+/// `InvalidParameter` for an empty map; `InvalidPath`; `LogFilePathInUse`, `SystemPathInUse`; those of
+/// [`BackupLogs::check`] and [`recover`].
+pub fn external_restore(
+    environment: &Environment,
+    parameters: &Parameters,
+    request: &ExternalRestore<'_>,
+    status: &mut dyn FnMut(Status),
+) -> Result<RestoreSummary> {
+    if request.map.entries().is_empty() {
+        return Err(Error::new(JetErr::InvalidParameter, "the map names no database"));
+    }
+    let backup_logs = folder(&*environment.disk, request.backup_logs, false)?;
+    let folders = Folders::take(environment, parameters, true)?;
+    let parts = parts(environment, parameters);
+    let files = LogFiles::probe(
+        environment.disk.clone(),
+        backup_logs,
+        parameters.base_name(),
+        parameters.legacy_file_names(),
+        parameters.eight_dot_three_names(),
+    )?;
+    let logs = BackupLogs::check(
+        files,
+        request.lowest,
+        request.highest,
+        parameters.page_size(),
+        parts.events.as_ref(),
+    )?;
+    let recovery = HardRecovery {
+        logs,
+        databases: request.map.entries().iter().map(|entry| entry.new.clone()).collect(),
+        log: log_config(environment, parameters, &folders.log),
+        system_dir: folders.system.clone(),
+    };
+    recover(&parts, recovery, status)
+}
+
+/// Restores a folder that JetBackup wrote (JetRestore), to `destination` or to where the databases were.
+///
+/// # Errors
+/// `InvalidPath`; `LogFilePathInUse`, `SystemPathInUse`; those of
+/// [`crate::restore::folder::restore_folder`].
+pub fn restore_folder(
+    environment: &Environment,
+    parameters: &Parameters,
+    backup: &Path,
+    destination: Option<&Path>,
+    status: &mut dyn FnMut(Status),
+) -> Result<RestoreSummary> {
+    let create = parameters.create_path_if_missing();
+    let folders = Folders::take(environment, parameters, create)?;
+    let request = FolderRestore {
+        folder: backup,
+        destination,
+        create,
+        log: log_config(environment, parameters, &folders.log),
+        system_dir: folders.system.clone(),
+    };
+    crate::restore::folder::restore_folder(&parts(environment, parameters), request, status)
+}
