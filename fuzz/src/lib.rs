@@ -206,7 +206,7 @@ pub fn log_header(data: &[u8]) {
 /// Segments: the end of a log, and its records.
 pub fn segment(data: &[u8]) {
     let header = LogHeader::new(Generation(1), 6, PageSize::K4, Signature::NONE, LogTime::NONE);
-    let mut scan = Scan::new(&header, data.len() % 2 == 0);
+    let mut scan = Scan::new(&header, data.len().is_multiple_of(2));
     let mut assembler = Assembler::new(LogPosition::new(Generation(1), 1, (data.len() % 64) as u16));
     for (content, number) in data.chunks(SEGMENT_BYTES).take(4).zip(1u16..) {
         let mut segment: Segment = [0; SEGMENT_BYTES];

@@ -72,6 +72,26 @@ fn a_backup_has_the_same_content_can_be_repeated_and_leaves_the_source_alone() {
 }
 
 #[test]
+fn a_backup_is_verified_as_a_whole() {
+    let Some((scratch, path)) = database("a_backup_is_verified_as_a_whole") else { return };
+    let to = scratch.path().join("backup");
+    succeeds(&backup(&path, &to, &[]));
+    let verify = || ese().arg("verify").arg(&to).output().expect("the command");
+    succeeds(&verify());
+    let copy = find(&to, "secedit.sdb").remove(0);
+    let sound = fs::read(&copy).expect("the copy");
+    let mut damaged = sound.clone();
+    damaged[(4 + 1) * 4096 + 1000] ^= 3;
+    fs::write(&copy, damaged).expect("room");
+    assert_eq!(verify().status.code(), Some(3));
+    fs::write(&copy, sound).expect("room");
+    fs::remove_file(find(&to, ".log").remove(0)).expect("the log");
+    let output = verify();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("needs log generation 1"));
+}
+
+#[test]
 fn a_database_attached_in_place_can_be_backed_up_incrementally() {
     let Some((scratch, path)) = database("a_database_attached_in_place_can_be_backed_up_incrementally")
     else {

@@ -1,6 +1,6 @@
 //! `libesent.so`: the JET C API. Translation only; the engine is the `ese` crate.
 //!
-//! Pointers of C callers become the types of [`pointer`], whose invariant is the C contract; everything
+//! Pointers of C callers become the types of [`mod@pointer`], whose invariant is the C contract; everything
 //! above them is safe Rust. What JET makes process-wide lives in [`process`].
 #![deny(unsafe_op_in_unsafe_fn)]
 #![allow(non_camel_case_types, non_snake_case, non_upper_case_globals)]

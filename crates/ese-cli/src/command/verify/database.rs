@@ -19,6 +19,13 @@ const LISTED: usize = 1000;
 
 /// Reads all pages and prints what was found.
 pub(super) fn run(path: &Path, file: &dyn File, chosen: &Chosen, out: &Output) -> anyhow::Result<ExitCode> {
+    let (fields, is_sound) = check(path, file, chosen)?;
+    out.result(&fields, |writer, fields| fields.write(writer))?;
+    Ok(if is_sound { ExitCode::Success } else { ExitCode::Findings })
+}
+
+/// Reads all pages; what was found, and whether the file is sound.
+pub(super) fn check(path: &Path, file: &dyn File, chosen: &Chosen) -> anyhow::Result<(Fields, bool)> {
     let size = chosen.header.page_size;
     let pages = (file.len()? / size.bytes() as u64).saturating_sub(2);
     let last_owned = OfflineDatabase::open(&RealDisk::new(), path).and_then(|open| open.last_owned_page());
@@ -47,14 +54,9 @@ pub(super) fn run(path: &Path, file: &dyn File, chosen: &Chosen, out: &Output) -
     if unlisted > 0 {
         fields.add("bad pages not listed", unlisted);
     }
-    out.result(&fields, |writer, fields| fields.write(writer))?;
     let headers_sound = !matches!(chosen.other, OtherCopy::Damaged(_));
     let pages_sound = counts.damaged + counts.correctable + counts.odd_bytes == 0;
-    Ok(if headers_sound && pages_sound && last_owned.is_ok() {
-        ExitCode::Success
-    } else {
-        ExitCode::Findings
-    })
+    Ok((fields, headers_sound && pages_sound && last_owned.is_ok()))
 }
 
 fn add_counts(fields: &mut Fields, counts: &PageCounts) {

@@ -1,5 +1,6 @@
 //! `ese verify`: whether a file is sound.
 
+mod backup;
 mod checkpoint;
 mod database;
 mod log;
@@ -14,12 +15,12 @@ use std::path::PathBuf;
 #[command(
     long_about = "Check that a file is sound: of a database every page's checksum and both headers, of a checkpoint \
                   both copies, of a log every segment and record, of a folder of logs also that each continues the \
-                  one before. The file is only read, once, with little memory, and may be as large as it likes.\n\n\
+                  one before, of a backup folder all of that, and that each database has the logs it needs. The file is only read, once, with little memory, and may be as large as it likes.\n\n\
                   Stands for `esentutl /k`. Exit status 3 when something is wrong.",
     after_long_help = "Examples:\n  ese verify ntds.dit\n  ese --json verify edb.chk\n  ese verify logs/ --base V01"
 )]
 pub(crate) struct Args {
-    /// A database, log or checkpoint file, or a folder of logs.
+    /// A database, log or checkpoint file, or a folder of logs, or a backup folder.
     file: PathBuf,
 
     /// What the names of the logs in a folder begin with.
@@ -30,6 +31,9 @@ pub(crate) struct Args {
 /// Checks the file and prints what was found.
 pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     if args.file.is_dir() {
+        if let Some(folder) = backup::find(&args.file)? {
+            return backup::run(&folder, out);
+        }
         return log::run_folder(&args.file, &args.base, out);
     }
     let source = Source::open(&args.file)?;
