@@ -3,10 +3,12 @@
 use super::database::CheckedCopy;
 use super::logs::BackupLogs;
 use super::map::{Restored, check_distinct};
+use crate::backup::record::forget_all;
 use crate::backup::to_directory::Status;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
 use crate::database::Attachments;
+use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::log::{Log, LogConfig, LogHooks, LogReader, ReadOptions, scan_generation, scan_stream};
@@ -159,7 +161,7 @@ impl Recovery<'_> {
         let log = Log::open(config, scan, hooks)?;
         finish(&log, &attachments, &checkpoint, parts.clock.as_ref(), start, true)?;
         log.close()?;
-        self.check_recovered(&databases)?;
+        self.settle(&databases)?;
         status(Status::Complete);
         Ok(RestoreSummary { databases, replayed: (given.lowest, last) })
     }
@@ -217,19 +219,17 @@ impl Recovery<'_> {
         error
     }
 
-    /// A database that no replayed record mentions was not recovered, whatever redo says.
-    fn check_recovered(&self, databases: &[Restored]) -> Result<()> {
+    /// Makes sure that every database was recovered, and that it remembers no backup: one that a replayed
+    /// record detached did not take part in the end of the recovery.
+    fn settle(&self, databases: &[Restored]) -> Result<()> {
         for database in databases {
-            let file = crate::dbfile::DbFile::open(
-                self.parts.disk.as_ref(),
-                self.parts.clock.clone(),
-                &database.path,
-                crate::dbfile::Intent::Read,
-            )?;
+            let (disk, clock) = (self.parts.disk.as_ref(), self.parts.clock.clone());
+            let file = DbFile::open(disk, clock, &database.path, Intent::Write)?;
             if !file.header().is_clean() {
                 let detail = "the logs do not attach this database, so it was not recovered";
                 return Err(Error::new(JetErr::RequiredLogFilesMissing, detail).file(&database.path));
             }
+            file.update_header(forget_all)?;
         }
         Ok(())
     }

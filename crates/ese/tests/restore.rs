@@ -1,0 +1,315 @@
+//! From a running instance to a folder, and from the folder to recovered databases.
+
+use ese::backup::external::ATOMIC;
+use ese::backup::to_directory::{DirectoryRequest, Status};
+use ese::clock::{Clock, SeededClock};
+use ese::event::MemorySink;
+use ese::log::{LogConfig, LogFiles};
+use ese::params::{ParamId, Parameters};
+use ese::raw::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
+use ese::restore::folder::{FolderRestore, restore_folder};
+use ese::restore::hard::{HardRecovery, RestoreParts, RestoreSummary, recover};
+use ese::restore::logs::BackupLogs;
+use ese::{JetErr, Result};
+use ese_format::database::DatabaseHeader;
+use ese_format::empty::EmptyDatabase;
+use ese_format::{Generation, PageSize};
+use ese_vfs::{Disk, OpenMode, SimDisk};
+use std::path::Path;
+use std::sync::Arc;
+
+const DATABASES: [&str; 2] = ["/data/a.edb", "/data/b.edb"];
+
+struct World {
+    disk: SimDisk,
+    clock: Arc<SeededClock>,
+    events: Arc<MemorySink>,
+    instance: Instance,
+}
+
+impl World {
+    /// An instance with two databases attached.
+    fn new(seed: u64) -> Self {
+        let disk = SimDisk::new(seed);
+        for folder in ["/log", "/system", "/data", "/out", "/new", "/newlog"] {
+            disk.create_dir_all(Path::new(folder)).unwrap();
+            disk.sync_dir(Path::new("/")).unwrap();
+        }
+        let clock = Arc::new(SeededClock::new(seed));
+        let events = Arc::new(MemorySink::default());
+        for path in DATABASES {
+            let empty = EmptyDatabase::new(PageSize::K4, clock.new_signature(), clock.now());
+            let mut bytes = Vec::new();
+            empty
+                .write_to(|_, part| {
+                    bytes.extend_from_slice(part);
+                    Ok::<(), ()>(())
+                })
+                .unwrap();
+            disk.install(Path::new(path), &bytes).unwrap();
+        }
+        let mut parameters = Parameters::new();
+        parameters.set_text(ParamId::LogFilePath, "/log").unwrap();
+        parameters.set_text(ParamId::SystemPath, "/system").unwrap();
+        parameters.set_integer(ParamId::LogFileSize, 64).unwrap();
+        let environment = Environment {
+            disk: Arc::new(disk.clone()),
+            clock: clock.clone(),
+            events: events.clone(),
+            threads: false,
+        };
+        let instance = Instance::new(environment, parameters);
+        instance.init(InitOptions::default()).unwrap();
+        let this = Self { disk, clock, events, instance };
+        for path in DATABASES {
+            this.attach(path).unwrap();
+        }
+        this
+    }
+
+    fn attach(&self, path: &str) -> Result<bool> {
+        self.instance.begin_session()?.attach(Path::new(path), AttachOptions::default())
+    }
+
+    fn back_up(&self, flags: u32) -> Result<Vec<Status>> {
+        let mut heard = Vec::new();
+        let request = DirectoryRequest { folder: Some(Path::new("/out")), flags, create: false };
+        self.instance.backup()?.backup_to(request, &mut |status| heard.push(status))?;
+        Ok(heard)
+    }
+
+    fn parts(&self) -> RestoreParts {
+        RestoreParts {
+            disk: Arc::new(self.disk.clone()),
+            clock: self.clock.clone(),
+            events: self.events.clone(),
+        }
+    }
+
+    fn log(&self, folder: &str) -> LogConfig {
+        let mut config = LogConfig::new(Arc::new(self.disk.clone()), self.clock.clone(), folder, "edb");
+        config.segments = 16;
+        config
+    }
+
+    fn restore(&self, destination: Option<&str>, log: &str) -> (Result<RestoreSummary>, Vec<Status>) {
+        let mut heard = Vec::new();
+        let request = FolderRestore {
+            folder: Path::new("/out"),
+            destination: destination.map(Path::new),
+            create: false,
+            log: self.log(log),
+            system_dir: log.into(),
+        };
+        let result = restore_folder(&self.parts(), request, &mut |status| heard.push(status));
+        (result, heard)
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        let entries = self.disk.read_dir(Path::new(folder)).unwrap();
+        entries.iter().map(|e| e.path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    fn contents(&self, folder: &str) -> Vec<Vec<u8>> {
+        let names = self.names(folder);
+        names.iter().map(|name| self.content(&format!("{folder}/{name}"))).collect()
+    }
+
+    fn content(&self, path: &str) -> Vec<u8> {
+        self.disk.content(Path::new(path)).unwrap()
+    }
+
+    fn header(&self, path: &str) -> DatabaseHeader {
+        DatabaseHeader::decode(&self.content(path)).unwrap()
+    }
+
+    fn remove(&self, path: &str) {
+        self.disk.remove_file(Path::new(path)).unwrap();
+    }
+}
+
+/// The pages of a database, the two headers left out, as far as both files have them.
+fn pages(bytes: &[u8]) -> &[u8] {
+    &bytes[2 * 4096..256 * 4096]
+}
+
+fn code<T>(result: Result<T>) -> JetErr {
+    result.map(|_| ()).expect_err("an error was due").code()
+}
+
+#[test]
+fn a_folder_restores_to_a_new_place_and_its_files_stay_as_they_are() {
+    let world = World::new(1);
+    let heard = world.back_up(0).unwrap();
+    assert_eq!((heard.first(), heard.last()), (Some(&Status::Begin), Some(&Status::Complete)));
+    assert!(heard.windows(2).all(|pair| pair[0].done() <= pair[1].done()));
+    assert_eq!(world.names("/out"), ["a.edb", "a.pat", "b.edb", "b.pat", "edb00001.log"]);
+    let before = (world.names("/out"), world.contents("/out"));
+    let (summary, heard) = world.restore(Some("/new"), "/newlog");
+    let summary = summary.unwrap();
+    assert_eq!(summary.databases.len(), 2);
+    assert_eq!(summary.replayed, (Generation(1), Generation(1)));
+    assert_eq!((heard.first(), heard.last()), (Some(&Status::Begin), Some(&Status::Complete)));
+    assert!((world.names("/out"), world.contents("/out")) == before);
+    for (restored, live) in [("/new/a.edb", DATABASES[0]), ("/new/b.edb", DATABASES[1])] {
+        let header = world.header(restored);
+        assert!(header.is_clean());
+        assert_eq!(header.signature, world.header(live).signature);
+        assert!(!header.last_full_backup.is_some() && !header.current_full_backup.is_some());
+        assert!(pages(&world.content(restored)) == pages(&world.content(live)));
+    }
+    let restore: Vec<u32> = world.events.ids().into_iter().filter(|id| (204..206).contains(id)).collect();
+    assert_eq!(restore, [204, 205]);
+}
+
+#[test]
+fn a_restore_to_the_original_place_rolls_forward_and_the_instance_goes_on() {
+    let world = World::new(2);
+    world.back_up(0).unwrap();
+    assert!(world.header(DATABASES[0]).last_full_backup.is_some());
+    world.instance.term(TermOptions::default()).unwrap();
+    for path in DATABASES {
+        world.remove(path);
+    }
+    let (summary, _) = world.restore(None, "/log");
+    let summary = summary.unwrap();
+    assert_eq!(summary.replayed.0, Generation(1));
+    assert!(summary.replayed.1 > Generation(1), "the instance's own logs followed");
+    assert!(world.header(DATABASES[0]).is_clean());
+    world.instance.init(InitOptions::default()).unwrap();
+    world.attach(DATABASES[0]).unwrap();
+    assert_eq!(code(world.instance.backup().unwrap().begin(1)), JetErr::MissingFullBackup);
+    world.instance.term(TermOptions::default()).unwrap();
+}
+
+#[test]
+fn an_atomic_backup_restores_from_inside_its_folder() {
+    let world = World::new(3);
+    world.back_up(ATOMIC).unwrap();
+    world.back_up(ATOMIC).unwrap();
+    assert_eq!(world.names("/out"), ["new"]);
+    world.restore(Some("/new"), "/newlog").0.unwrap();
+    assert!(world.header("/new/a.edb").is_clean());
+}
+
+#[test]
+fn an_incremental_backup_adds_logs_that_the_restore_replays() {
+    let world = World::new(4);
+    world.back_up(0).unwrap();
+    let before = world.names("/out");
+    world.back_up(1).unwrap();
+    let added: Vec<_> = world.names("/out").into_iter().filter(|name| !before.contains(name)).collect();
+    assert!(!added.is_empty() && added.iter().all(|name| name.ends_with(".log")), "{added:?}");
+    let summary = world.restore(Some("/new"), "/newlog").0.unwrap();
+    assert_eq!(summary.replayed, (Generation(1), Generation(2)));
+}
+
+#[test]
+fn file_not_found_patch_file_missing_and_invalid_path() {
+    let world = World::new(5);
+    assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::FileNotFound);
+    world.back_up(0).unwrap();
+    assert_eq!(code(world.restore(Some("/nowhere"), "/newlog").0), JetErr::InvalidPath);
+    for name in ["/out/a.pat", "/out/b.pat"] {
+        world.remove(name);
+    }
+    assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::PatchFileMissing);
+}
+
+#[test]
+fn an_unrecovered_copy_is_refused_by_attach() {
+    let world = World::new(6);
+    world.back_up(0).unwrap();
+    let copy = world.content("/out/a.edb");
+    world.disk.install(Path::new("/data/copy.edb"), &copy).unwrap();
+    let session = world.instance.begin_session().unwrap();
+    session.detach(Some(Path::new(DATABASES[0]))).unwrap();
+    assert_eq!(code(world.attach("/data/copy.edb")), JetErr::SoftRecoveryOnBackupDatabase);
+}
+
+#[test]
+fn logs_missing_foreign_or_out_of_sequence_stop_the_restore_before_it_changes_anything() {
+    let world = World::new(7);
+    world.back_up(0).unwrap();
+    world.back_up(1).unwrap();
+    let check = |low: u32, high: u32, size: PageSize| {
+        let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
+        let files = LogFiles::new(disk, "/out", "edb", true, true);
+        BackupLogs::check(files, Generation(low), Generation(high), size, &*world.events)
+    };
+    let logs = check(0, 0, PageSize::K4).unwrap();
+    assert_eq!((logs.given.lowest, logs.given.highest), (Generation(1), Generation(2)));
+    assert_eq!(code(check(1, 5, PageSize::K4)), JetErr::FileNotFound);
+    assert_eq!(code(check(2, 1, PageSize::K4)), JetErr::InvalidParameter);
+    assert_eq!(code(check(1, 2, PageSize::K8)), JetErr::PageSizeMismatch);
+
+    let copy = |low: u32| {
+        let bytes = world.content("/out/a.edb");
+        world.disk.install(Path::new("/new/a.edb"), &bytes).unwrap();
+        let request = HardRecovery {
+            logs: check(low, 0, PageSize::K4).unwrap(),
+            databases: vec!["/new/a.edb".into()],
+            log: world.log("/newlog"),
+            system_dir: "/newlog".into(),
+        };
+        let result = recover(&world.parts(), request, &mut |_| {});
+        assert!(result.is_ok() || world.content("/new/a.edb") == bytes, "a refused copy is unchanged");
+        result
+    };
+    assert_eq!(code(copy(2)), JetErr::StartingRestoreLogTooHigh);
+    assert!(world.names("/newlog").is_empty());
+
+    // Another log under the second one's name.
+    let second = world.content("/out/edb00002.log");
+    world.disk.install(Path::new("/out/edb00002.log"), &world.content("/out/edb00001.log")).unwrap();
+    assert_eq!(code(check(0, 0, PageSize::K4)), JetErr::LogGenerationMismatch);
+    let other = World::new(70);
+    other.back_up(0).unwrap();
+    other.back_up(1).unwrap();
+    world.disk.install(Path::new("/out/edb00002.log"), &other.content("/out/edb00002.log")).unwrap();
+    assert_eq!(code(check(0, 0, PageSize::K4)), JetErr::GivenLogFileHasBadSignature);
+    world.disk.install(Path::new("/out/edb00002.log"), &second).unwrap();
+    copy(0).unwrap();
+    assert!(world.header("/new/a.edb").is_clean());
+}
+
+#[test]
+fn existing_logs_of_another_stream_or_behind_a_gap_are_refused() {
+    let world = World::new(8);
+    world.back_up(0).unwrap();
+    let other = World::new(80);
+    other.back_up(0).unwrap();
+    let foreign = other.content("/out/edb00001.log");
+    world.disk.install(Path::new("/newlog/edb00001.log"), &foreign).unwrap();
+    let refused = world.restore(Some("/new"), "/newlog").0;
+    assert_eq!(code(refused), JetErr::ExistingLogFileHasBadSignature);
+    world.remove("/newlog/edb00001.log");
+    for _ in 0..2 {
+        world.back_up_elsewhere();
+    }
+    let third = world.content("/log/edb00003.log");
+    world.disk.install(Path::new("/newlog/edb00003.log"), &third).unwrap();
+    assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::MissingCurrentLogFiles);
+    assert_eq!(world.events.ids().iter().rev().take(2).collect::<Vec<_>>(), [&205, &454]);
+}
+
+#[test]
+fn damage_in_a_log_of_the_backup_is_told_as_such() {
+    let world = World::new(9);
+    world.back_up(0).unwrap();
+    let file = world.disk.open(Path::new("/out/edb00001.log"), OpenMode::Write).unwrap();
+    let junk: Vec<u8> = (1..=60u8).map(|n| n.wrapping_mul(53)).collect();
+    file.write_at(&junk, 4096 + 300).unwrap();
+    assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::LogCorruptDuringHardRestore);
+}
+
+impl World {
+    /// Rolls the log over without deleting one: a backup that its client ends as a copy.
+    fn back_up_elsewhere(&self) {
+        let backup = self.instance.backup().unwrap();
+        backup.begin(0).unwrap();
+        backup.log_info().unwrap();
+        let abort = ese::backup::external::EndOptions::from_flags(2).unwrap();
+        backup.end(abort).unwrap();
+    }
+}
