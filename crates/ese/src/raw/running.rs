@@ -7,7 +7,6 @@ use crate::clock::Clock;
 use crate::database::{Attachments, Lifecycle};
 use crate::error::{Error, JetErr, Result};
 use crate::log::Log;
-use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::job::JobRunner;
 use crate::sync::{Arc, Mutex};
 use ese_format::{LogPosition, PageSize};
@@ -27,7 +26,7 @@ pub(super) struct Running {
     pub(super) backup: ExternalBackup,
     /// The folders of log and checkpoint, ours alone until the instance ends.
     pub(super) locks: Mutex<Vec<Box<dyn DirLock>>>,
-    pub(super) ended: AtomicBool,
+    pub(super) ended: Mutex<bool>,
     pub(super) jobs: Mutex<Vec<JobRunner>>,
 }
 
@@ -68,7 +67,7 @@ impl Running {
 
     /// Refuses the work of a session that outlived the instance.
     pub(super) fn check_alive(&self) -> Result<()> {
-        match self.ended.load(Ordering::Acquire) {
+        match *self.ended.lock() {
             true => Err(Error::from(JetErr::NotInitialized)),
             false => Ok(()),
         }
@@ -77,7 +76,7 @@ impl Running {
     /// Ends it in order. `clean` detaches all databases and closes the log; otherwise everything stays
     /// as a crash would leave it.
     pub(super) fn stop(&self, clean: bool) -> Result<()> {
-        self.ended.store(true, Ordering::Release);
+        *self.ended.lock() = true;
         for job in self.jobs.lock().drain(..) {
             job.stop();
         }

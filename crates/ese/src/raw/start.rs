@@ -17,7 +17,6 @@ use crate::log::{
 };
 use crate::params::{ParamId, Parameters};
 use crate::recovery::{Paths, Redo, RedoOptions, analyse, finish};
-use crate::sync::atomic::AtomicBool;
 use crate::sync::job::JobRunner;
 use crate::sync::{Arc, Mutex};
 use ese_format::checkpoint::Checkpoint;
@@ -99,7 +98,7 @@ pub(super) fn start(
         sessions: Mutex::new(Sessions { most: parameters.max_sessions(), ..Sessions::default() }),
         backup,
         locks: Mutex::new(locks),
-        ended: AtomicBool::new(false),
+        ended: Mutex::new(false),
         jobs: Mutex::new(jobs),
     })
 }
