@@ -7,9 +7,11 @@ use ese::event::MemorySink;
 use ese::log::{LogConfig, LogFiles};
 use ese::params::{ParamId, Parameters};
 use ese::raw::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
+use ese::restore::external::{ExternalRestore, external_restore};
 use ese::restore::folder::{FolderRestore, restore_folder};
 use ese::restore::hard::{HardRecovery, RestoreParts, RestoreSummary, recover};
 use ese::restore::logs::BackupLogs;
+use ese::restore::map::{MapEntry, RestoreMap};
 use ese::{JetErr, Result};
 use ese_format::database::DatabaseHeader;
 use ese_format::empty::EmptyDatabase;
@@ -291,6 +293,40 @@ fn existing_logs_of_another_stream_or_behind_a_gap_are_refused() {
     world.disk.install(Path::new("/newlog/edb00003.log"), &third).unwrap();
     assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::MissingCurrentLogFiles);
     assert_eq!(world.events.ids().iter().rev().take(2).collect::<Vec<_>>(), [&205, &454]);
+}
+
+#[test]
+fn an_external_restore_recovers_what_its_map_names_and_nothing_else() {
+    let world = World::new(10);
+    world.back_up(0).unwrap();
+    let other = world.content("/out/b.edb");
+    for (name, bytes) in [("/new/moved.edb", world.content("/out/a.edb")), ("/new/b.edb", other.clone())] {
+        world.disk.install(Path::new(name), &bytes).unwrap();
+    }
+    let entry = |new: &str| MapEntry { old: DATABASES[0].into(), new: new.into() };
+    let run = |entries: Vec<MapEntry>, generations: (u32, u32)| {
+        let map = RestoreMap::new(entries)?;
+        let request = ExternalRestore {
+            map: &map,
+            backup_logs: Path::new("/out"),
+            generations: (Generation(generations.0), Generation(generations.1)),
+            log: world.log("/made/log"),
+            system_dir: "/made/system".into(),
+        };
+        external_restore(&world.parts(), request, &mut |_| {})
+    };
+    assert_eq!(code(run(vec![], (0, 0))), JetErr::InvalidParameter);
+    assert_eq!(code(run(vec![entry("/new/none.edb")], (0, 0))), JetErr::FileNotFound);
+    assert_eq!(code(run(vec![entry("/new/moved.edb")], (1, 4))), JetErr::FileNotFound);
+    assert_eq!(code(run(vec![entry(DATABASES[0])], (0, 0))), JetErr::RestoreOfNonBackupDatabase);
+    world.disk.install(Path::new("/new/twin.edb"), &world.content("/new/moved.edb")).unwrap();
+    let twice = vec![entry("/new/moved.edb"), entry("/new/twin.edb")];
+    assert_eq!(code(run(twice, (0, 0))), JetErr::InvalidParameter);
+    let before = world.events.ids().len();
+    run(vec![entry("/new/moved.edb")], (1, 1)).unwrap();
+    assert_eq!(world.events.ids()[before..], [216, 204, 205]);
+    assert!(world.header("/new/moved.edb").is_clean());
+    assert!(world.content("/new/b.edb") == other);
 }
 
 #[test]

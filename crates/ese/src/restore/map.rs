@@ -2,7 +2,7 @@
 
 use crate::error::{Error, JetErr, Result};
 use ese_format::primitives::Signature;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Most entries of a map.
 pub const ENTRIES_MOST: usize = 14;
@@ -69,11 +69,6 @@ pub fn check_distinct(databases: &[Restored]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Whether the logged path and the present one differ, so that an operator should hear of it.
-pub fn is_elsewhere(logged: &str, now: &Path) -> bool {
-    Path::new(logged) != now
 }
 
 #[cfg(test)]

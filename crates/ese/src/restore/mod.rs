@@ -7,6 +7,7 @@
 //! microsoft/Extensible-Storage-Engine, dev/ese/src/ese/_log/logutil.cxx.
 
 pub mod database;
+pub mod external;
 pub mod folder;
 pub mod hard;
 pub mod logs;
