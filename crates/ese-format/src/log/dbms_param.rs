@@ -49,8 +49,10 @@ impl DbmsParam {
     }
 
     pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self> {
+        // The last byte is the terminator's, whatever stands there.
         let mut path = || -> Result<Vec<u8>> {
-            Ok(r.take(PATH_BYTES)?.iter().copied().take_while(|byte| *byte != 0).collect())
+            let field = r.take(PATH_BYTES)?.iter().take(PATH_BYTES - 1);
+            Ok(field.copied().take_while(|byte| *byte != 0).collect())
         };
         Ok(Self {
             system_path: path()?,
@@ -96,4 +98,16 @@ impl DbmsParam {
 /// An error for a structure that does not fit its place.
 pub(crate) fn too_large(what: &str, bytes: usize, limit: usize) -> FormatError {
     FormatError::new(FormatErrorKind::TooLarge, format!("{what} takes {bytes} bytes, at most {limit} fit"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DbmsParam;
+
+    #[test]
+    fn a_path_without_its_terminator_ends_with_its_field() {
+        let params = DbmsParam::decode(&[b'x'; DbmsParam::BYTES]).unwrap();
+        assert_eq!((params.system_path.len(), params.log_path.len()), (260, 260));
+        assert_eq!(DbmsParam::decode(&params.encode()).unwrap(), params);
+    }
 }

@@ -1,5 +1,5 @@
 //! Writes the seeds of the corpora: small valid inputs from our own encoders. Run in `fuzz/`:
-//! `cargo run --bin write_seeds`.
+//! `cargo run --example write_seeds`.
 
 use ese_format::catalog::CatalogRow;
 use ese_format::checkpoint::Checkpoint;
