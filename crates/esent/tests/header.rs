@@ -13,3 +13,10 @@ fn calls_before_an_instance_is_initialised() {
     let folder = tempfile::tempdir().unwrap();
     common::run(&common::compile("parameters", folder.path()), &[]);
 }
+
+#[test]
+fn a_probe_without_logging_leaves_no_file() {
+    let (programs, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    common::run(&common::compile("probe", programs.path()), &[folder.path()]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
