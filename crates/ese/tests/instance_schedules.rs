@@ -113,8 +113,14 @@ fn check(disk: &SimDisk, original: &SimDisk) {
     }
 }
 
+/// What one thread does, and its answers.
+type Work = fn(&Instance) -> Vec<&'static str>;
+
+/// The answers of the threads and what the disk saw.
+type Outcome = (Vec<&'static str>, Vec<String>);
+
 /// One run; the answers of the threads and what the disk saw.
-fn run() -> (Vec<&'static str>, Vec<String>) {
+fn run() -> Outcome {
     let original = world();
     let disk = original.crash_keeping(true);
     let instance = instance(&disk, true);
@@ -122,8 +128,7 @@ fn run() -> (Vec<&'static str>, Vec<String>) {
     let session = instance.begin_session().unwrap();
     session.attach(Path::new(DATABASES[0]), AttachOptions::default()).unwrap();
     disk.set_hook(Some(Arc::new(thread::yield_now)));
-    let work: [(&str, fn(&Instance) -> Vec<&'static str>); 3] =
-        [("guest", come_and_go), ("other guest", come_and_go), ("backup", back_up)];
+    let work: [(&str, Work); 3] = [("guest", come_and_go), ("other guest", come_and_go), ("backup", back_up)];
     let threads = work.map(|(name, work)| {
         let instance = instance.clone();
         thread::spawn(name, move || work(&instance)).unwrap()
@@ -146,7 +151,7 @@ fn run() -> (Vec<&'static str>, Vec<String>) {
     (answers, disk.trace().iter().map(ToString::to_string).collect())
 }
 
-fn runs(seed: u64, schedules: usize) -> Vec<(Vec<&'static str>, Vec<String>)> {
+fn runs(seed: u64, schedules: usize) -> Vec<Outcome> {
     let all = Arc::new(Mutex::new(Vec::new()));
     let gather = all.clone();
     model::check(seed, schedules, move || {
