@@ -92,6 +92,25 @@ fn a_backup_is_verified_as_a_whole() {
 }
 
 #[test]
+fn a_restored_database_is_clean_and_has_the_content_of_the_original() {
+    let test = "a_restored_database_is_clean_and_has_the_content_of_the_original";
+    let Some((scratch, path)) = database(test) else { return };
+    let (to, restored) = (scratch.path().join("backup"), scratch.path().join("restored"));
+    succeeds(&backup(&path, &to, &[]));
+    let restore = || ese().arg("restore").arg(&to).arg("--to").arg(&restored).output().expect("the command");
+    succeeds(&restore());
+    let copy = restored.join("secedit.sdb");
+    assert_eq!(digest(&copy), digest(&path));
+    let info = ese().args(["--json", "info"]).arg(&copy).output().expect("the command");
+    let info: serde_json::Value = serde_json::from_slice(&info.stdout).expect("JSON");
+    assert_eq!(info["state"], "clean shutdown");
+    assert_eq!(fs::read_dir(&restored).expect("the folder").count(), 1, "only the database is there");
+    let before = fs::read(&copy).expect("the file");
+    assert_eq!(restore().status.code(), Some(1), "nothing is overwritten");
+    assert_eq!(fs::read(&copy).expect("the file"), before);
+}
+
+#[test]
 fn a_database_attached_in_place_can_be_backed_up_incrementally() {
     let Some((scratch, path)) = database("a_database_attached_in_place_can_be_backed_up_incrementally")
     else {

@@ -11,6 +11,7 @@ mod digest;
 mod dump;
 mod export;
 mod info;
+mod restore;
 mod verify;
 
 use crate::exit::ExitCode;
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Verify(verify::Args),
     /// Back up a database that nobody has open (`esentutl /y`).
     Backup(backup::Args),
+    /// Restore the databases of a backup (`esentutl /r`, hard recovery).
+    Restore(restore::Args),
     /// Print what stands in headers, checkpoints and pages, field by field (`esentutl /m...`).
     #[command(subcommand)]
     Dump(dump::Dump),
@@ -43,6 +46,7 @@ impl Command {
             Self::Info(args) => info::run(args, out),
             Self::Verify(args) => verify::run(args, out),
             Self::Backup(args) => backup::run(args, out),
+            Self::Restore(args) => restore::run(args, out),
             Self::Dump(dump) => dump.run(out),
             Self::Digest(args) => digest::run(args, out),
             Self::Export(args) => export::run(args, out),

@@ -5,7 +5,7 @@ use crate::output::Output;
 use ese::offline::LogFile;
 use ese_format::LogPosition;
 use ese_format::log::record::FieldValue;
-use ese_format::log::{LogEnd, RawRecord};
+use ese_format::log::{Found, LogEnd, RawRecord};
 use ese_vfs::RealDisk;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt::Write as _;
@@ -41,10 +41,18 @@ pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
         problems += 1;
         eprintln!("ese: {what}");
     };
-    let end = file.scan(true, &mut |_, _| {}).unwrap_or_else(|error| {
+    let mut unreadable = None;
+    let mut note = |number, found| {
+        if found == Found::Unreadable {
+            unreadable.get_or_insert(number);
+        }
+    };
+    let scanned = file.scan(true, &mut note);
+    let end = scanned.unwrap_or_else(|error| {
         problem(&error);
         // What stands before the damage can still be shown.
-        let next_segment = error.log_position().map_or(1, |position| position.segment.max(1));
+        let place = || error.log_position().map_or(1, |position| position.segment.max(1));
+        let next_segment = unreadable.unwrap_or_else(place);
         LogEnd { next_segment, accumulated_checksum: 0, restored: None, has_leftovers: false }
     });
     if end.has_leftovers {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const PLACES: [&str; 3] = ["new", "old", "."];
 
 /// The folder with the files of the backup that a restore would take; `None` when this is no backup folder.
-pub(super) fn find(folder: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn find(folder: &Path) -> Result<Option<PathBuf>> {
     for place in PLACES {
         let place = folder.join(place);
         if place.is_dir() && names(&place)?.iter().any(|name| has_extension(name, "pat")) {

@@ -10,6 +10,8 @@ use crate::output::Output;
 use crate::source::{Kind, Source};
 use std::path::PathBuf;
 
+pub(crate) use backup::find as find_backup;
+
 /// The arguments of `ese verify`.
 #[derive(Debug, clap::Args)]
 #[command(
