@@ -16,7 +16,6 @@ pub(crate) enum ExitCode {
     /// Failed; standard error says why. The command line parser itself exits with 2.
     Error = 1,
     /// Done, and what was looked at is damaged or could not be given completely.
-    #[allow(dead_code)] // used as commands arrive
     Findings = 3,
 }
 

@@ -9,16 +9,10 @@ pub(crate) struct Output {
     json: bool,
 }
 
-#[allow(dead_code)] // used as commands arrive
 impl Output {
     /// Output as JSON or as text.
     pub(crate) fn new(json: bool) -> Self {
         Self { json }
-    }
-
-    /// Whether `--json` was given.
-    pub(crate) fn json(&self) -> bool {
-        self.json
     }
 
     /// Standard output with a buffer, for commands that stream. Flush it at the end to see errors.
