@@ -4,9 +4,9 @@
 //! read after the header, so the generations that the header asks for cover every page that the database
 //! gains later. Each page is verified; one that fails is read again before it is believed.
 
-use super::record::mark_copy;
 use super::source::BackupDatabase;
 use crate::clock::Clock;
+use crate::database::backup_record::mark_copy;
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::sync::{Arc, thread};

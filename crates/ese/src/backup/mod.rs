@@ -13,7 +13,6 @@ pub mod directory;
 pub mod external;
 pub mod gate;
 pub mod log_stream;
-pub mod record;
 pub mod source;
 pub mod state;
 pub mod to_directory;

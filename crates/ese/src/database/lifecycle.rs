@@ -6,8 +6,8 @@
 //! record.
 
 use super::attachments::{Attachment, Attachments, canonical, consistent_in, raise_required};
-use crate::backup::record::forget_all;
 use crate::clock::Clock;
+use crate::database::backup_record::forget_all;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::log::Log;

@@ -2,6 +2,7 @@
 //! header transitions.
 
 mod attachments;
+pub mod backup_record;
 mod lifecycle;
 
 pub(crate) use attachments::raise_required;

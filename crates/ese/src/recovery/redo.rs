@@ -2,8 +2,8 @@
 
 use super::analysis::ends_sessions;
 use super::attach::{Decision, Deferral, Logged, Paths, RedoOptions, check_required, decide};
-use crate::backup::record::{Medium, Scope, record as record_backup};
 use crate::clock::Clock;
+use crate::database::backup_record::{Medium, Scope, record as record_backup};
 use crate::database::{Attachment, Attachments, forget_log_stream, make_clean, turn_dirty};
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};

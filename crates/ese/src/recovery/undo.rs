@@ -34,7 +34,7 @@ pub fn finish(
         a.file.update_header(|h| {
             make_clean(h, quit.start, now);
             if is_hard {
-                crate::backup::record::forget_all(h);
+                crate::database::backup_record::forget_all(h);
             }
         })?;
         attachments.remove(a.id);

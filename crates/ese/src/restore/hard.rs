@@ -3,11 +3,11 @@
 use super::database::CheckedCopy;
 use super::logs::BackupLogs;
 use super::map::{Restored, check_distinct};
-use crate::backup::record::forget_all;
 use crate::backup::to_directory::Status;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
 use crate::database::Attachments;
+use crate::database::backup_record::forget_all;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};

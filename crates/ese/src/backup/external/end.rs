@@ -1,9 +1,9 @@
 //! The end of a backup: what it counts as, and what the headers remember.
 
 use super::super::database_stream::PageCounts;
-use super::super::record::{Medium, Scope, record};
 use super::super::state::{BackupKind, Call, Delivered, Effect, Ending, check_complete, decide};
 use super::{ExternalBackup, Turn, find, scope_of};
+use crate::database::backup_record::{Medium, Scope, record};
 use crate::error::{Error, JetErr, Result};
 use crate::event::id;
 use ese_format::log::record::Backup2;
@@ -138,7 +138,7 @@ impl ExternalBackup {
             return Err(Error::new(code, detail));
         }
         let truncated = turn.state().truncated || options.truncate_done;
-        let scope = Scope::of(kind, truncated, options.plain);
+        let scope = scope_at_end(kind, truncated, options.plain);
         self.succeed(turn, scope, options.keep_headers)
     }
 
@@ -205,5 +205,42 @@ impl ExternalBackup {
         self.write_record(Backup2::STOP, scope, 0, BackupInfo::NONE)?;
         turn.set_idle();
         Ok(())
+    }
+}
+
+/// As what a backup is remembered, given whether its old logs are taken care of: truncated, or the
+/// client's word for it.
+///
+/// `plain_end` is a form of JetEndExternalBackup without flags: it records a full backup even
+/// without truncation, since it is the only way to a differential one for its callers.
+pub(super) const fn scope_at_end(kind: BackupKind, truncated: bool, plain_end: bool) -> Scope {
+    match kind {
+        BackupKind::Full if truncated || plain_end => Scope::Full,
+        BackupKind::Full => Scope::Copy,
+        BackupKind::Incremental if truncated => Scope::Incremental,
+        BackupKind::Incremental => Scope::Differential,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_ends_a_backup_decides_what_it_is_remembered_as() {
+        use BackupKind::{Full, Incremental};
+        for (kind, truncated, plain_end, scope) in [
+            (Full, true, true, Scope::Full),
+            (Full, true, false, Scope::Full),
+            (Full, false, true, Scope::Full),
+            (Full, false, false, Scope::Copy),
+            (Incremental, true, true, Scope::Incremental),
+            (Incremental, false, true, Scope::Differential),
+            (Incremental, false, false, Scope::Differential),
+        ] {
+            assert_eq!(scope_at_end(kind, truncated, plain_end), scope, "{kind:?} {truncated} {plain_end}");
+            assert_eq!(Scope::from_number(scope.number()), Some(scope));
+        }
+        assert_eq!(Scope::from_number(3), None);
     }
 }

@@ -17,11 +17,11 @@ pub use logs::LogSet;
 
 use super::database_stream::ReadParts;
 use super::gate;
-use super::record::{Medium, allows_incremental};
 use super::source::{BackupDatabase, BackupHost, BackupLog};
 use super::state::{BackupKind, BackupState, Call, Effect, Ending, decide};
 use super::truncate::LogRanges;
 use crate::clock::Clock;
+use crate::database::backup_record::{Medium, allows_incremental};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::sync::{Arc, Condvar, Mutex};

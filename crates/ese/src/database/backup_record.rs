@@ -1,7 +1,6 @@
 //! What a database header remembers of its backups, and when it forgets. Run time and redo of the
 //! backup's log record change the header through the same function.
 
-use super::state::BackupKind;
 use ese_format::database::DatabaseHeader;
 use ese_format::primitives::{BackupInfo, Generation, LogPosition, LogTime};
 
@@ -37,20 +36,6 @@ impl Scope {
             5 => Some(Self::Copy),
             6 => Some(Self::Differential),
             _ => None,
-        }
-    }
-
-    /// As what a backup is remembered, given whether its old logs are taken care of: truncated, or the
-    /// client's word for it.
-    ///
-    /// `plain_end` is a form of JetEndExternalBackup without flags: it records a full backup even
-    /// without truncation, since it is the only way to a differential one for its callers.
-    pub const fn of(kind: BackupKind, truncated: bool, plain_end: bool) -> Self {
-        match kind {
-            BackupKind::Full if truncated || plain_end => Self::Full,
-            BackupKind::Full => Self::Copy,
-            BackupKind::Incremental if truncated => Self::Incremental,
-            BackupKind::Incremental => Self::Differential,
         }
     }
 }
@@ -210,24 +195,6 @@ mod tests {
         assert!(allows_incremental(&header, Medium::Stream));
         forget_all(&mut header);
         assert!(!allows_incremental(&header, Medium::Stream));
-    }
-
-    #[test]
-    fn who_ends_a_backup_decides_what_it_is_remembered_as() {
-        use BackupKind::{Full, Incremental};
-        for (kind, truncated, plain_end, scope) in [
-            (Full, true, true, Scope::Full),
-            (Full, true, false, Scope::Full),
-            (Full, false, true, Scope::Full),
-            (Full, false, false, Scope::Copy),
-            (Incremental, true, true, Scope::Incremental),
-            (Incremental, false, true, Scope::Differential),
-            (Incremental, false, false, Scope::Differential),
-        ] {
-            assert_eq!(Scope::of(kind, truncated, plain_end), scope, "{kind:?} {truncated} {plain_end}");
-            assert_eq!(Scope::from_number(scope.number()), Some(scope));
-        }
-        assert_eq!(Scope::from_number(3), None);
     }
 
     #[test]
