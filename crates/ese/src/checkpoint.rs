@@ -4,21 +4,32 @@
 //! (microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/_log/log.cxx`); it stands still while an attach
 //! or detach is between its log record and its header ([`Checkpointer::hold`]).
 
-use crate::database::Attachments;
 use crate::error::Result;
 use crate::log::write_checkpoint;
 use crate::sync::{Arc, Mutex, MutexGuard};
 use ese_format::checkpoint::Checkpoint;
-use ese_format::log::DbmsParam;
+use ese_format::log::{AttachEntry, DbmsParam};
 use ese_format::{Generation, LogPosition, LogTime, Signature};
 use ese_vfs::Disk;
 use std::path::PathBuf;
+
+/// What a checkpoint asks of the attached databases.
+pub trait Databases: Send + Sync {
+    /// Headers say, durably, that they need the log from this generation on only.
+    ///
+    /// # Errors
+    /// Those of the header writes; the checkpoint does not move then.
+    fn raise_lowest_required(&self, checkpoint: Generation) -> Result<()>;
+
+    /// The databases attached at a position of the log.
+    fn array(&self, at: LogPosition) -> Vec<AttachEntry>;
+}
 
 /// The checkpoint of one log stream and its file.
 pub struct Checkpointer {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    attachments: Arc<Attachments>,
+    databases: Arc<dyn Databases>,
     hold: Mutex<()>,
     state: Mutex<Checkpoint>,
 }
@@ -28,13 +39,13 @@ impl Checkpointer {
     pub fn new(
         disk: Arc<dyn Disk>,
         path: PathBuf,
-        attachments: Arc<Attachments>,
+        databases: Arc<dyn Databases>,
         params: DbmsParam,
         last: Option<Checkpoint>,
     ) -> Self {
         let mut state = last.unwrap_or_else(|| Checkpoint::new(Signature::NONE, LogPosition::NONE));
         state.params = params;
-        Self { disk, path, attachments, hold: Mutex::new(()), state: Mutex::new(state) }
+        Self { disk, path, databases, hold: Mutex::new(()), state: Mutex::new(state) }
     }
 
     /// The stream it belongs to, once that is known.
@@ -83,8 +94,8 @@ impl Checkpointer {
         if to <= self.position() {
             return Ok(false);
         }
-        self.attachments.raise_lowest_required(to.generation)?;
-        self.write(to, Some(self.attachments.array(to)))?;
+        self.databases.raise_lowest_required(to.generation)?;
+        self.write(to, Some(self.databases.array(to)))?;
         Ok(true)
     }
 
@@ -93,7 +104,7 @@ impl Checkpointer {
         self.write(at, None)
     }
 
-    fn write(&self, at: LogPosition, attached: Option<Vec<ese_format::log::AttachEntry>>) -> Result<()> {
+    fn write(&self, at: LogPosition, attached: Option<Vec<AttachEntry>>) -> Result<()> {
         let mut new = self.state.lock().clone();
         new.checkpoint = at;
         new.database_consistency = at;

@@ -5,6 +5,7 @@
 //! is, and an attach reads it under the header's lock). Lock order: table, then one header; neither is
 //! held while the log is appended to or waited for.
 
+use crate::checkpoint::Databases;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::{Arc, Mutex, RwLock};
@@ -251,8 +252,13 @@ impl Attachments {
             .unwrap_or(Generation::NONE)
     }
 
-    /// Headers say from which generation on the databases need the log, now that the checkpoint moves.
-    pub fn raise_lowest_required(&self, checkpoint: Generation) -> Result<()> {
+    fn logged(&self) -> impl Iterator<Item = Arc<Attachment>> {
+        self.all().into_iter().filter(|a| !a.is_read_only() && a.attached_at.is_some())
+    }
+}
+
+impl Databases for Attachments {
+    fn raise_lowest_required(&self, checkpoint: Generation) -> Result<()> {
         for a in self.logged() {
             let header = a.file.header();
             let lowest = checkpoint.max(a.attached_at.generation);
@@ -266,8 +272,8 @@ impl Attachments {
         Ok(())
     }
 
-    fn logged(&self) -> impl Iterator<Item = Arc<Attachment>> {
-        self.all().into_iter().filter(|a| !a.is_read_only() && a.attached_at.is_some())
+    fn array(&self, at: LogPosition) -> Vec<AttachEntry> {
+        Attachments::array(self, at)
     }
 }
 
