@@ -5,7 +5,7 @@ mod common;
 use ese_format::empty::EmptyDatabase;
 use ese_format::{LogTime, PageSize, Signature};
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn backups_and_restores() {
@@ -39,6 +39,42 @@ fn one_instance_without_a_handle() {
         assert!(backup.join(name).exists(), "no {name} in the backup");
     }
 }
+
+/// JetBackup, JetRestore and JetRestore2; the pages come back as they were.
+fn one_instance_with_folders(form: &str) {
+    let root = tempfile::tempdir().unwrap();
+    let folder = |name: &str| -> PathBuf {
+        let path = root.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let database = folder("data").join("test.edb");
+    let (logs, backup, restored) = (folder("logs"), folder("backup"), folder("restored"));
+    let original = empty_database();
+    std::fs::write(&database, &original).unwrap();
+    let program = common::compile("legacy_folder", root.path());
+    common::run(&program, &[Path::new(form), &database, &logs, &backup, &restored]);
+    for file in [database, restored.join("there/test.edb")] {
+        let bytes = std::fs::read(&file).unwrap();
+        let pages = HEADERS..original.len();
+        assert!(bytes.get(pages.clone()) == original.get(pages), "pages of {} changed", file.display());
+    }
+    assert!(restored.join("again/new/test.edb").exists());
+    assert!(!restored.join("again/old").exists() && !restored.join("again/temp").exists());
+}
+
+#[test]
+fn one_instance_with_folders_in_8_bit_text() {
+    one_instance_with_folders("A");
+}
+
+#[test]
+fn one_instance_with_folders_in_wide_text() {
+    one_instance_with_folders("W");
+}
+
+/// Bytes of both headers at 4 KiB pages.
+const HEADERS: usize = 2 * 4096;
 
 fn empty_database() -> Vec<u8> {
     let time = LogTime::from_utc(2026, 1, 2, 3, 4, 5, 6);
