@@ -10,7 +10,9 @@ use crate::clock::Clock;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::{Arc, Mutex};
 use ese_format::checksum::{Verdict, verify_page};
-use ese_format::database::{Access, DatabaseHeader, PROBE_BYTES, choose_header};
+use ese_format::database::{
+    Access, Chosen, DatabaseHeader, HeaderCopy, OtherCopy, PROBE_BYTES, choose_header,
+};
 use ese_format::error::{FormatError, FormatErrorKind};
 use ese_format::tree::PageRead;
 use ese_format::{PageNumber, PageSize, Signature};
@@ -33,7 +35,14 @@ pub struct DbFile {
     clock: Arc<dyn Clock>,
     page_size: PageSize,
     intent: Intent,
-    header: Mutex<DatabaseHeader>,
+    header: Mutex<Copies>,
+}
+
+/// The header and its two copies in the file.
+struct Copies {
+    header: DatabaseHeader,
+    /// The copy that is damaged or says something else, as a cut header write leaves it.
+    stale: Option<HeaderCopy>,
 }
 
 impl DbFile {
@@ -60,7 +69,12 @@ impl DbFile {
             .file(path),
             _ => Error::io(e, "locking the database", path),
         })?;
-        let header = read_header(&*file, path)?;
+        let Chosen { header, copy, other } = read_copies(&*file, path)?;
+        let stale = match (copy, other) {
+            (_, OtherCopy::Same) => None,
+            (HeaderCopy::Primary, _) => Some(HeaderCopy::Shadow),
+            (HeaderCopy::Shadow, _) => Some(HeaderCopy::Primary),
+        };
         if intent == Intent::Write && header.version().access() != Access::Write {
             return Err(Error::new(
                 JetErr::InvalidDatabaseVersion,
@@ -74,7 +88,7 @@ impl DbFile {
             clock,
             page_size: header.page_size,
             intent,
-            header: Mutex::new(header),
+            header: Mutex::new(Copies { header, stale }),
         })
     }
 
@@ -95,7 +109,7 @@ impl DbFile {
 
     /// A copy of the header as it is now.
     pub fn header(&self) -> DatabaseHeader {
-        self.header.lock().clone()
+        self.header.lock().header.clone()
     }
 
     /// Changes the header and writes both copies; on return they are durable.
@@ -105,19 +119,54 @@ impl DbFile {
     /// # Errors
     /// `DatabaseFileReadOnly` for a file opened to be read; I/O errors.
     pub fn update_header<T>(&self, change: impl FnOnce(&mut DatabaseHeader) -> T) -> Result<T> {
-        if self.intent == Intent::Read {
-            return Err(
-                Error::new(JetErr::DatabaseFileReadOnly, "the file was opened to be read").file(&self.path)
-            );
-        }
-        let mut header = self.header.lock();
-        let mut new = header.clone();
+        self.check_writable()?;
+        let mut copies = self.header.lock();
+        let mut new = copies.header.clone();
         let result = change(&mut new);
         new.header_flush_signature = self.clock.new_signature();
         new.flush_map_signature = Signature::NONE;
-        write_header(&*self.file, &new, &self.path)?;
-        *header = new;
+        for copy in [HeaderCopy::Primary, HeaderCopy::Shadow] {
+            self.write_copy(&new, copy)?;
+        }
+        *copies = Copies { header: new, stale: None };
         Ok(result)
+    }
+
+    /// Makes the two copies of the header agree when they did not on opening: a header write that a crash
+    /// cut in the middle leaves a shadow of the time before it, a torn page a damaged copy. The header
+    /// stays what it is; [`Self::update_header`] makes both copies new anyway.
+    ///
+    /// # Errors
+    /// `DatabaseFileReadOnly` for a file opened to be read; I/O errors.
+    pub fn mend_header(&self) -> Result<()> {
+        self.check_writable()?;
+        let mut copies = self.header.lock();
+        if let Some(copy) = copies.stale {
+            self.write_copy(&copies.header, copy)?;
+            copies.stale = None;
+        }
+        Ok(())
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        match self.intent {
+            Intent::Write => Ok(()),
+            Intent::Read => {
+                Err(Error::new(JetErr::DatabaseFileReadOnly, "the file was opened to be read")
+                    .file(&self.path))
+            }
+        }
+    }
+
+    /// Writes one copy of the header and makes it durable.
+    fn write_copy(&self, header: &DatabaseHeader, copy: HeaderCopy) -> Result<()> {
+        let offset = match copy {
+            HeaderCopy::Primary => 0,
+            HeaderCopy::Shadow => self.page_size.bytes() as u64,
+        };
+        let fail = |what| move |e| Error::io(e, what, &self.path);
+        self.file.write_at(&header.encode(), offset).map_err(fail("writing the header"))?;
+        self.file.sync().map_err(fail("making the header durable"))
     }
 
     /// Pages in the file behind its two header pages, whole ones.
@@ -146,11 +195,15 @@ impl DbFile {
 /// `DatabaseCorrupted` when neither copy is sound, `FileInvalidType` for another kind of ESE file,
 /// `InvalidDatabaseVersion`, I/O errors.
 pub fn read_header(file: &dyn File, path: &Path) -> Result<DatabaseHeader> {
+    read_copies(file, path).map(|chosen| chosen.header)
+}
+
+fn read_copies(file: &dyn File, path: &Path) -> Result<Chosen> {
     let len = file.len().map_err(|e| Error::io(e, "asking for the length", path))?;
     let mut start = vec![0; PROBE_BYTES.min(usize::try_from(len).unwrap_or(PROBE_BYTES))];
     file.read_exact_at(&mut start, 0).map_err(|e| Error::io(e, "reading the header", path))?;
     match choose_header(&start) {
-        Ok(chosen) => Ok(chosen.header),
+        Ok(chosen) => Ok(chosen),
         Err(e) => {
             let code = match e.kind {
                 FormatErrorKind::UnsupportedVersion => JetErr::InvalidDatabaseVersion,
@@ -171,15 +224,6 @@ fn is_other_ese_file(start: &[u8]) -> bool {
         return false;
     };
     xor32(block) == u32::from_le_bytes(*sum) && block[667..671] != [0; 4]
-}
-
-fn write_header(file: &dyn File, header: &DatabaseHeader, path: &Path) -> Result<()> {
-    let image = header.encode();
-    for offset in [0, image.len() as u64] {
-        file.write_at(&image, offset).map_err(|e| Error::io(e, "writing the header", path))?;
-        file.sync().map_err(|e| Error::io(e, "making the header durable", path))?;
-    }
-    Ok(())
 }
 
 /// The pages of an open file for a walk through its trees: each is read when it is asked for and
@@ -221,5 +265,82 @@ impl PageRead for Pages<'_> {
             Verdict::Uninitialized => fail(FormatErrorKind::Uninitialized, "a page of zeros".to_owned()),
             _ => fail(FormatErrorKind::Checksum, "the checksum does not match".to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SeededClock;
+    use ese_format::empty::EmptyDatabase;
+    use ese_vfs::{OpKind, SimDisk};
+
+    const PATH: &str = "/a.edb";
+    const PAGE: usize = 4096;
+
+    fn open(disk: &SimDisk, intent: Intent) -> DbFile {
+        DbFile::open(disk, Arc::new(SeededClock::new(1)), Path::new(PATH), intent).unwrap()
+    }
+
+    fn copies(disk: &SimDisk) -> (Vec<u8>, Vec<u8>) {
+        let bytes = disk.content(Path::new(PATH)).unwrap();
+        (bytes[..PAGE].to_vec(), bytes[PAGE..2 * PAGE].to_vec())
+    }
+
+    /// A disk with a database, everything durable.
+    fn world() -> SimDisk {
+        let (disk, clock) = (SimDisk::new(1), SeededClock::new(1));
+        let mut bytes = Vec::new();
+        let append = |_, part: &[u8]| {
+            bytes.extend_from_slice(part);
+            Ok::<(), ()>(())
+        };
+        EmptyDatabase::new(PageSize::K4, clock.new_signature(), clock.now()).write_to(append).unwrap();
+        disk.install(Path::new(PATH), &bytes).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        disk.crash_keeping(true)
+    }
+
+    #[test]
+    fn a_cut_between_the_copies_is_mended() {
+        let disk = world();
+        let file = open(&disk, Intent::Write);
+        let before = disk.operations();
+        file.update_header(|h| h.database_id = 7).unwrap();
+        let kinds: Vec<_> = disk.trace()[before as usize..].iter().map(|op| op.kind).collect();
+        assert_eq!(kinds, [OpKind::Write, OpKind::Sync, OpKind::Write, OpKind::Sync]);
+
+        for kept in [false, true] {
+            let disk = world();
+            let file = open(&disk, Intent::Write);
+            // The primary is written and durable, the shadow neither.
+            disk.cut_after(disk.operations() + 2);
+            file.update_header(|h| h.database_id = 7).unwrap_err();
+            let disk = disk.crash_keeping(kept);
+            let (primary, shadow) = copies(&disk);
+            assert_ne!(primary, shadow);
+
+            let reader = open(&disk, Intent::Read);
+            assert_eq!(reader.header().database_id, 7);
+            assert_eq!(reader.mend_header().unwrap_err().code(), JetErr::DatabaseFileReadOnly);
+            drop(reader);
+            let writer = open(&disk, Intent::Write);
+            assert_eq!(copies(&disk).1, shadow, "opening changes nothing");
+            writer.mend_header().unwrap();
+            assert_eq!(copies(&disk), (primary.clone(), primary));
+            let done = disk.operations();
+            writer.mend_header().unwrap();
+            assert_eq!(disk.operations(), done, "nothing is left to mend");
+        }
+    }
+
+    #[test]
+    fn a_damaged_primary_is_mended_from_the_shadow() {
+        let disk = world();
+        let (_, shadow) = copies(&disk);
+        let raw = disk.open(Path::new(PATH), OpenMode::Write).unwrap();
+        raw.write_at(&[0x55; 100], 200).unwrap();
+        open(&disk, Intent::Write).mend_header().unwrap();
+        assert_eq!(copies(&disk), (shadow.clone(), shadow));
     }
 }

@@ -182,6 +182,10 @@ impl<'a> Redo<'a> {
         let header = file.header();
         match decide(&header, &logged, redo, &self.stream, file.path())? {
             Decision::Defer(why) => {
+                if why == Deferral::Ahead {
+                    // It may stay untouched, and the header write that brought it there may have been cut.
+                    file.mend_header()?;
+                }
                 self.deferred.insert(logged.id, (logged, why));
                 return Ok(());
             }
