@@ -13,6 +13,7 @@ pub mod error;
 pub mod event;
 pub mod log;
 pub mod maintain;
+pub(crate) mod memory;
 pub mod offline;
 pub mod params;
 pub mod raw;

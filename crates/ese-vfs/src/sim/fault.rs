@@ -43,6 +43,8 @@ pub enum Effect {
     DeviceError,
     /// The disk is full (ENOSPC) and nothing is done.
     StorageFull,
+    /// The system has no memory for it (ENOMEM) and nothing is done.
+    OutOfMemory,
     /// A write or length change is acknowledged and never reaches anything.
     LostWrite,
     /// A read gives what the file held at its last good sync.

@@ -159,6 +159,7 @@ impl State {
         }
         match fault {
             Some(Effect::StorageFull) => Err(io::ErrorKind::StorageFull.into()),
+            Some(Effect::OutOfMemory) => Err(io::ErrorKind::OutOfMemory.into()),
             // Of a write or a sync something remains; the rest just fails.
             Some(Effect::DeviceError) if !matches!(kind, OpKind::Write | OpKind::Sync) => Err(device_error()),
             other => Ok(other),

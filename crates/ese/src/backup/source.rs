@@ -61,6 +61,12 @@ pub trait BackupLog: Send + Sync {
     /// # Errors
     /// Those of the log.
     fn roll(&self) -> Result<Generation>;
+    /// As [`Self::roll`], with a record that is the first of the new generation and durable when this
+    /// returns: its position.
+    ///
+    /// # Errors
+    /// Those of the log.
+    fn roll_with(&self, record: &[u8]) -> Result<LogPosition>;
     /// The names of the log files.
     fn names(&self) -> &dyn LogNames;
     /// The checkpoint as the checkpoint file has it now.

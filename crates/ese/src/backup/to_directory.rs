@@ -3,6 +3,7 @@
 use super::directory::{BackupDirectory, DirectoryMode};
 use super::external::{ATOMIC, BackupSummary, EndOptions, ExternalBackup, FileHandle, INCREMENTAL};
 use crate::error::{Error, JetErr, Result};
+use crate::memory::zeroed;
 use ese_format::primitives::PageSize;
 use ese_vfs::OpenMode;
 use std::ffi::OsString;
@@ -77,8 +78,13 @@ impl ExternalBackup {
             None => self.give_up_old_logs().map(|()| None),
         };
         if result.is_err() {
-            // The failure may have ended it already.
-            let _ = self.end_ungated(EndOptions { abort: true, ..EndOptions::PLAIN });
+            match self.end_ungated(EndOptions { abort: true, ..EndOptions::PLAIN }) {
+                // The failure may have ended it already.
+                Err(error) if error.code() != JetErr::NoBackup => {
+                    tracing::warn!(%error, "the failed backup did not end in order");
+                }
+                _ => {}
+            }
         }
         result
     }
@@ -98,7 +104,9 @@ impl ExternalBackup {
         let promoted =
             self.copy_files(&directory.target(), mode, status).and_then(|()| directory.promote(disk));
         if let Err(error) = promoted {
-            let _ = directory.discard(disk);
+            if let Err(left) = directory.discard(disk) {
+                tracing::warn!(error = %left, "files of the failed backup stay in its folder");
+            }
             return Err(error);
         }
         // From here on the folder is a good backup: it stays even if what follows fails.
@@ -112,7 +120,7 @@ impl ExternalBackup {
 
     fn copy_files(&self, target: &Path, mode: DirectoryMode, status: &mut dyn FnMut(Status)) -> Result<()> {
         let page_size = self.parts().settings.page_size;
-        let mut copier = Copier::new(self, target, page_size);
+        let mut copier = Copier::new(self, target, page_size)?;
         if !mode.incremental {
             status(Status::Begin);
             let databases = self.attach_info()?;
@@ -158,8 +166,8 @@ struct Copier<'a> {
 }
 
 impl<'a> Copier<'a> {
-    fn new(backup: &'a ExternalBackup, target: &'a Path, page_size: PageSize) -> Self {
-        Self { backup, target, buffer: vec![0; PAGES_PER_READ * page_size.bytes()] }
+    fn new(backup: &'a ExternalBackup, target: &'a Path, page_size: PageSize) -> Result<Self> {
+        Ok(Self { backup, target, buffer: zeroed(PAGES_PER_READ * page_size.bytes())? })
     }
 
     fn copy(&mut self, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<()> {

@@ -1,7 +1,9 @@
 //! The checkpoint file: two copies of one block.
 
 use crate::error::{Error, JetErr, Result};
+use crate::memory::zeroed;
 use ese_format::checkpoint::Checkpoint;
+use ese_format::error::FormatErrorKind;
 use ese_format::primitives::Signature;
 use ese_vfs::{Disk, OpenMode};
 use std::io;
@@ -11,7 +13,8 @@ use std::path::Path;
 ///
 /// # Errors
 /// JET_errCheckpointFileNotFound, JET_errCheckpointCorrupt when neither copy is good,
-/// JET_errBadCheckpointSignature, errors of the file. Recovery takes the first three for "no checkpoint".
+/// JET_errFileInvalidType for a sound block of another kind of file, JET_errBadCheckpointSignature: recovery
+/// takes these four for "no checkpoint". JET_errOutOfMemory, errors of the file.
 pub fn read_checkpoint(disk: &dyn Disk, path: &Path, signature: Option<&Signature>) -> Result<Checkpoint> {
     let file = disk.open(path, OpenMode::Read).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => {
@@ -19,7 +22,7 @@ pub fn read_checkpoint(disk: &dyn Disk, path: &Path, signature: Option<&Signatur
         }
         _ => Error::io(e, "open the checkpoint", path),
     })?;
-    let mut block = vec![0; Checkpoint::FILE_BYTES];
+    let mut block = zeroed(Checkpoint::FILE_BYTES)?;
     let mut have = 0;
     while let Some(rest) = block.get_mut(have..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, have as u64).map_err(|e| Error::io(e, "read the checkpoint", path))? {
@@ -28,8 +31,13 @@ pub fn read_checkpoint(disk: &dyn Disk, path: &Path, signature: Option<&Signatur
         }
     }
     block.truncate(have);
-    let checkpoint = Checkpoint::choose(&block)
-        .map_err(|e| Error::from(e).with_code(JetErr::CheckpointCorrupt).file(path))?;
+    let checkpoint = Checkpoint::choose(&block).map_err(|e| {
+        let code = match e.kind {
+            FormatErrorKind::WrongFileType => JetErr::FileInvalidType,
+            _ => JetErr::CheckpointCorrupt,
+        };
+        Error::from(e).with_code(code).file(path)
+    })?;
     match signature {
         Some(expected) if checkpoint.signature != *expected => Err(Error::new(
             JetErr::BadCheckpointSignature,

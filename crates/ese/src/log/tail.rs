@@ -126,6 +126,16 @@ impl Tail {
         Ok(())
     }
 
+    /// Ends the generation and puts a record at the beginning of the next. Nothing ends on error.
+    pub(super) fn append_first(&mut self, record: &[u8], clock: &dyn Clock) -> Result<Appended> {
+        if record.is_empty() || !self.fits(Place::START, &[record]) {
+            let detail = format!("{} bytes are no record that a log file can hold", record.len());
+            return Err(Error::new(JetErr::LogBufferTooSmall, detail));
+        }
+        self.end_generation()?;
+        self.put(record, clock)
+    }
+
     fn fits(&self, mut at: Place, records: &[&[u8]]) -> bool {
         records.iter().all(|record| match at.put(record.len(), self.last) {
             Some((_, end)) => {
@@ -264,6 +274,23 @@ mod tests {
         assert_eq!(image[48], TYPE_NOP2);
         assert_eq!(u32::from_le_bytes([image[49], image[50], image[51], image[52]]), 4096 - 48 - 5);
         assert!(tail.take().0.is_empty());
+    }
+
+    #[test]
+    fn a_first_record_begins_its_generation_or_ends_none() {
+        let clock = SeededClock::new(1);
+        let mut tail = Tail::new(Generation(3), 1, 2);
+        tail.append(&[&[1; 10]], &clock).unwrap();
+        for refused in [&[][..], &[1; 9000]] {
+            let error = tail.append_first(refused, &clock).unwrap_err();
+            assert_eq!((error.code(), tail.generation()), (JetErr::LogBufferTooSmall, Generation(3)));
+        }
+        let first = tail.append_first(&[7; 20], &clock).unwrap();
+        assert_eq!(first.start, LogPosition::start_of(Generation(4)));
+        let places: Vec<_> = tail.take().0.iter().map(|p| (p.generation.0, p.number)).collect();
+        assert_eq!(places, [(3, 1), (4, 1)]);
+        let mut tail = Tail::new(Generation::MAX, 1, 2);
+        assert_eq!(tail.append_first(&[7; 20], &clock).unwrap_err().code(), JetErr::LogSequenceEnd);
     }
 
     #[test]

@@ -210,6 +210,21 @@ impl Log {
         Ok(generation)
     }
 
+    /// Ends the current generation and begins the next with a record: no other record comes between the
+    /// two, whatever other threads append meanwhile. When this returns the record is durable, and
+    /// everything before it is in archives. The new generation is that of the record's position.
+    ///
+    /// # Errors
+    /// Those of [`Self::append`]; then the generation has not ended. Those of [`Self::flush`].
+    pub fn begin_generation_with(&self, record: &[u8]) -> Result<Appended> {
+        let appended = self.locked(|tail| {
+            tail.admit(Urgency::Update)?;
+            tail.append_first(record, self.config.clock.as_ref())
+        })?;
+        self.flush(appended.end)?;
+        Ok(appended)
+    }
+
     /// The generation that records go to. Its file may still be waiting for the roll-over.
     pub fn current(&self) -> Generation {
         self.tail.lock().generation()
@@ -258,6 +273,19 @@ impl Log {
     /// Why the log takes no more records, if so.
     pub fn failure(&self) -> Option<JetErr> {
         self.tail.lock().failure
+    }
+
+    /// Why no long work, such as a backup, may begin that needs the log: a failure, a reserve log in use
+    /// (JET_errLogDiskFull), or no generation left to roll over to (JET_errLogSequenceEnd).
+    pub fn trouble(&self) -> Option<JetErr> {
+        let tail = self.tail.lock();
+        if tail.failure.is_some() {
+            return tail.failure;
+        }
+        if tail.quiescing {
+            return Some(JetErr::LogDiskFull);
+        }
+        (tail.generation() >= Generation::MAX).then_some(JetErr::LogSequenceEnd)
     }
 
     /// Whether a reserve log is in use and only [`Urgency::Rollback`] is admitted.

@@ -107,7 +107,7 @@ impl BackupLog for LogForBackup {
     }
 
     fn trouble(&self) -> Option<JetErr> {
-        self.log.failure()
+        self.log.trouble()
     }
 
     fn append(&self, record: &[u8]) -> Result<LogPosition> {
@@ -121,6 +121,12 @@ impl BackupLog for LogForBackup {
         // No page waits to be written, so whatever is durable is in the databases too.
         self.checkpoint.advance(self.log.durable())?;
         Ok(generation)
+    }
+
+    fn roll_with(&self, record: &[u8]) -> Result<LogPosition> {
+        let appended = self.log.begin_generation_with(record)?;
+        self.checkpoint.advance(self.log.durable())?;
+        Ok(appended.start)
     }
 
     fn names(&self) -> &dyn LogNames {

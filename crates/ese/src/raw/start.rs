@@ -273,7 +273,10 @@ fn usable_checkpoint(disk: &dyn Disk, path: &Path, signature: &Signature) -> Res
         Err(e)
             if matches!(
                 e.code(),
-                JetErr::CheckpointFileNotFound | JetErr::CheckpointCorrupt | JetErr::BadCheckpointSignature
+                JetErr::CheckpointFileNotFound
+                    | JetErr::CheckpointCorrupt
+                    | JetErr::FileInvalidType
+                    | JetErr::BadCheckpointSignature
             ) =>
         {
             tracing::warn!(error = %e, "recovery goes without a checkpoint");

@@ -101,7 +101,7 @@ impl BackupLog for TestLog {
         self.log.tip()
     }
     fn trouble(&self) -> Option<JetErr> {
-        self.log.failure()
+        self.log.trouble()
     }
     fn append(&self, record: &[u8]) -> Result<LogPosition> {
         let appended = self.log.append(record)?;
@@ -110,6 +110,9 @@ impl BackupLog for TestLog {
     }
     fn roll(&self) -> Result<Generation> {
         self.log.force_new_generation()
+    }
+    fn roll_with(&self, record: &[u8]) -> Result<LogPosition> {
+        Ok(self.log.begin_generation_with(record)?.start)
     }
     fn names(&self) -> &dyn LogNames {
         &self.names

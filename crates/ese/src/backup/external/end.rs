@@ -151,9 +151,11 @@ impl ExternalBackup {
         }
         self.report(id::BACKUP_COMPLETED, []);
         // The headers are durable, so the backup is a success even if this record is lost.
-        let _ = self.write_record(Backup2::STOP, scope.number(), 0, BackupInfo::NONE);
-        if self.parts.settings.roll_at_end {
-            let _ = self.log()?.roll();
+        self.write_closing_record(Backup2::STOP, scope.number());
+        if self.parts.settings.roll_at_end
+            && let Err(error) = self.log().and_then(|log| log.roll())
+        {
+            tracing::warn!(%error, "the log is not rolled over at the end of the backup");
         }
         let work = turn.work()?;
         let summary = BackupSummary {

@@ -2,7 +2,7 @@
 
 use super::super::state::{Call, Effect, Work as Failing, after_failure};
 use super::super::truncate::{DatabaseFacts, PlanError, RollFacts, plan, plan_without_files};
-use super::{BackupKind, ExternalBackup, Roll, Turn, scope_of};
+use super::{BackupKind, ExternalBackup, Roll, Turn, backup_record, scope_of};
 use crate::error::{Error, JetErr, Result};
 use crate::event::id;
 use ese_format::log::record::Backup2;
@@ -76,8 +76,10 @@ impl ExternalBackup {
         let log = self.log()?;
         let work = turn.work()?;
         let time = self.parts.clock.now();
-        let current = log.roll()?;
-        let position = self.write_record(Backup2::PREPARE_LOGS, scope_of(work.kind), 0, BackupInfo::NONE)?;
+        // One step, so that no record of another thread gets between the roll-over and its reason.
+        let scope = scope_of(work.kind);
+        let position = log.roll_with(&backup_record(Backup2::PREPARE_LOGS, scope, 0, BackupInfo::NONE)?)?;
+        let current = position.generation;
         let databases = self.parts.host.databases();
         let facts = RollFacts {
             kind: work.kind,

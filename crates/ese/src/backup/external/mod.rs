@@ -316,9 +316,14 @@ impl ExternalBackup {
     }
 
     fn write_record(&self, phase: u8, scope: u8, dbid: u8, info: BackupInfo) -> Result<LogPosition> {
-        let kind = Medium::Stream.number();
-        let record = Backup2 { phase, kind, scope, dbid, info, reserved: 0, path: Vec::new() };
-        self.log()?.append(&LogRecord::Backup2(record).encode()?)
+        self.log()?.append(&backup_record(phase, scope, dbid, info)?)
+    }
+
+    /// Writes a record of a backup that is over whether or not the log can say so.
+    fn write_closing_record(&self, phase: u8, scope: u8) {
+        if let Err(error) = self.write_record(phase, scope, 0, BackupInfo::NONE) {
+            tracing::warn!(%error, phase, "the log does not say that the backup is over");
+        }
     }
 
     fn read_parts(&self) -> ReadParts<'_> {
@@ -379,6 +384,13 @@ const fn scope_of(kind: BackupKind) -> u8 {
     }
 }
 
+/// A record about a backup, as bytes.
+fn backup_record(phase: u8, scope: u8, dbid: u8, info: BackupInfo) -> Result<Vec<u8>> {
+    let kind = Medium::Stream.number();
+    let record = Backup2 { phase, kind, scope, dbid, info, reserved: 0, path: Vec::new() };
+    Ok(LogRecord::Backup2(record).encode()?)
+}
+
 /// The right to work on the backup; given back on drop.
 struct Turn<'a> {
     backup: &'a ExternalBackup,
@@ -414,8 +426,7 @@ impl Turn<'_> {
         let backup = self.backup;
         if let Some(work) = self.work.take() {
             let scope = scope_of(work.kind);
-            // The backup is over whether or not the log can say so.
-            let _ = backup.write_record(Backup2::ABORT, scope, 0, BackupInfo::NONE);
+            backup.write_closing_record(Backup2::ABORT, scope);
             match ending {
                 Ending::AbortedByCaller => backup.report(id::BACKUP_HALTED_BY_CLIENT, []),
                 Ending::AbortedByServer => backup.report(id::BACKUP_HALTED_BY_SERVER, []),
@@ -424,7 +435,7 @@ impl Turn<'_> {
                     backup.report(id::BACKUP_FAILED, [number]);
                 }
             }
-            let _ = backup.write_record(Backup2::STOP, scope, 0, BackupInfo::NONE);
+            backup.write_closing_record(Backup2::STOP, scope);
         }
         self.set_idle();
     }
