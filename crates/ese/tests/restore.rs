@@ -1,143 +1,21 @@
 //! From a running instance to a folder, and from the folder to recovered databases.
 
+mod restore_bench;
+
+use ese::JetErr;
 use ese::backup::external::ATOMIC;
-use ese::backup::to_directory::{DirectoryRequest, Status};
-use ese::clock::{Clock, SeededClock};
-use ese::event::MemorySink;
-use ese::log::{LogConfig, LogFiles};
-use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
+use ese::backup::to_directory::Status;
+use ese::log::LogFiles;
+use ese::raw::{InitOptions, TermOptions};
 use ese::restore::external::{ExternalRestore, external_restore};
-use ese::restore::folder::{FolderRestore, restore_folder};
-use ese::restore::hard::{HardRecovery, RestoreParts, RestoreSummary, recover};
+use ese::restore::hard::{HardRecovery, recover};
 use ese::restore::logs::BackupLogs;
 use ese::restore::map::{MapEntry, RestoreMap};
-use ese::{JetErr, Result};
-use ese_format::database::DatabaseHeader;
-use ese_format::empty::EmptyDatabase;
 use ese_format::{Generation, PageSize};
-use ese_vfs::{Disk, OpenMode, SimDisk};
+use ese_vfs::{Disk, OpenMode};
+use restore_bench::{DATABASES, World, code, pages};
 use std::path::Path;
 use std::sync::Arc;
-
-const DATABASES: [&str; 2] = ["/data/a.edb", "/data/b.edb"];
-
-struct World {
-    disk: SimDisk,
-    clock: Arc<SeededClock>,
-    events: Arc<MemorySink>,
-    instance: Instance,
-}
-
-impl World {
-    /// An instance with two databases attached.
-    fn new(seed: u64) -> Self {
-        let disk = SimDisk::new(seed);
-        for folder in ["/log", "/system", "/data", "/out", "/new", "/newlog"] {
-            disk.create_dir_all(Path::new(folder)).unwrap();
-            disk.sync_dir(Path::new("/")).unwrap();
-        }
-        let clock = Arc::new(SeededClock::new(seed));
-        let events = Arc::new(MemorySink::default());
-        for path in DATABASES {
-            let empty = EmptyDatabase::new(PageSize::K4, clock.new_signature(), clock.now());
-            let mut bytes = Vec::new();
-            empty
-                .write_to(|_, part| {
-                    bytes.extend_from_slice(part);
-                    Ok::<(), ()>(())
-                })
-                .unwrap();
-            disk.install(Path::new(path), &bytes).unwrap();
-        }
-        let mut parameters = Parameters::new();
-        parameters.set_text(ParamId::LogFilePath, "/log").unwrap();
-        parameters.set_text(ParamId::SystemPath, "/system").unwrap();
-        parameters.set_integer(ParamId::LogFileSize, 64).unwrap();
-        let environment = Environment {
-            disk: Arc::new(disk.clone()),
-            clock: clock.clone(),
-            events: events.clone(),
-            threads: false,
-        };
-        let instance = Instance::new(environment, parameters);
-        instance.init(InitOptions::default()).unwrap();
-        let this = Self { disk, clock, events, instance };
-        for path in DATABASES {
-            this.attach(path).unwrap();
-        }
-        this
-    }
-
-    fn attach(&self, path: &str) -> Result<bool> {
-        self.instance.begin_session()?.attach(Path::new(path), AttachOptions::default())
-    }
-
-    fn back_up(&self, flags: u32) -> Result<Vec<Status>> {
-        let mut heard = Vec::new();
-        let request = DirectoryRequest { folder: Some(Path::new("/out")), flags, create: false };
-        self.instance.backup()?.backup_to(request, &mut |status| heard.push(status))?;
-        Ok(heard)
-    }
-
-    fn parts(&self) -> RestoreParts {
-        RestoreParts {
-            disk: Arc::new(self.disk.clone()),
-            clock: self.clock.clone(),
-            events: self.events.clone(),
-        }
-    }
-
-    fn log(&self, folder: &str) -> LogConfig {
-        let mut config = LogConfig::new(Arc::new(self.disk.clone()), self.clock.clone(), folder, "edb");
-        config.segments = 16;
-        config
-    }
-
-    fn restore(&self, destination: Option<&str>, log: &str) -> (Result<RestoreSummary>, Vec<Status>) {
-        let mut heard = Vec::new();
-        let request = FolderRestore {
-            folder: Path::new("/out"),
-            destination: destination.map(Path::new),
-            create: false,
-            log: self.log(log),
-            system_dir: log.into(),
-        };
-        let result = restore_folder(&self.parts(), request, &mut |status| heard.push(status));
-        (result, heard)
-    }
-
-    fn names(&self, folder: &str) -> Vec<String> {
-        let entries = self.disk.read_dir(Path::new(folder)).unwrap();
-        entries.iter().map(|e| e.path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
-    }
-
-    fn contents(&self, folder: &str) -> Vec<Vec<u8>> {
-        let names = self.names(folder);
-        names.iter().map(|name| self.content(&format!("{folder}/{name}"))).collect()
-    }
-
-    fn content(&self, path: &str) -> Vec<u8> {
-        self.disk.content(Path::new(path)).unwrap()
-    }
-
-    fn header(&self, path: &str) -> DatabaseHeader {
-        DatabaseHeader::decode(&self.content(path)).unwrap()
-    }
-
-    fn remove(&self, path: &str) {
-        self.disk.remove_file(Path::new(path)).unwrap();
-    }
-}
-
-/// The pages of a database, the two headers left out, as far as both files have them.
-fn pages(bytes: &[u8]) -> &[u8] {
-    &bytes[2 * 4096..256 * 4096]
-}
-
-fn code<T>(result: Result<T>) -> JetErr {
-    result.map(|_| ()).expect_err("an error was due").code()
-}
 
 #[test]
 fn a_folder_restores_to_a_new_place_and_its_files_stay_as_they_are() {
@@ -251,6 +129,7 @@ fn logs_missing_foreign_or_out_of_sequence_stop_the_restore_before_it_changes_an
         let request = HardRecovery {
             logs: check(low, 0, PageSize::K4).unwrap(),
             databases: vec!["/new/a.edb".into()],
+            target: None,
             log: world.log("/newlog"),
             system_dir: "/newlog".into(),
         };
@@ -337,15 +216,4 @@ fn damage_in_a_log_of_the_backup_is_told_as_such() {
     let junk: Vec<u8> = (1..=60u8).map(|n| n.wrapping_mul(53)).collect();
     file.write_at(&junk, 4096 + 300).unwrap();
     assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::LogCorruptDuringHardRestore);
-}
-
-impl World {
-    /// Rolls the log over without deleting one: a backup that its client ends as a copy.
-    fn back_up_elsewhere(&self) {
-        let backup = self.instance.backup().unwrap();
-        backup.begin(0).unwrap();
-        backup.log_info().unwrap();
-        let abort = ese::backup::external::EndOptions::from_flags(2).unwrap();
-        backup.end(abort).unwrap();
-    }
 }

@@ -2,14 +2,17 @@
 
 use super::running::Running;
 use super::session::Session;
-use super::start::{InitOptions, start};
+use super::start::{InitOptions, RecoveryGuide, start};
 use crate::backup::external::ExternalBackup;
 use crate::backup::gate::{Condition, Readiness};
+use crate::backup::to_directory::Status;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{EventSink, TracingSink};
 use crate::params::{ParamId, Parameters, Stage};
+use crate::restore::map::RestoreMap;
 use crate::sync::{Arc, Mutex, RwLock};
+use bitflags::bitflags;
 use ese_vfs::{Disk, RealDisk};
 use std::path::PathBuf;
 
@@ -49,6 +52,21 @@ pub struct TermOptions {
     pub stop_backup: bool,
 }
 
+bitflags! {
+    /// What to stop ahead of term (numbers of the JET_bitStopService constants).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct StopService: u32 {
+        /// Maintenance that the caller asked for, until resumed.
+        const BACKGROUND_TASKS = 0x2;
+        /// Caches are written out, and the checkpoint follows the log closely, until resumed.
+        const QUIESCE_CACHES = 0x4;
+        /// Logging ends at once (internal to the original engine).
+        const END_LOG = 0x8;
+        /// What the other bits name goes on; alone, all of it.
+        const RESUME = 0x8000_0000;
+    }
+}
+
 /// An engine with its own folders, log and databases.
 #[derive(Clone)]
 pub struct Instance(Arc<Inner>);
@@ -60,6 +78,7 @@ struct Inner {
     running: RwLock<Option<Arc<Running>>>,
     /// Init and term, one at a time.
     lifecycle: Mutex<()>,
+    stopped: Mutex<StopService>,
 }
 
 impl Instance {
@@ -72,6 +91,7 @@ impl Instance {
             status: Arc::default(),
             running: RwLock::default(),
             lifecycle: Mutex::default(),
+            stopped: Mutex::default(),
         }))
     }
 
@@ -101,6 +121,22 @@ impl Instance {
     /// `AlreadyInitialized`; `LogFilePathInUse`, `SystemPathInUse` when another instance has a folder;
     /// `InvalidPath`; everything that recovery can find wrong. Nothing is initialised then.
     pub fn init(&self, options: InitOptions) -> Result<()> {
+        self.init_with_map(options, &RestoreMap::default(), &mut |_| {})
+    }
+
+    /// As [`Self::init`]; recovery takes the databases that `map` names, by the paths that the log has for
+    /// them, where `map` says that they are now, and leaves the others alone unless
+    /// [`RedoOptions::MISSING_MAP_ENTRY_DATABASE`](crate::recovery::RedoOptions) (JetInit3 with
+    /// JET_RSTINFO). An empty map stands for none. `progress` hears of a recovery, if there is one.
+    ///
+    /// # Errors
+    /// Those of [`Self::init`].
+    pub fn init_with_map(
+        &self,
+        options: InitOptions,
+        map: &RestoreMap,
+        progress: &mut dyn FnMut(Status),
+    ) -> Result<()> {
         let _one = self.0.lifecycle.lock();
         if self.0.running.read().is_some() {
             return Err(Error::from(JetErr::AlreadyInitialized));
@@ -114,7 +150,8 @@ impl Instance {
         }
         self.0.parameters.write().set_stage(Stage::Running);
         let parameters = self.parameters();
-        match start(&self.0.environment, &parameters, self.0.status.clone(), options) {
+        let mut guide = RecoveryGuide { map: map.clone(), progress };
+        match start(&self.0.environment, &parameters, self.0.status.clone(), options, &mut guide) {
             Ok(running) => {
                 *self.0.running.write() = Some(Arc::new(running));
                 self.0.status.lock().readiness = Readiness::Ready;
@@ -148,6 +185,7 @@ impl Instance {
     }
 
     fn reset(&self) {
+        *self.0.stopped.lock() = StopService::empty();
         *self.0.status.lock() = Condition::default();
         self.0.parameters.write().set_stage(Stage::Created);
     }
@@ -158,7 +196,7 @@ impl Instance {
     /// `NotInitialized`, `OutOfSessions`, and the gate's for a stopped or broken instance.
     pub fn begin_session(&self) -> Result<Session> {
         let running = self.running()?;
-        self.check_serving(&running)?;
+        running.check_serving()?;
         Session::begin(running)
     }
 
@@ -183,6 +221,54 @@ impl Instance {
         Ok(())
     }
 
+    /// Prepares for term, or takes that back (JetStopServiceInstance2): with no option all work but that of
+    /// clean-up is refused from now on, for good.
+    ///
+    /// # Errors
+    /// `NotInitialized`; `InvalidGrbit` for resuming together with the end of the log;
+    /// `FeatureNotAvailable` for the end of the log alone; `ClientRequestToStopJetService` for resuming
+    /// after everything was stopped; those of writing the checkpoint.
+    pub fn stop_service_with(&self, options: StopService) -> Result<()> {
+        let running = self.running()?;
+        let all = StopService::BACKGROUND_TASKS | StopService::QUIESCE_CACHES;
+        if options.contains(StopService::RESUME) {
+            if options.contains(StopService::END_LOG) {
+                return Err(Error::new(
+                    JetErr::InvalidGrbit,
+                    "to end the log and to resume exclude each other",
+                ));
+            }
+            if self.condition().service_stopped {
+                let what = "what was stopped altogether cannot be resumed";
+                return Err(Error::new(JetErr::ClientRequestToStopJetService, what));
+            }
+            let resumed = options - StopService::RESUME;
+            self.0.stopped.lock().remove(if resumed.is_empty() { all } else { resumed });
+            return Ok(());
+        }
+        if options.contains(StopService::END_LOG) {
+            return Err(Error::new(JetErr::FeatureNotAvailable, "the log is ended by term only"));
+        }
+        let stopping = if options.is_empty() { all } else { options };
+        if stopping.contains(StopService::QUIESCE_CACHES)
+            && let Some(log) = &running.log
+        {
+            // No page waits to be written yet: what is durable in the log is in the databases.
+            log.flush_all()?;
+            running.checkpoint.advance(log.durable())?;
+        }
+        self.0.stopped.lock().insert(stopping);
+        match options.is_empty() {
+            true => self.stop_service(true),
+            false => Ok(()),
+        }
+    }
+
+    /// What is stopped of the work that can be resumed.
+    pub fn stopped_work(&self) -> StopService {
+        *self.0.stopped.lock()
+    }
+
     /// Lets every background job take one step, for an instance without threads.
     pub fn step_jobs(&self) {
         if let Ok(running) = self.running() {
@@ -204,19 +290,12 @@ impl Instance {
         self.0.running.read().is_some()
     }
 
-    pub(super) fn running(&self) -> Result<Arc<Running>> {
-        self.0.running.read().clone().ok_or_else(|| Error::from(JetErr::NotInitialized))
+    pub(super) fn condition(&self) -> Condition {
+        *self.0.status.lock()
     }
 
-    fn check_serving(&self, running: &Running) -> Result<()> {
-        let status = *self.0.status.lock();
-        if status.service_stopped {
-            return Err(Error::from(JetErr::ClientRequestToStopJetService));
-        }
-        match running.hooks.failure() {
-            Some(code) => Err(Error::from(code)),
-            None => Ok(()),
-        }
+    pub(super) fn running(&self) -> Result<Arc<Running>> {
+        self.0.running.read().clone().ok_or_else(|| Error::from(JetErr::NotInitialized))
     }
 }
 

@@ -13,7 +13,7 @@ mod running;
 mod session;
 mod start;
 
-pub use instance::{BackupAccess, Environment, Instance, TermOptions};
-pub use restore::{ExternalRestore, external_restore, restore_folder};
+pub use instance::{BackupAccess, Environment, Instance, StopService, TermOptions};
+pub use restore::{ExternalRestore, external_restore, external_restore_into, restore_folder};
 pub use session::{AttachOptions, Database, Session};
 pub use start::InitOptions;

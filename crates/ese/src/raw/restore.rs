@@ -1,16 +1,19 @@
 //! Restore as the JET API offers it: without an initialised instance, by a set of parameters.
 
-use super::instance::Environment;
+use super::instance::{Environment, Instance};
 use super::start::{filtered, folder, lock, log_config};
 use crate::backup::to_directory::Status;
+use crate::database::encode;
 use crate::error::{Error, JetErr, Result};
 use crate::log::LogFiles;
 use crate::params::Parameters;
 use crate::restore::folder::FolderRestore;
 use crate::restore::hard::{HardRecovery, RestoreParts, RestoreSummary, recover};
-use crate::restore::logs::BackupLogs;
+use crate::restore::logs::{BackupLogs, TargetLogs};
 use crate::restore::map::RestoreMap;
 use ese_format::Generation;
+use ese_format::log::record::{ExtRestore2, LogRecord};
+use ese_format::log::text::string_to_utf16;
 use ese_vfs::DirLock;
 use std::path::{Path, PathBuf};
 
@@ -68,9 +71,42 @@ pub fn external_restore(
     request: &ExternalRestore<'_>,
     status: &mut dyn FnMut(Status),
 ) -> Result<RestoreSummary> {
+    restore(environment, parameters, request, None, status)
+}
+
+/// As [`external_restore`], and on into the logs of `target`, an instance that runs: up to what it has
+/// committed when this is called (JetExternalRestore2). Its log begins a new generation for that, and its
+/// databases and files stay as they are. Logs that the undo writes go to the folder of the parameters and
+/// compete with those of the target: [`RestoreSummary::target`] is the generation reached
+/// (JET_wrnTargetInstanceRunning). A target without a log, or with a circular one, is as good as none.
+///
+/// # Errors
+/// `BadRestoreTargetInstance` for a target that is not initialised or names its logs differently;
+/// `RestoreInProgress`, `TermInProgress`; those of its log; those of [`external_restore`].
+pub fn external_restore_into(
+    environment: &Environment,
+    parameters: &Parameters,
+    request: &ExternalRestore<'_>,
+    target: &Instance,
+    status: &mut dyn FnMut(Status),
+) -> Result<RestoreSummary> {
+    restore(environment, parameters, request, Some(target), status)
+}
+
+fn restore(
+    environment: &Environment,
+    parameters: &Parameters,
+    request: &ExternalRestore<'_>,
+    target: Option<&Instance>,
+    status: &mut dyn FnMut(Status),
+) -> Result<RestoreSummary> {
     if request.map.entries().is_empty() {
         return Err(Error::new(JetErr::InvalidParameter, "the map names no database"));
     }
+    let target = match target {
+        Some(instance) => target_logs(instance, parameters, request.backup_logs)?,
+        None => None,
+    };
     let backup_logs = folder(&*environment.disk, request.backup_logs, false)?;
     let folders = Folders::take(environment, parameters, true)?;
     let parts = parts(environment, parameters);
@@ -91,10 +127,34 @@ pub fn external_restore(
     let recovery = HardRecovery {
         logs,
         databases: request.map.entries().iter().map(|entry| entry.new.clone()).collect(),
+        target,
         log: log_config(environment, parameters, &folders.log),
         system_dir: folders.system.clone(),
     };
     recover(&parts, recovery, status)
+}
+
+/// Makes everything that the target has logged so far stand in archives; says which.
+fn target_logs(target: &Instance, parameters: &Parameters, backup: &Path) -> Result<Option<TargetLogs>> {
+    let bad = |why: &str| Err(Error::new(JetErr::BadRestoreTargetInstance, why));
+    let condition = target.condition();
+    if condition.restoring {
+        return Err(Error::new(JetErr::RestoreInProgress, "the target instance is being restored"));
+    }
+    if condition.terminating {
+        return Err(Error::new(JetErr::TermInProgress, "the target instance is being ended"));
+    }
+    let Ok(running) = target.running() else { return bad("the target instance is not initialised") };
+    let of_target = target.parameters();
+    if of_target.base_name() != parameters.base_name() {
+        return bad("the target instance has another base name");
+    }
+    let Some(log) = running.log.as_ref().filter(|_| !of_target.circular_logging()) else { return Ok(None) };
+    let path = string_to_utf16(&backup.to_string_lossy());
+    log.append(&encode(&LogRecord::ExtRestore2(ExtRestore2 { path }))?)?;
+    let new = log.force_new_generation()?;
+    let last = Generation(new.0.saturating_sub(1));
+    Ok(Some(TargetLogs { files: log.files().clone(), last }))
 }
 
 /// Restores a folder that JetBackup wrote (JetRestore), to `destination` or to where the databases were.

@@ -2,6 +2,7 @@
 
 use super::hooks::Hooks;
 use crate::backup::external::ExternalBackup;
+use crate::backup::gate::Condition;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
 use crate::database::{Attachments, Lifecycle};
@@ -19,6 +20,8 @@ pub(super) struct Running {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) log: Option<Arc<Log>>,
     pub(super) hooks: Arc<Hooks>,
+    /// The instance's; shared with its backup.
+    pub(super) status: Arc<Mutex<Condition>>,
     pub(super) attachments: Arc<Attachments>,
     pub(super) checkpoint: Arc<Checkpointer>,
     pub(super) page_size: PageSize,
@@ -70,6 +73,18 @@ impl Running {
         match *self.ended.lock() {
             true => Err(Error::from(JetErr::NotInitialized)),
             false => Ok(()),
+        }
+    }
+
+    /// Refuses new work once the instance was told to stop or has met a fatal error.
+    pub(super) fn check_serving(&self) -> Result<()> {
+        self.check_alive()?;
+        if self.status.lock().service_stopped {
+            return Err(Error::from(JetErr::ClientRequestToStopJetService));
+        }
+        match self.hooks.failure() {
+            Some(code) => Err(Error::from(code)),
+            None => Ok(()),
         }
     }
 

@@ -59,7 +59,7 @@ impl Session {
     /// Those of [`crate::database::Lifecycle::attach`]; `BackupInProgress`; `DatabaseDuplicate` never.
     pub fn attach(&self, path: &Path, options: AttachOptions) -> Result<bool> {
         let running = &self.0.running;
-        running.check_alive()?;
+        running.check_serving()?;
         let _announced = running.backup.attaching()?;
         let path = canonical(&*running.disk, path)?;
         let _hold = running.checkpoint.hold();
@@ -112,7 +112,7 @@ impl Session {
     /// `DatabaseNotFound` when it is not attached.
     pub fn open(&self, path: &Path) -> Result<Database> {
         let running = &self.0.running;
-        running.check_alive()?;
+        running.check_serving()?;
         let path = canonical(&*running.disk, path)?;
         let _hold = running.checkpoint.hold();
         let attachment = running

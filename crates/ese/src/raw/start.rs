@@ -7,6 +7,7 @@ use super::running::{Running, Sessions};
 use crate::backup::external::{BackupParts, BackupSettings, ExternalBackup};
 use crate::backup::gate::Condition;
 use crate::backup::source::BackupLog;
+use crate::backup::to_directory::Status;
 use crate::checkpoint::Checkpointer;
 use crate::database::{Attachments, encode};
 use crate::error::{Error, JetErr, Result};
@@ -16,7 +17,8 @@ use crate::log::{
     scan_stream,
 };
 use crate::params::{ParamId, Parameters};
-use crate::recovery::{Paths, Redo, RedoOptions, analyse, finish};
+use crate::recovery::{Paths, Percent, Redo, RedoOptions, analyse, finish};
+use crate::restore::map::RestoreMap;
 use crate::sync::job::JobRunner;
 use crate::sync::{Arc, Mutex};
 use ese_format::checkpoint::Checkpoint;
@@ -34,12 +36,21 @@ pub struct InitOptions {
     pub redo: RedoOptions,
 }
 
+/// What JetInit3 is told about a recovery besides the options (JET_RSTINFO).
+pub(super) struct RecoveryGuide<'a> {
+    /// Which databases to recover, and where they are now; empty for those of the log, where it says.
+    pub(super) map: RestoreMap,
+    /// Hears how far recovery is, if there is one.
+    pub(super) progress: &'a mut dyn FnMut(Status),
+}
+
 /// Starts an instance.
 pub(super) fn start(
     environment: &Environment,
     parameters: &Parameters,
     status: Arc<Mutex<Condition>>,
     options: InitOptions,
+    guide: &mut RecoveryGuide<'_>,
 ) -> Result<Running> {
     let disk = &environment.disk;
     let create = parameters.create_path_if_missing();
@@ -53,7 +64,7 @@ pub(super) fn start(
     let starter = Starter { environment, parameters, events: &events, log_dir, system_dir, options };
     let attachments = Arc::new(Attachments::default());
     let (log, hooks) = match parameters.recovery_on() || parameters.recovery_repairs() {
-        true => starter.open_log(&attachments)?,
+        true => starter.open_log(&attachments, guide)?,
         false => (None, starter.hooks(&attachments, None, PathBuf::new())),
     };
     let checkpoint = hooks.checkpoint.clone();
@@ -71,7 +82,11 @@ pub(super) fn start(
         clock: environment.clock.clone(),
         events: events.clone(),
         log: backup_log,
-        host: Arc::new(Host { attachments: attachments.clone(), status, hooks: hooks.clone() }),
+        host: Arc::new(Host {
+            attachments: attachments.clone(),
+            status: status.clone(),
+            hooks: hooks.clone(),
+        }),
         settings,
     });
     let mut jobs = Vec::new();
@@ -92,6 +107,7 @@ pub(super) fn start(
         clock: environment.clock.clone(),
         log,
         hooks,
+        status,
         attachments,
         checkpoint,
         page_size: parameters.page_size(),
@@ -156,7 +172,11 @@ impl Starter<'_> {
         Arc::new(Hooks::new(attachments.clone(), Arc::new(checkpoint)))
     }
 
-    fn open_log(&self, attachments: &Arc<Attachments>) -> Result<(Option<Arc<Log>>, Arc<Hooks>)> {
+    fn open_log(
+        &self,
+        attachments: &Arc<Attachments>,
+        guide: &mut RecoveryGuide<'_>,
+    ) -> Result<(Option<Arc<Log>>, Arc<Hooks>)> {
         let disk = &self.environment.disk;
         let clock = &self.environment.clock;
         let config = self.config();
@@ -180,7 +200,7 @@ impl Starter<'_> {
                     scan.closed_at().is_some() && last.as_ref().map(|c| c.checkpoint) == scan.closed_at();
                 let start = match is_closed {
                     true => None,
-                    false => Some(self.redo(&config, &scan, last.as_ref(), signature, attachments)?),
+                    false => Some(self.redo(&config, &scan, last.as_ref(), signature, attachments, guide)?),
                 };
                 let hooks = self.hooks(attachments, last, path);
                 hooks.checkpoint.set_signature(signature);
@@ -188,6 +208,7 @@ impl Starter<'_> {
                 if let Some(redo_from) = start {
                     finish(&log, attachments, &hooks.checkpoint, &**clock, redo_from, false)?;
                     self.events.report(&Event::new(id::RECOVERY_COMPLETED, []));
+                    (guide.progress)(Status::Complete);
                 }
                 (log, hooks)
             }
@@ -211,6 +232,7 @@ impl Starter<'_> {
         checkpoint: Option<&Checkpoint>,
         signature: Signature,
         attachments: &Attachments,
+        guide: &mut RecoveryGuide<'_>,
     ) -> Result<LogPosition> {
         let disk = &*self.environment.disk;
         self.events.report(&Event::new(id::RECOVERY_STARTED, []));
@@ -222,10 +244,8 @@ impl Starter<'_> {
         };
         let open = || LogReader::open(scan.files.clone(), start, options.clone());
         analyse(&mut open()?)?;
-        let paths = match self.parameters.alternate_database_dir() {
-            Some(folder) => Paths::Folder(folder),
-            None => Paths::Logged,
-        };
+        (guide.progress)(Status::Begin);
+        let paths = self.paths(&guide.map);
         let mut redo = Redo::begin(
             disk,
             &self.environment.clock,
@@ -235,12 +255,30 @@ impl Starter<'_> {
             paths,
             false,
         )?;
-        redo.run(&mut open()?, &mut |_| {})?;
+        let last = scan.end().generation;
+        let mut percent = Percent::new(start.generation, last);
+        let progress = &mut *guide.progress;
+        redo.run(&mut open()?, &mut |at| {
+            percent.at(at).into_iter().for_each(|done| progress(Status::Progress(done)));
+        })?;
         redo.complete(self.options.redo)?;
         if self.options.redo.contains(RedoOptions::WITHOUT_UNDO) {
             return Err(Error::new(JetErr::RecoveredWithoutUndo, "redo is done, undo was not asked for"));
         }
         Ok(start)
+    }
+
+    /// Where recovery finds the databases.
+    fn paths(&self, map: &RestoreMap) -> Paths {
+        if !map.entries().is_empty() {
+            let others = self.options.redo.contains(RedoOptions::MISSING_MAP_ENTRY_DATABASE);
+            let map = map.entries().iter().map(|entry| (entry.old.clone(), entry.new.clone())).collect();
+            return Paths::Mapped { map, others };
+        }
+        match self.parameters.alternate_database_dir() {
+            Some(folder) => Paths::Folder(folder),
+            None => Paths::Logged,
+        }
     }
 }
 

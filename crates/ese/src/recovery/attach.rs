@@ -19,6 +19,8 @@ bitflags! {
         const WITHOUT_UNDO = 0x8;
         /// Archives are deleted afterwards.
         const TRUNCATE_LOGS = 0x10;
+        /// With a map of databases, those that it does not name are recovered too, where the log says.
+        const MISSING_MAP_ENTRY_DATABASE = 0x20;
         /// Without any log, do not begin a new stream.
         const LOG_STREAM_MUST_EXIST = 0x40;
         /// Committed logs that are lost are no error.
@@ -38,6 +40,13 @@ pub enum Paths {
     Folder(PathBuf),
     /// Only these, told by their signatures, at these paths.
     Restored(Vec<(Signature, PathBuf)>),
+    /// Those with an old path of the map at the new one.
+    Mapped {
+        /// Old and new paths.
+        map: Vec<(PathBuf, PathBuf)>,
+        /// The others are where the log says; else they are not recovered.
+        others: bool,
+    },
 }
 
 impl Paths {
@@ -50,7 +59,20 @@ impl Paths {
                 Some(folder.join(name))
             }
             Self::Restored(map) => map.iter().find(|(s, _)| s == signature).map(|(_, path)| path.clone()),
+            Self::Mapped { map, others } => match map.iter().find(|(old, _)| is_same_path(old, logged)) {
+                Some((_, new)) => Some(new.clone()),
+                None => others.then(|| PathBuf::from(logged)),
+            },
         }
+    }
+}
+
+/// Whether a caller means the path in the log. Windows' paths, told by their separators, are the same in
+/// either case.
+fn is_same_path(given: &Path, logged: &str) -> bool {
+    match logged.contains('\\') {
+        true => given.to_str().is_some_and(|given| given.eq_ignore_ascii_case(logged)),
+        false => given == Path::new(logged),
     }
 }
 

@@ -6,10 +6,12 @@
 
 mod analysis;
 mod attach;
+mod progress;
 mod redo;
 mod undo;
 
 pub use analysis::{Analysis, analyse};
 pub use attach::{Paths, RedoOptions};
+pub use progress::Percent;
 pub use redo::Redo;
 pub use undo::finish;

@@ -58,7 +58,7 @@ pub fn external_restore(
     }
     let databases = request.map.entries().iter().map(|entry| entry.new.clone()).collect();
     let ExternalRestore { log, system_dir, .. } = request;
-    recover(parts, HardRecovery { logs, databases, log, system_dir }, status)
+    recover(parts, HardRecovery { logs, databases, target: None, log, system_dir }, status)
 }
 
 fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {

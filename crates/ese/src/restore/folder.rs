@@ -74,7 +74,7 @@ pub fn restore_folder(
     }
     let databases = targets.into_iter().map(|(_, target)| target).collect();
     let FolderRestore { log, system_dir, .. } = request;
-    recover(parts, HardRecovery { logs, databases, log, system_dir }, status)
+    recover(parts, HardRecovery { logs, databases, target: None, log, system_dir }, status)
 }
 
 /// The database files of a backup: those that an empty file `<name>.pat` stands for.

@@ -1,7 +1,7 @@
 //! Hard recovery: replays the backup's logs, then those that continue them, over restored databases.
 
 use super::database::CheckedCopy;
-use super::logs::BackupLogs;
+use super::logs::{BackupLogs, TargetLogs};
 use super::map::{Restored, check_distinct};
 use crate::backup::to_directory::Status;
 use crate::checkpoint::Checkpointer;
@@ -11,8 +11,8 @@ use crate::database::backup_record::forget_all;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
-use crate::log::{Log, LogConfig, LogHooks, LogReader, ReadOptions, scan_generation, scan_stream};
-use crate::recovery::{Paths, Redo, RedoOptions, analyse, finish};
+use crate::log::{Log, LogConfig, LogFiles, LogHooks, LogReader, ReadOptions, scan_generation, scan_stream};
+use crate::recovery::{Paths, Percent, Redo, RedoOptions, analyse, finish};
 use crate::sync::Arc;
 use ese_format::log::AttachEntry;
 use ese_format::primitives::{Generation, LogPosition, LogTime};
@@ -37,6 +37,8 @@ pub struct HardRecovery {
     pub logs: BackupLogs,
     /// The copies.
     pub databases: Vec<PathBuf>,
+    /// The logs of a running instance to go on into, before those of `log`.
+    pub target: Option<TargetLogs>,
     /// The stream to go on in: where the logs to roll forward are and those of the undo will be.
     pub log: LogConfig,
     /// Where the checkpoint file will be.
@@ -50,12 +52,16 @@ pub struct RestoreSummary {
     pub databases: Vec<Restored>,
     /// First and last generation that was replayed.
     pub replayed: (Generation, Generation),
+    /// The last generation replayed out of the logs of a running instance. That instance goes on behind
+    /// it in its own folder, so what the undo wrote is the caller's to dispose of
+    /// (JET_wrnTargetInstanceRunning).
+    pub target: Option<Generation>,
 }
 
 /// Recovers restored databases. Nothing is changed before every check has passed.
 ///
 /// # Errors
-/// Those of [`CheckedCopy`], of [`BackupLogs::check_existing`], of the logs and of redo. Copies that were
+/// Those of [`CheckedCopy`], of [`Sequence`](super::logs::Sequence), of the logs and of redo. Copies that were
 /// changed must be taken from the backup again then.
 pub fn recover(
     parts: &RestoreParts,
@@ -84,14 +90,43 @@ struct Recovery<'a> {
     request: &'a HardRecovery,
 }
 
+/// A stretch of logs out of one folder.
+struct Stretch {
+    files: LogFiles,
+    first: Generation,
+    /// The last one; none for all that there are.
+    last: Option<Generation>,
+    is_backup: bool,
+}
+
 impl Recovery<'_> {
     fn run(&self, status: &mut dyn FnMut(Status)) -> Result<RestoreSummary> {
         let Self { parts, request } = *self;
         let (disk, events) = (parts.disk.as_ref(), parts.events.as_ref());
         let roll_files = request.log.files()?;
-        let is_one_folder = roll_files.directory() == request.logs.files.directory();
-        let existing = request.logs.check_existing(&roll_files, events)?;
         let given = request.logs.given;
+        let mut sequence = request.logs.sequence();
+        let mut stretches = vec![Stretch {
+            files: request.logs.files.clone(),
+            first: given.lowest,
+            last: Some(given.highest),
+            is_backup: true,
+        }];
+        if let Some(target) = &request.target {
+            let first = sequence.last().next();
+            sequence.extend_to_target(target, events)?;
+            if sequence.last() >= first {
+                let files = target.files.clone();
+                stretches.push(Stretch { files, first, last: Some(target.last), is_backup: false });
+            }
+        }
+        // Up to here the logs stand elsewhere.
+        let reached = sequence.last();
+        sequence.extend(&roll_files, events)?;
+        if sequence.last() > reached {
+            let files = roll_files.clone();
+            stretches.push(Stretch { files, first: reached.next(), last: None, is_backup: false });
+        }
         let mut copies = Vec::new();
         let mut databases = Vec::new();
         for path in &request.databases {
@@ -107,9 +142,8 @@ impl Recovery<'_> {
         status(Status::Begin);
 
         // What redo cannot do it must refuse before a byte is changed.
-        analyse(&mut self.backup_reader()?).map_err(|error| self.in_backup(error))?;
-        if existing.is_some() {
-            analyse(&mut self.roll_reader()?).map_err(|error| self.behind_backup(error))?;
+        for stretch in &stretches {
+            self.read(stretch, |reader| analyse(reader).map(drop))?;
         }
         for copy in copies {
             copy.merge_for_restore(&given)?;
@@ -129,24 +163,22 @@ impl Recovery<'_> {
             Paths::Restored(paths),
             true,
         )?;
-        let last = existing.unwrap_or(given.highest);
-        let mut progress = Progress { first: given.lowest, last, percent: 0, status };
-        redo.run(&mut self.backup_reader()?, &mut |at| progress.at(at))
-            .map_err(|error| self.in_backup(error))?;
-        if existing.is_some() {
-            redo.run(&mut self.roll_reader()?, &mut |at| progress.at(at))
-                .map_err(|error| self.behind_backup(error))?;
+        let mut percent = Percent::new(given.lowest, sequence.last());
+        let mut progress = |at| percent.at(at).into_iter().for_each(|done| status(Status::Progress(done)));
+        for stretch in &stretches {
+            self.read(stretch, |reader| redo.run(reader, &mut progress))?;
         }
         redo.complete(RedoOptions::default())?;
 
         let mut config = request.log.clone();
         config.keep_stream_size = true;
         let mut scan = scan_stream(&config, true)?;
-        let continues = scan.last.as_ref().is_some_and(|last| last.header.generation >= given.highest);
-        if !continues && !is_one_folder {
-            // The stream goes on behind the backup's last log, in a folder that has none of it.
-            scan.last = Some(scan_generation(disk, &request.logs.last_path, false)?);
-            scan.last_path.clone_from(&request.logs.last_path);
+        let continues = scan.last.as_ref().is_some_and(|last| last.header.generation >= reached);
+        if !continues {
+            // The stream goes on behind the last log that was read, in a folder that has none of it.
+            let path = self.path_of(reached);
+            scan.last = Some(scan_generation(disk, &path, false)?);
+            scan.last_path = path;
             scan.has_current = false;
         }
         let checkpoint = Checkpointer::new(
@@ -163,31 +195,33 @@ impl Recovery<'_> {
         log.close()?;
         self.settle(&databases)?;
         status(Status::Complete);
-        Ok(RestoreSummary { databases, replayed: (given.lowest, last) })
+        let target = request.target.as_ref().map(|target| target.last);
+        Ok(RestoreSummary { databases, replayed: (given.lowest, sequence.last()), target })
     }
 
-    fn backup_reader(&self) -> Result<LogReader> {
-        let given = self.request.logs.given;
+    /// Reads a stretch of logs; damage gets the number that it has there.
+    fn read(&self, stretch: &Stretch, work: impl FnOnce(&mut LogReader) -> Result<()>) -> Result<()> {
         let options = ReadOptions {
             page_size: Some(self.request.log.page_size),
-            signature: Some(given.signature),
-            hard_restore_to: Some(given.highest),
-            last: Some(given.highest),
+            signature: Some(self.request.logs.given.signature),
+            hard_restore_to: stretch.last.filter(|_| stretch.is_backup),
+            last: stretch.last,
         };
-        let start = LogPosition::start_of(given.lowest);
-        LogReader::open(self.request.logs.files.clone(), start, options)
+        LogReader::open(stretch.files.clone(), LogPosition::start_of(stretch.first), options)
+            .and_then(|mut reader| work(&mut reader))
+            .map_err(|error| match stretch.is_backup {
+                true => self.in_backup(error),
+                false => self.behind_backup(error),
+            })
     }
 
-    /// Reads what continues the backup's logs.
-    fn roll_reader(&self) -> Result<LogReader> {
-        let given = self.request.logs.given;
-        let options = ReadOptions {
-            page_size: Some(self.request.log.page_size),
-            signature: Some(given.signature),
-            ..ReadOptions::default()
-        };
-        let start = LogPosition::start_of(given.highest.next());
-        LogReader::open(self.request.log.files()?, start, options)
+    /// Where a generation stands that the backup or the target has.
+    fn path_of(&self, generation: Generation) -> PathBuf {
+        let target = self.request.target.as_ref().filter(|target| target.last == generation);
+        match target.and_then(|target| target.files.find_archive(generation)) {
+            Some(path) if generation > self.request.logs.given.highest => path,
+            _ => self.request.logs.last_path.clone(),
+        }
     }
 
     fn in_backup(&self, error: Error) -> Error {
@@ -232,26 +266,6 @@ impl Recovery<'_> {
             file.update_header(forget_all)?;
         }
         Ok(())
-    }
-}
-
-/// Tells the status function whole per cents, never decreasing.
-struct Progress<'a> {
-    first: Generation,
-    last: Generation,
-    percent: u32,
-    status: &'a mut dyn FnMut(Status),
-}
-
-impl Progress<'_> {
-    fn at(&mut self, at: LogPosition) {
-        let total = u64::from(self.last.0 - self.first.0) + 1;
-        let done = u64::from(at.generation.0.saturating_sub(self.first.0));
-        let percent = u32::try_from(done * 100 / total).unwrap_or(100).min(99);
-        if percent > self.percent {
-            self.percent = percent;
-            (self.status)(Status::Progress(percent));
-        }
     }
 }
 

@@ -5,9 +5,9 @@ use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::log::{LogFiles, read_log_header};
 use ese_format::log::LogHeader;
-use ese_format::primitives::{Generation, LogTime, PageSize};
+use ese_format::primitives::{Generation, LogTime, PageSize, Signature};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::database::GivenLogs;
 
@@ -95,57 +95,105 @@ impl BackupLogs {
         Ok(Self { files, given, created, first, last_path })
     }
 
-    /// Checks the logs that exist elsewhere against these; returns the highest generation to roll forward
-    /// to, if there is any above these.
+    /// These logs as the beginning of a sequence that others may continue.
+    pub fn sequence(&self) -> Sequence {
+        Sequence { signature: self.given.signature, last: self.given.highest, created: self.created.clone() }
+    }
+}
+
+/// The logs of an instance that runs, which a restore goes on into (JetExternalRestore2's target).
+#[derive(Debug, Clone)]
+pub struct TargetLogs {
+    /// Where they are and how they are named.
+    pub files: LogFiles,
+    /// The last generation to replay, an archive: the instance itself goes on behind it.
+    pub last: Generation,
+}
+
+/// The logs of a restore in the order of their replay, as far as they are checked.
+#[derive(Debug, Clone)]
+pub struct Sequence {
+    signature: Signature,
+    last: Generation,
+    created: BTreeMap<Generation, LogTime>,
+}
+
+impl Sequence {
+    /// The highest generation so far.
+    pub fn last(&self) -> Generation {
+        self.last
+    }
+
+    /// Adds the logs of an instance that runs.
+    ///
+    /// # Errors
+    /// Those of [`Self::extend`]; MissingCurrentLogFiles when they end before they should.
+    pub fn extend_to_target(&mut self, target: &TargetLogs, events: &dyn EventSink) -> Result<()> {
+        let archives = target.files.archives()?.into_iter().filter(|a| a.generation <= target.last);
+        for archive in archives {
+            self.add(&target.files, &archive.path, false, events)?;
+        }
+        match self.last < target.last {
+            true => self.gap(&target.files, events),
+            false => Ok(()),
+        }
+    }
+
+    /// Adds the logs that a folder has above these, the current one included. Those that the folder has
+    /// of the same generations must be the same logs.
     ///
     /// # Errors
     /// ExistingLogFileHasBadSignature, MissingCurrentLogFiles for a gap, ExistingLogFileIsNotContiguous.
-    pub fn check_existing(&self, files: &LogFiles, events: &dyn EventSink) -> Result<Option<Generation>> {
-        let disk = files.disk().as_ref();
-        let mut paths: Vec<PathBuf> = files.archives()?.into_iter().map(|archive| archive.path).collect();
-        if disk.exists(&files.current()) {
-            paths.push(files.current());
+    pub fn extend(&mut self, files: &LogFiles, events: &dyn EventSink) -> Result<()> {
+        for archive in files.archives()? {
+            self.add(files, &archive.path, false, events)?;
         }
-        let mut last = self.given.highest;
-        let mut created = self.created.get(&last).copied().unwrap_or(LogTime::NONE);
-        for path in paths {
-            let name = path.display().to_string();
-            let header = read_log_header(disk, &path)?;
-            let refuse = |code, detail: &str| Err(Error::new(code, detail).file(&path));
-            if header.signature != self.given.signature {
-                events.report(&Event::new(id::EXISTING_LOG_SIGNATURE, [name]));
-                let detail = "an existing log is of another stream than the backup";
-                return refuse(JetErr::ExistingLogFileHasBadSignature, detail);
-            }
-            let out_of_sequence = |detail: &str| {
-                events.report(&Event::new(
-                    id::EXISTING_LOGS_NOT_IN_SEQUENCE,
-                    [self.files.archive(last).display().to_string(), name.clone()],
-                ));
-                refuse(JetErr::ExistingLogFileIsNotContiguous, detail)
-            };
-            if header.generation <= self.given.highest {
-                let same = self.created.get(&header.generation);
-                if same.is_some_and(|created| *created != header.created) {
-                    return out_of_sequence("an existing log is not the one of the backup");
-                }
-                if path == files.current() {
-                    return out_of_sequence("the existing current log is older than the backup");
-                }
-                continue;
-            }
-            if header.generation != last.next() {
-                let missing = files.archive(last.next());
-                events.report(&Event::new(id::ROLL_FORWARD_GAP, [missing.display().to_string()]));
-                let detail = "a log between the backup and the existing logs is missing";
-                return Err(Error::new(JetErr::MissingCurrentLogFiles, detail).file(missing));
-            }
-            if header.previous_created != created {
-                return out_of_sequence("an existing log does not follow the one before it");
-            }
-            last = header.generation;
-            created = header.created;
+        let current = files.current();
+        match files.disk().exists(&current) {
+            true => self.add(files, &current, true, events),
+            false => Ok(()),
         }
-        Ok((last > self.given.highest).then_some(last))
+    }
+
+    fn add(&mut self, files: &LogFiles, path: &Path, is_current: bool, events: &dyn EventSink) -> Result<()> {
+        let name = path.display().to_string();
+        let header = read_log_header(files.disk().as_ref(), path)?;
+        let refuse = |code, detail: &str| Err(Error::new(code, detail).file(path));
+        if header.signature != self.signature {
+            events.report(&Event::new(id::EXISTING_LOG_SIGNATURE, [name]));
+            let detail = "an existing log is of another stream than the backup";
+            return refuse(JetErr::ExistingLogFileHasBadSignature, detail);
+        }
+        let out_of_sequence = |detail: &str| {
+            let last = files.archive(self.last).display().to_string();
+            events.report(&Event::new(id::EXISTING_LOGS_NOT_IN_SEQUENCE, [last, name.clone()]));
+            refuse(JetErr::ExistingLogFileIsNotContiguous, detail)
+        };
+        if header.generation <= self.last {
+            let same = self.created.get(&header.generation);
+            if same.is_some_and(|created| *created != header.created) {
+                return out_of_sequence("an existing log is not the one of the backup");
+            }
+            if is_current {
+                return out_of_sequence("the existing current log is older than those to replay");
+            }
+            return Ok(());
+        }
+        if header.generation != self.last.next() {
+            return self.gap(files, events);
+        }
+        if self.created.get(&self.last).is_some_and(|created| *created != header.previous_created) {
+            return out_of_sequence("an existing log does not follow the one before it");
+        }
+        self.last = header.generation;
+        self.created.insert(header.generation, header.created);
+        Ok(())
+    }
+
+    fn gap(&self, files: &LogFiles, events: &dyn EventSink) -> Result<()> {
+        let missing = files.archive(self.last.next());
+        events.report(&Event::new(id::ROLL_FORWARD_GAP, [missing.display().to_string()]));
+        let detail = "a log between the backup and the existing logs is missing";
+        Err(Error::new(JetErr::MissingCurrentLogFiles, detail).file(missing))
     }
 }
