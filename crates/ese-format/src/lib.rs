@@ -19,6 +19,7 @@ pub mod node;
 pub mod page;
 pub mod primitives;
 pub mod record;
+pub mod sort_key;
 pub mod space;
 pub mod trailer;
 pub mod tree;

@@ -7,16 +7,24 @@ mod errors;
 mod header;
 mod layouts;
 mod params;
+mod sort_weights;
 mod structs;
 
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeSet, HashMap};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// One generated file: its path below the workspace and its text.
+/// One generated file: its path below the workspace and its content.
 pub(crate) struct Output {
     path: &'static str,
-    text: String,
+    content: Vec<u8>,
+}
+
+impl Output {
+    fn text(path: &'static str, text: String) -> Self {
+        Self { path, content: text.into_bytes() }
+    }
 }
 
 /// One row of a table by column name.
@@ -32,8 +40,12 @@ impl Row {
 /// Reads one table.
 pub(crate) fn table(name: &str) -> Result<Vec<Row>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tables").join(format!("{name}.csv"));
-    let mut reader =
-        csv::Reader::from_path(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    let reader = csv::Reader::from_path(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    parse_table(reader)
+}
+
+/// Reads all rows of a table.
+pub(crate) fn parse_table(mut reader: csv::Reader<impl Read>) -> Result<Vec<Row>> {
     let columns = reader.headers()?.clone();
     let mut rows = Vec::new();
     for record in reader.records() {
@@ -57,16 +69,18 @@ fn outputs() -> Result<Vec<Output>> {
         functions: table("functions")?,
         exported: exported()?,
     };
-    Ok(vec![
-        Output { path: "crates/ese/src/error/codes.rs", text: errors::generate(&table("errors")?)? },
-        Output { path: "crates/ese/src/params/table.rs", text: params::generate(&table("parameters")?)? },
-        Output {
-            path: "crates/esent/src/types/layouts.rs",
-            text: layouts::generate(&structs::public(&tables.struct_sizes, &tables.structs)?)?,
-        },
-        Output { path: "crates/esent/include/esent.h", text: header::generate(&tables)? },
-        Output { path: "crates/esent/tests/c/layout.c", text: header::check_file(&tables)? },
-    ])
+    let mut outputs = vec![
+        Output::text("crates/ese/src/error/codes.rs", errors::generate(&table("errors")?)?),
+        Output::text("crates/ese/src/params/table.rs", params::generate(&table("parameters")?)?),
+        Output::text(
+            "crates/esent/src/types/layouts.rs",
+            layouts::generate(&structs::public(&tables.struct_sizes, &tables.structs)?)?,
+        ),
+        Output::text("crates/esent/include/esent.h", header::generate(&tables)?),
+        Output::text("crates/esent/tests/c/layout.c", header::check_file(&tables)?),
+    ];
+    outputs.append(&mut sort_weights::outputs()?);
+    Ok(outputs)
 }
 
 /// The symbols that `libesent.so` exports, read from its sources: the header declares no others.
@@ -87,8 +101,9 @@ fn workspace() -> PathBuf {
 pub(crate) fn write() -> Result<()> {
     for output in outputs()? {
         let path = workspace().join(output.path);
-        if std::fs::read_to_string(&path).ok().as_deref() != Some(&output.text) {
-            std::fs::write(&path, &output.text).with_context(|| format!("cannot write {}", output.path))?;
+        if std::fs::read(&path).ok().as_ref() != Some(&output.content) {
+            std::fs::write(&path, &output.content)
+                .with_context(|| format!("cannot write {}", output.path))?;
             println!("wrote {}", output.path);
         }
     }
@@ -98,9 +113,9 @@ pub(crate) fn write() -> Result<()> {
 /// Fails when a generated file is not what its tables say.
 pub(crate) fn check() -> Result<()> {
     for output in outputs()? {
-        let there = std::fs::read_to_string(workspace().join(output.path))
+        let there = std::fs::read(workspace().join(output.path))
             .with_context(|| format!("cannot read {}", output.path))?;
-        if there != output.text {
+        if there != output.content {
             bail!("{} is out of date: run `cargo xtask generate`", output.path);
         }
     }
