@@ -20,5 +20,7 @@ pub mod raw;
 pub mod recovery;
 pub mod restore;
 pub mod sync;
+pub mod transaction;
+pub mod version;
 
 pub use error::{Error, JetErr, Result};

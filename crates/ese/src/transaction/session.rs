@@ -1,0 +1,270 @@
+//! The transaction of one session.
+
+use super::owner::{Owner, Snapshot, Stamp};
+use super::table::{Slot, Transactions};
+use crate::error::{Error, JetErr, Result};
+use crate::log::{Appended, Log, Urgency};
+use crate::sync::Arc;
+use ese_format::LogPosition;
+use ese_format::log::record::{Begin, Begin0, Commit, Commit0, Levels, LogRecord, Rollback};
+
+/// Deepest nesting of transactions (ESE: levelMax - 4).
+pub const LEVELS_MOST: u8 = 7;
+
+/// The state of one session's transaction. Used by one thread at a time.
+///
+/// It knows levels and log records only; the changes that a rollback has to undo are with the versions.
+#[derive(Debug)]
+pub struct Transaction {
+    all: Arc<Transactions>,
+    slot: Arc<Slot>,
+    owner: Arc<Owner>,
+    level: u8,
+    /// The levels whose begin is in the log.
+    logged: u8,
+    begin0: LogPosition,
+    read_only: bool,
+}
+
+/// An outermost commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number on the clock.
+    pub number: Stamp,
+    /// Up to where the log has to be durable for the commit to be; NONE when nothing was logged.
+    pub end: LogPosition,
+}
+
+impl Transaction {
+    pub(super) fn new(all: Arc<Transactions>, slot: Arc<Slot>) -> Self {
+        let owner = Owner::new(all.clock().now());
+        Self { all, slot, owner, level: 0, logged: 0, begin0: LogPosition::NONE, read_only: false }
+    }
+
+    /// The session's number in the log (ESE: procid).
+    pub fn session(&self) -> u16 {
+        self.slot.number()
+    }
+
+    /// How deep it is nested; 0 outside of transactions.
+    pub fn level(&self) -> u8 {
+        self.level
+    }
+
+    /// What versions keep to know whose they are.
+    pub fn owner(&self) -> &Arc<Owner> {
+        &self.owner
+    }
+
+    /// What it sees.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.owner)
+    }
+
+    /// When it began, as log records name it.
+    pub fn begun(&self) -> Stamp {
+        self.owner.begun()
+    }
+
+    /// Whether it was begun to read only.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Where its Begin0 is in the log; NONE while it is not.
+    pub fn begin0(&self) -> LogPosition {
+        self.begin0
+    }
+
+    /// Whether anything of it is in the log.
+    pub fn is_logged(&self) -> bool {
+        self.logged > 0
+    }
+
+    /// Begins a level; the outermost takes a snapshot. Returns the new level.
+    ///
+    /// # Errors
+    /// `TransTooDeep`.
+    pub fn begin(&mut self, read_only: bool) -> Result<u8> {
+        if self.level >= LEVELS_MOST {
+            return Err(Error::new(
+                JetErr::TransTooDeep,
+                format!("transactions nest {LEVELS_MOST} levels at most"),
+            ));
+        }
+        if self.level == 0 {
+            self.owner = Owner::new(self.slot.begin(self.all.clock()));
+            self.read_only = read_only;
+        }
+        self.level += 1;
+        Ok(self.level)
+    }
+
+    /// Logs the begins that are not in the log yet, before the first change of these levels.
+    ///
+    /// # Errors
+    /// `NotInTransaction` outside of one, `TransReadOnly` in one that only reads, those of the log.
+    pub fn ensure_logged(&mut self, log: &Log) -> Result<()> {
+        self.must_write()?;
+        if self.logged == self.level {
+            return Ok(());
+        }
+        let levels = Levels { from: self.logged, count: self.level - self.logged };
+        if self.logged == 0 {
+            let record =
+                LogRecord::Begin0(Begin0 { session: self.session(), levels, begin0: self.begun().in_log() })
+                    .encode()?;
+            let slot = &self.slot;
+            let (_, appended) = log.append_with(
+                Urgency::Update,
+                || (vec![record], ()),
+                |(), appended| {
+                    if let Some(first) = appended.first() {
+                        slot.set_begin0(first.start);
+                    }
+                },
+            )?;
+            self.begin0 = first(&appended)?.start;
+        } else {
+            log.append(&LogRecord::Begin(Begin { session: self.session(), levels }).encode()?)?;
+        }
+        self.logged = self.level;
+        Ok(())
+    }
+
+    /// Whether it may change anything.
+    ///
+    /// # Errors
+    /// `NotInTransaction`, `TransReadOnly`.
+    pub fn must_write(&self) -> Result<()> {
+        match (self.level, self.read_only) {
+            (0, _) => Err(Error::new(JetErr::NotInTransaction, "a change needs a transaction")),
+            (_, true) => Err(Error::new(JetErr::TransReadOnly, "the transaction was begun to read only")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Commits the innermost level into the one around it.
+    ///
+    /// # Errors
+    /// `NotInTransaction` when there is no inner level; those of the log, and then nothing has changed.
+    pub fn commit_level(&mut self, log: Option<&Log>) -> Result<()> {
+        if self.level < 2 {
+            return Err(Error::new(JetErr::NotInTransaction, "there is no inner transaction"));
+        }
+        let to = self.level - 1;
+        if self.logged == self.level {
+            if let Some(log) = log {
+                log.append(&LogRecord::Commit(Commit { session: self.session(), level: to }).encode()?)?;
+            }
+            self.logged = to;
+        }
+        self.level = to;
+        Ok(())
+    }
+
+    /// Commits the outermost level: with its record in the log it is visible, at the same instant. The
+    /// caller makes the log durable up to [`Committed::end`] unless the commit is lazy.
+    ///
+    /// # Errors
+    /// `NotInTransaction` at any other level; those of the log, and then the transaction goes on.
+    pub fn commit(&mut self, log: Option<&Log>) -> Result<Committed> {
+        if self.level != 1 {
+            return Err(Error::new(JetErr::NotInTransaction, "this is not the outermost transaction"));
+        }
+        let committed = match log {
+            Some(log) if self.logged > 0 => self.commit_logged(log)?,
+            _ => {
+                let number = self.owner.take_number(self.all.clock());
+                self.owner.publish(number);
+                Committed { number, end: LogPosition::NONE }
+            }
+        };
+        self.finish();
+        Ok(committed)
+    }
+
+    fn commit_logged(&self, log: &Log) -> Result<Committed> {
+        let (owner, session, clock) = (&self.owner, self.session(), self.all.clock());
+        let result = log.append_with(
+            Urgency::Update,
+            || {
+                let number = owner.take_number(clock);
+                let record = LogRecord::Commit0(Commit0 { session, level: 0, commit0: number.in_log() });
+                // A record without variable parts always encodes.
+                (vec![record.encode().unwrap_or_default()], number)
+            },
+            |number, _| owner.publish(*number),
+        );
+        match result {
+            Ok((number, appended)) => Ok(Committed { number, end: first(&appended)?.end }),
+            Err(error) => {
+                owner.withdraw();
+                Err(error)
+            }
+        }
+    }
+
+    /// The innermost level is rolled back: its changes are undone already, or there were none.
+    ///
+    /// # Errors
+    /// `NotInTransaction`; those of the log, and then the level stays.
+    pub fn rolled_back(&mut self, log: Option<&Log>) -> Result<()> {
+        if self.level == 0 {
+            return Err(Error::new(JetErr::NotInTransaction, "there is no transaction to roll back"));
+        }
+        if self.logged == self.level {
+            if let Some(log) = log {
+                let record = LogRecord::Rollback(Rollback { session: self.session(), levels: 1 });
+                log.append_as(Urgency::Rollback, &record.encode()?)?;
+            }
+            self.logged -= 1;
+        }
+        self.level -= 1;
+        if self.level == 0 {
+            self.finish();
+        }
+        Ok(())
+    }
+
+    /// Redo meets the begin of levels: it stands in the log at `at`.
+    ///
+    /// # Errors
+    /// `LogFileCorrupt` for levels that do not follow from those open.
+    pub fn redo_begin(&mut self, levels: Levels, at: LogPosition) -> Result<()> {
+        if levels.from != self.level || levels.count == 0 || levels.from + levels.count > 15 {
+            return Err(Error::new(
+                JetErr::LogFileCorrupt,
+                format!("a begin of {} levels from {} in level {}", levels.count, levels.from, self.level),
+            )
+            .position(at));
+        }
+        if self.level == 0 {
+            self.owner = Owner::new(self.slot.begin(self.all.clock()));
+            self.slot.set_begin0(at);
+            self.begin0 = at;
+            self.read_only = false;
+        }
+        self.level += levels.count;
+        self.logged = self.level;
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.level = 0;
+        self.logged = 0;
+        self.begin0 = LogPosition::NONE;
+        self.read_only = false;
+        self.slot.end();
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        self.slot.close();
+    }
+}
+
+fn first(appended: &[Appended]) -> Result<Appended> {
+    appended.first().copied().ok_or_else(|| Error::new(JetErr::InternalError, "an append without a position"))
+}

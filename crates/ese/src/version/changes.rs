@@ -1,0 +1,71 @@
+//! The versions of one session's transaction, for its rollback.
+
+use super::entry::Version;
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// What a session changed in its transaction, oldest first, with the places where levels begin.
+#[derive(Debug, Default)]
+pub struct Changes {
+    versions: Vec<Arc<Version>>,
+    starts: Vec<usize>,
+}
+
+impl Changes {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A level begins.
+    pub fn begin(&mut self) {
+        self.starts.push(self.versions.len());
+    }
+
+    /// A change was made.
+    pub(super) fn push(&mut self, version: Arc<Version>) {
+        self.versions.push(version);
+    }
+
+    /// Takes the last one back: it came to nothing.
+    pub(super) fn pop(&mut self) -> Option<Arc<Version>> {
+        self.versions.pop()
+    }
+
+    /// The innermost level is committed into the one around it.
+    pub fn commit_level(&mut self) {
+        let Some(start) = self.starts.pop() else { return };
+        let level = self.starts.len() as u8;
+        for version in self.versions.iter().skip(start) {
+            version.level.store(level, Ordering::Relaxed);
+        }
+    }
+
+    /// The newest change of the innermost level that is not undone.
+    pub fn last_to_undo(&self) -> Option<Arc<Version>> {
+        let start = self.starts.last().copied().unwrap_or(0);
+        self.versions.get(start..)?.iter().rev().find(|version| !version.is_undone()).cloned()
+    }
+
+    /// The innermost level is rolled back: its changes, all undone.
+    pub fn end_level(&mut self) -> Vec<Arc<Version>> {
+        let start = self.starts.pop().unwrap_or(0);
+        self.versions.split_off(start.min(self.versions.len()))
+    }
+
+    /// The whole transaction ends: its changes.
+    pub fn end(&mut self) -> Vec<Arc<Version>> {
+        self.starts.clear();
+        std::mem::take(&mut self.versions)
+    }
+
+    /// All changes, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Version>> {
+        self.versions.iter()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.versions.is_empty()
+    }
+}

@@ -1,0 +1,192 @@
+//! Before-images that are not in the log yet.
+//!
+//! Logging each before-image would double the log; most transactions end before their pages are
+//! written. So it is put off until the page is to be written ([`PendingPages::release`]), and dropped
+//! when the transaction commits first; then the page's own position is raised to the end of the commit,
+//! before the image is forgotten, so that the page can never reach the disk ahead of both.
+
+use super::entry::{Change, Version};
+use crate::error::Result;
+use crate::log::{Log, Urgency};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Mutex, RwLock};
+use ese_format::log::record::{LogRecord, NodePrefix, PagePrefix, UndoInfo};
+use ese_format::{DbTime, LogPosition, PageNumber};
+use std::collections::HashMap;
+
+/// A file whose cached pages can be told to wait for the log.
+pub trait RaiseDurable: Send + Sync {
+    /// The page must not be written before the log is durable up to `end`.
+    fn raise_durable(&self, page: PageNumber, end: LogPosition);
+}
+
+/// Whether a page may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageRelease {
+    /// It may.
+    Free,
+    /// It may once the log is durable up to here.
+    After(LogPosition),
+    /// Not now: during redo nothing can be logged.
+    Stay,
+}
+
+const SHARDS: usize = 64;
+
+type Shard = HashMap<(u8, PageNumber), Vec<Arc<Version>>>;
+
+/// Which pages wait for which before-images.
+pub(super) struct PendingPages {
+    shards: Vec<Mutex<Shard>>,
+    /// Where before-images go; none during redo.
+    log: RwLock<Option<Arc<Log>>>,
+}
+
+impl PendingPages {
+    pub(super) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), log: RwLock::new(None) }
+    }
+
+    pub(super) fn set_log(&self, log: Option<Arc<Log>>) {
+        *self.log.write() = log;
+    }
+
+    fn shard(&self, database: u8, page: PageNumber) -> &Mutex<Shard> {
+        &self.shards[(page.0 as usize).wrapping_add(usize::from(database) << 3) % SHARDS]
+    }
+
+    /// A version's before-image waits on a page.
+    pub(super) fn add(&self, version: &Arc<Version>, page: PageNumber) {
+        version.page.store(page.0, Ordering::Release);
+        let mut shard = self.shard(version.tree.database, page).lock();
+        shard.entry((version.tree.database, page)).or_default().push(version.clone());
+    }
+
+    /// A version's before-image is not wanted any more.
+    pub(super) fn remove(&self, version: &Version) {
+        self.remove_after(version, |_| {});
+    }
+
+    /// The transaction is in the log as committed up to `end`: its page waits for that, not for the image.
+    pub(super) fn committed(&self, version: &Version, end: LogPosition) {
+        let file = version.file.as_ref().and_then(|file| file.upgrade());
+        self.remove_after(version, |page| {
+            if let Some(file) = &file {
+                file.raise_durable(page, end);
+            }
+        });
+    }
+
+    /// Removes a version after something was done with the page that it waits on. A split may move it
+    /// to another page meanwhile; then that is done there, too.
+    fn remove_after(&self, version: &Version, first: impl Fn(PageNumber)) {
+        loop {
+            let page = PageNumber(version.page.load(Ordering::Acquire));
+            if !page.is_some() {
+                return;
+            }
+            first(page);
+            let mut shard = self.shard(version.tree.database, page).lock();
+            if version.page.load(Ordering::Acquire) != page.0 {
+                continue;
+            }
+            version.page.store(0, Ordering::Release);
+            let at = (version.tree.database, page);
+            if let Some(list) = shard.get_mut(&at) {
+                list.retain(|other| !std::ptr::eq(&**other, version));
+                if list.is_empty() {
+                    shard.remove(&at);
+                }
+            }
+            return;
+        }
+    }
+
+    /// Nodes moved from one page to another, both latched: their images wait there.
+    pub(super) fn move_nodes(
+        &self,
+        database: u8,
+        from: PageNumber,
+        to: PageNumber,
+        moved: impl Fn(&Version) -> bool,
+    ) {
+        let leaving: Vec<_> = {
+            let mut shard = self.shard(database, from).lock();
+            let Some(list) = shard.get_mut(&(database, from)) else { return };
+            let (leaving, staying): (Vec<_>, Vec<_>) = list.drain(..).partition(|version| moved(version));
+            if staying.is_empty() {
+                shard.remove(&(database, from));
+            } else {
+                *list = staying;
+            }
+            leaving
+        };
+        for version in leaving {
+            // A commit in between finds nothing to remove on `from`. Then the version waits on `to` although
+            // it need not: its image is logged when that page is written, and redo ignores it.
+            self.add(&version, to);
+        }
+    }
+
+    /// A page is about to be written, latched: logs what it waits for.
+    pub(super) fn release(&self, database: u8, page: PageNumber) -> Result<PageRelease> {
+        let waiting = {
+            let shard = self.shard(database, page).lock();
+            match shard.get(&(database, page)) {
+                Some(list) => list.clone(),
+                None => return Ok(PageRelease::Free),
+            }
+        };
+        let Some(log) = self.log.read().clone() else { return Ok(PageRelease::Stay) };
+        let mut end = LogPosition::NONE;
+        for version in waiting {
+            end = log_before_image(&log, &version, page)?;
+            self.remove(&version);
+        }
+        Ok(if end.is_some() { PageRelease::After(end) } else { PageRelease::Free })
+    }
+
+    /// Logs the before-image of one version if it waits: right before it is undone.
+    pub(super) fn log_now(&self, version: &Version) -> Result<()> {
+        let page = PageNumber(version.page.load(Ordering::Acquire));
+        let log = self.log.read().clone();
+        if let (true, Some(log)) = (page.is_some(), log) {
+            log_before_image(&log, version, page)?;
+            self.remove(version);
+        }
+        Ok(())
+    }
+}
+
+fn log_before_image(log: &Log, version: &Version, page: PageNumber) -> Result<LogPosition> {
+    let (before, most, reserved): (&[u8], usize, isize) = match &version.change {
+        Change::Replace { before, most, reserved } => (before, *most, *reserved),
+        _ => (&[], 0, 0),
+    };
+    let short = |n: isize| n.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+    let record = LogRecord::UndoInfo(UndoInfo {
+        node: NodePrefix {
+            page: PagePrefix {
+                session: version.session,
+                dbid: version.tree.database,
+                page,
+                after: DbTime::NIL,
+                before: DbTime::NIL,
+                begin0: version.owner.begun().in_log(),
+                level: version.level(),
+                line: 0,
+                flags: PagePrefix::VERSIONED,
+            },
+            version_id: version.id,
+            root: version.tree.root,
+            object: version.object,
+        },
+        key: version.key.to_vec(),
+        data: version.data.to_vec(),
+        operation: version.change.operation(),
+        max_bytes: short(most as isize),
+        delta_bytes: short(reserved),
+        before: before.to_vec(),
+    });
+    Ok(log.append_as(Urgency::Rollback, &record.encode()?)?.end)
+}
