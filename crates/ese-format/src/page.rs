@@ -8,6 +8,7 @@
 mod check;
 mod edit;
 mod flags;
+mod image;
 mod layout;
 #[cfg(test)]
 mod tests;
@@ -15,4 +16,5 @@ mod view;
 
 pub use edit::{NewPage, PageMut};
 pub use flags::{LineFlags, PageFlags};
+pub use image::{PageImage, decode_image, encode_image};
 pub use view::{Line, Page};

@@ -64,6 +64,48 @@ impl<'a> PageMut<'a> {
         Ok(page)
     }
 
+    /// Makes the bytes a page that is allocated and not used yet: no tags at all. The flags given are not
+    /// used but for "new record format" and "new checksum", which are always set.
+    ///
+    /// # Errors
+    /// `PageSize` when the bytes are not of that size.
+    pub fn format_blank(bytes: &'a mut [u8], page_size: PageSize, new: NewPage) -> Result<Self> {
+        let mut page = Self::format(bytes, page_size, NewPage { flags: PageFlags::PRE_INIT, ..new })?;
+        put(page.bytes, TAG_STATE_AT, 0u16.to_le_bytes());
+        page.set_free(data_bytes(page_size));
+        Ok(page)
+    }
+
+    /// Takes over the whole content of another page.
+    ///
+    /// # Errors
+    /// As [`Page::new`]; `PageSize` when the other one is of another size.
+    pub fn copy_from(&mut self, other: &[u8]) -> Result<()> {
+        Page::new(other, self.page_size)?;
+        self.bytes.copy_from_slice(other);
+        Ok(())
+    }
+
+    /// Empties the page as the engine does before it gives a page back: no lines, no prefix, the flag
+    /// [`PageFlags::EMPTY`]. Object, siblings and the other flags stay.
+    ///
+    /// # Errors
+    /// None for a page that has at least the tag of its external header; `Corrupt` for one without tags.
+    pub fn clear(&mut self) -> Result<()> {
+        if self.view().tag_count() == 0 {
+            return Err(FormatError::corrupt("a page without tags cannot be emptied"));
+        }
+        let marked = u16_at(self.bytes, TAG_STATE_AT) & !TAG_COUNT_MASK != 0;
+        self.bytes[self.page_size.header_bytes()..].fill(0);
+        // Further reserved tags hold nothing that an empty page needs: one remains.
+        put(self.bytes, TAG_STATE_AT, (if marked { ONE_RESERVED_TAG } else { 0 } | 1).to_le_bytes());
+        put(self.bytes, DATA_END_AT, 0u16.to_le_bytes());
+        put(self.bytes, UNCOMMITTED_FREE_AT, 0u16.to_le_bytes());
+        self.set_free(data_bytes(self.page_size) - TAG_BYTES);
+        self.set_flags(self.view().flags() | PageFlags::EMPTY);
+        Ok(())
+    }
+
     /// The page to read.
     pub fn view(&self) -> Page<'_> {
         // The length was checked, and no operation leaves more tags than fit.

@@ -119,6 +119,12 @@ impl<'a> Page<'a> {
         stored.max(1).into()
     }
 
+    /// Whether the page says itself how many tags are reserved, as databases of update 270 and later have it
+    /// on pages changed since.
+    pub fn counts_reserved_tags(&self) -> bool {
+        u16_at(self.bytes, TAG_STATE_AT) & !TAG_COUNT_MASK != 0
+    }
+
     /// The number of lines.
     pub fn line_count(&self) -> usize {
         self.tag_count().saturating_sub(self.reserved_tags())
