@@ -4,6 +4,7 @@
 //! its left. `docs/architecture.md` has the plan.
 #![forbid(unsafe_code)]
 
+pub mod apply;
 pub mod backup;
 pub mod checkpoint;
 pub mod clock;
