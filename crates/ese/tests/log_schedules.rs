@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use ese::clock::SeededClock;
-use ese::log::{Log, LogConfig, LogReader, NoHooks, PrepareNextLog, ReadEvent, ReadOptions, scan_stream};
+use ese::log::{
+    Log, LogConfig, LogReader, LogWriter, NoHooks, PrepareNextLog, ReadEvent, ReadOptions, scan_stream,
+};
 use ese::sync::job::JobRunner;
 use ese::sync::{Arc, Mutex, model, thread};
 use ese_format::log::LogRecord;
@@ -22,6 +24,8 @@ fn config(disk: &SimDisk) -> LogConfig {
     let mut config = LogConfig::new(disk, Arc::new(SeededClock::new(7)), "/", "edb");
     config.segments = 16;
     config.reserves = 0;
+    // One segment waits, the next is written ahead.
+    config.buffer_bytes = 4096;
     config
 }
 
@@ -43,6 +47,7 @@ fn survivors(disk: &SimDisk) -> BTreeSet<Vec<u8>> {
     while let Some(event) = reader.next_event().unwrap() {
         if let ReadEvent::Record(record) = event
             && record.bytes[0] == record_code()
+            && record.bytes.len() > TEXT_BYTES
         {
             found.insert(record.bytes.to_vec());
         }
@@ -60,6 +65,8 @@ fn run() -> Vec<String> {
     let log = Arc::new(Log::create(config(&disk), Arc::new(NoHooks)).unwrap());
     let prepare = JobRunner::start(PrepareNextLog::new(log.clone()), None).unwrap();
     log.set_prepare_waker(prepare.waker());
+    let writer = JobRunner::start(LogWriter::new(log.clone()), None).unwrap();
+    log.set_write_waker(writer.waker());
     disk.set_hook(Some(Arc::new(thread::yield_now)));
     let threads: Vec<_> = (0..THREADS)
         .map(|number| {
@@ -67,6 +74,8 @@ fn run() -> Vec<String> {
             let commits = move || {
                 for commit in 0..COMMITS {
                     let bytes = record(number, commit);
+                    let lazy = LogRecord::Trace(Note { session: 99, text: vec![b'l'; 3000] });
+                    log.append(&lazy.encode().unwrap()).unwrap();
                     let appended = log.append(&bytes).unwrap();
                     log.flush(appended.end).unwrap();
                     assert!(survivors(&disk).contains(&bytes), "thread {number}, commit {commit}: lost");
@@ -78,7 +87,7 @@ fn run() -> Vec<String> {
     for thread in threads {
         thread.join().unwrap();
     }
-    assert!(prepare.stop());
+    assert!(prepare.stop() && writer.stop());
     log.close().unwrap();
     assert!(log.current() > Generation::FIRST, "the run rolls over");
     assert_eq!(survivors(&disk).len(), usize::from(THREADS * COMMITS));

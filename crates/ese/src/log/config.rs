@@ -33,7 +33,8 @@ pub struct LogConfig {
     pub page_size: PageSize,
     /// Whether archives that nobody needs any more are reused and deleted.
     pub circular: bool,
-    /// Bytes of appended records that may wait to be written before an append writes them itself.
+    /// Bytes of whole segments that may be in memory and not in the file (system parameter LogBuffers): an
+    /// append that finds more gets them written first. From half of it on the background writer writes.
     pub buffer_bytes: usize,
     /// Number of reserve logs.
     pub reserves: u32,

@@ -1,7 +1,7 @@
 //! Group commit: one thread writes and syncs for all who wait.
 
 use super::generation::{CurrentFile, Parts, Previous, begin_generation};
-use super::tail::Pending;
+use super::tail::{Pending, Reach};
 use super::writer::{Fault, Log, LogStatistics};
 use crate::error::{Error, JetErr, Result};
 use ese_format::log::segment::seal_segment;
@@ -81,7 +81,7 @@ impl Log {
                 None => self.flushed.wait(&mut state),
                 Some(writer) => {
                     drop(state);
-                    let led = self.lead(writer);
+                    let led = self.lead(writer, Reach::Everything);
                     state = self.flush.lock();
                     if state.durable < end {
                         led?;
@@ -94,11 +94,27 @@ impl Log {
         }
     }
 
+    /// Gets the segments that are full out of memory, or waits for the thread that does; whoever needs room
+    /// then looks again. Nothing is synced but at a roll-over.
+    pub(super) fn write_ahead(&self) -> Result<()> {
+        let mut state = self.flush.lock();
+        match state.writer.take() {
+            None => {
+                self.flushed.wait(&mut state);
+                Ok(())
+            }
+            Some(writer) => {
+                drop(state);
+                self.lead(writer, Reach::FullSegments)
+            }
+        }
+    }
+
     /// One round of writing; a failure is recorded before anybody else can lead.
-    fn lead(&self, writer: Box<Writer>) -> Result<()> {
+    fn lead(&self, writer: Box<Writer>, reach: Reach) -> Result<()> {
         let mut lead = Lead { log: self, writer: Some(writer) };
         let Some(writer) = lead.writer.as_mut() else { return Ok(()) };
-        self.round(writer).map_err(|fault| {
+        self.round(writer, reach).map_err(|fault| {
             tracing::error!(error = %fault.error, "logging stops");
             self.tail.lock().failure.get_or_insert(fault.error.code());
             self.hooks.failed(&fault.error);
@@ -106,9 +122,9 @@ impl Log {
         })
     }
 
-    /// Writes and syncs everything that is appended when it begins.
-    fn round(&self, writer: &mut Writer) -> std::result::Result<(), Fault> {
-        let (mut segments, end) = self.tail.lock().take();
+    /// Writes what is appended when it begins; syncs it if it takes everything.
+    fn round(&self, writer: &mut Writer, reach: Reach) -> std::result::Result<(), Fault> {
+        let (mut segments, end) = self.tail.lock().take(reach);
         let mut durable = self.durable();
         self.count(|s| s.rounds += 1);
         while let Some(first) = segments.front() {
@@ -116,9 +132,11 @@ impl Log {
             self.roll_to(writer, generation, &mut durable)?;
             self.write_run(writer, &mut segments, generation, durable)?;
         }
-        self.roll_to(writer, end.generation, &mut durable)?;
-        self.sync(writer)?;
-        self.publish(end);
+        if reach == Reach::Everything {
+            self.roll_to(writer, end.generation, &mut durable)?;
+            self.sync(writer)?;
+            self.publish(end);
+        }
         Ok(())
     }
 
@@ -156,7 +174,10 @@ impl Log {
             .write_at(&writer.buffer, offset)
             .map_err(|e| Fault::write(Error::io(e, "write the log", self.files.current())))?;
         writer.dirty = true;
-        self.count(|s| s.segments += u64::from(last - first) + 1);
+        let written = last - first + 1;
+        self.tail.lock().written(written.into());
+        self.count(|s| s.segments += u64::from(written));
+        self.flushed.notify_all();
         Ok(())
     }
 

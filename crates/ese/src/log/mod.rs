@@ -10,6 +10,7 @@
 //! access to the disk or a call of [`LogHooks`]. Whoever appends or waits for the log must hold no lock
 //! that a hook takes (the header lock of a database in particular).
 
+mod background;
 mod checkpoint;
 mod config;
 mod files;
@@ -26,6 +27,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use background::{LogWriter, PrepareNextLog};
 pub use checkpoint::{read_checkpoint, write_checkpoint};
 pub use config::{LogConfig, LogHooks, NoHooks};
 pub use files::{Archive, LogFiles};
@@ -34,4 +36,4 @@ pub use open::{StreamScan, discard_generations_from, scan_stream};
 pub use reader::{LogReader, ReadEvent, ReadOptions};
 pub use scan::{GenerationScan, scan_generation};
 pub use tail::{Appended, Urgency};
-pub use writer::{Log, LogStatistics, PrepareNextLog};
+pub use writer::{Log, LogStatistics};

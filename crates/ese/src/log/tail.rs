@@ -32,6 +32,15 @@ pub enum Urgency {
     Rollback,
 }
 
+/// What a round of writing takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Whole segments, to make room; nothing becomes durable by it.
+    FullSegments,
+    /// The segment that is being filled as well, to make all of it durable.
+    Everything,
+}
+
 /// A segment whose records are complete, not yet written.
 pub(super) struct Pending {
     pub(super) generation: Generation,
@@ -48,6 +57,10 @@ pub(super) struct Tail {
     /// The segment that is being filled; none while `place` is at a start.
     open: Option<Box<Segment>>,
     full: VecDeque<Pending>,
+    /// Segments that were taken to be written and are still in memory.
+    in_flight: usize,
+    /// Whether the background writer was told that there is something for it.
+    announced: bool,
     /// Why nothing can be appended any more.
     pub(super) failure: Option<JetErr>,
     /// A reserve log is in use: only [`Urgency::Rollback`] is welcome.
@@ -65,6 +78,8 @@ impl Tail {
             last,
             open: None,
             full: VecDeque::new(),
+            in_flight: 0,
+            announced: false,
             failure: None,
             quiescing: false,
             closed: false,
@@ -81,9 +96,21 @@ impl Tail {
         self.place.position(self.generation)
     }
 
-    /// Bytes that wait to be written.
+    /// Bytes of whole segments that are in memory and not yet in the file.
     pub(super) fn waiting_bytes(&self) -> usize {
-        (self.full.len() + usize::from(self.open.is_some())) * SEGMENT_BYTES
+        (self.full.len() + self.in_flight) * SEGMENT_BYTES
+    }
+
+    /// So many of the segments that were taken are in the file now.
+    pub(super) fn written(&mut self, segments: usize) {
+        self.in_flight = self.in_flight.saturating_sub(segments);
+    }
+
+    /// Whether to tell the background writer that more than `bytes` wait; once until the next take.
+    pub(super) fn announce_above(&mut self, bytes: usize) -> bool {
+        let announce = !self.announced && self.full.len() * SEGMENT_BYTES > bytes;
+        self.announced |= announce;
+        announce
     }
 
     /// Whether a record may be appended now.
@@ -103,19 +130,31 @@ impl Tail {
         Ok(())
     }
 
+    /// Appends one record. Nothing is appended on error.
+    pub(super) fn append(&mut self, record: &[u8], clock: &dyn Clock) -> Result<Appended> {
+        self.make_place(&[record])?;
+        self.put(record, clock)
+    }
+
     /// Appends records next to each other in one generation. Nothing is appended on error.
-    pub(super) fn append(&mut self, records: &[&[u8]], clock: &dyn Clock) -> Result<Vec<Appended>> {
-        if !self.fits(self.place, records) {
-            if !self.fits(Place::START, records) {
-                let bytes: usize = records.iter().map(|record| record.len()).sum();
-                return Err(Error::new(
-                    JetErr::LogBufferTooSmall,
-                    format!("{bytes} bytes of records do not fit into one log file"),
-                ));
-            }
-            self.end_generation()?;
-        }
+    pub(super) fn append_group(&mut self, records: &[&[u8]], clock: &dyn Clock) -> Result<Vec<Appended>> {
+        self.make_place(records)?;
         records.iter().map(|record| self.put(record, clock)).collect()
+    }
+
+    /// Goes on to the next generation when this one has no room for the records.
+    fn make_place(&mut self, records: &[&[u8]]) -> Result<()> {
+        if self.fits(self.place, records) {
+            return Ok(());
+        }
+        if !self.fits(Place::START, records) {
+            let bytes: usize = records.iter().map(|record| record.len()).sum();
+            return Err(Error::new(
+                JetErr::LogBufferTooSmall,
+                format!("{bytes} bytes of records do not fit into one log file"),
+            ));
+        }
+        self.end_generation().map(drop)
     }
 
     /// Appends a record if its generation has room for it.
@@ -230,9 +269,13 @@ impl Tail {
         Ok(self.generation)
     }
 
-    /// Takes everything that was appended so far, and the generation that records go to now.
-    pub(super) fn take(&mut self) -> (VecDeque<Pending>, LogPosition) {
-        self.seal();
+    /// Takes what was appended so far, and the generation that records go to now.
+    pub(super) fn take(&mut self, reach: Reach) -> (VecDeque<Pending>, LogPosition) {
+        if reach == Reach::Everything {
+            self.seal();
+        }
+        self.announced = false;
+        self.in_flight += self.full.len();
         (std::mem::take(&mut self.full), self.position())
     }
 }
@@ -248,14 +291,14 @@ mod tests {
         let mut tail = Tail::new(Generation(1), 1, 2);
         let one = vec![1; 5000];
         let two = vec![2; 3000];
-        tail.append(&[&one], &clock).unwrap();
+        tail.append(&one, &clock).unwrap();
         // Both fit into a generation, but not behind the first.
-        let group = tail.append(&[&two, &two], &clock).unwrap();
+        let group = tail.append_group(&[&two, &two], &clock).unwrap();
         assert_eq!(group[0].start, LogPosition::start_of(Generation(2)));
         assert_eq!(group[1].start, group[0].end);
-        let too_much = tail.append(&[&one, &one], &clock).unwrap_err();
+        let too_much = tail.append_group(&[&one, &one], &clock).unwrap_err();
         assert_eq!(too_much.code(), JetErr::LogBufferTooSmall);
-        let (taken, end) = tail.take();
+        let (taken, end) = tail.take(Reach::Everything);
         let places: Vec<_> = taken.iter().map(|p| (p.generation.0, p.number)).collect();
         assert_eq!(places, [(1, 1), (1, 2), (2, 1), (2, 2)]);
         assert_eq!(end, LogPosition::new(Generation(2), 3, 0));
@@ -265,29 +308,31 @@ mod tests {
     fn a_flush_fills_the_segment() {
         let clock = SeededClock::new(1);
         let mut tail = Tail::new(Generation(7), 3, 14);
-        let done = tail.append(&[&[8; 8]], &clock).unwrap();
-        assert_eq!(done[0].start, LogPosition::new(Generation(7), 3, 0));
-        assert_eq!(done[0].end, LogPosition::new(Generation(7), 3, 48));
-        let (taken, end) = tail.take();
+        let done = tail.append(&[8; 8], &clock).unwrap();
+        assert_eq!(done.start, LogPosition::new(Generation(7), 3, 0));
+        assert_eq!(done.end, LogPosition::new(Generation(7), 3, 48));
+        let (taken, _) = tail.take(Reach::FullSegments);
+        assert!(taken.is_empty(), "the segment takes more records");
+        let (taken, end) = tail.take(Reach::Everything);
         assert_eq!(end, LogPosition::new(Generation(7), 4, 0));
         let image = &taken[0].image;
         assert_eq!(image[48], TYPE_NOP2);
         assert_eq!(u32::from_le_bytes([image[49], image[50], image[51], image[52]]), 4096 - 48 - 5);
-        assert!(tail.take().0.is_empty());
+        assert!(tail.take(Reach::Everything).0.is_empty());
     }
 
     #[test]
     fn a_first_record_begins_its_generation_or_ends_none() {
         let clock = SeededClock::new(1);
         let mut tail = Tail::new(Generation(3), 1, 2);
-        tail.append(&[&[1; 10]], &clock).unwrap();
+        tail.append(&[1; 10], &clock).unwrap();
         for refused in [&[][..], &[1; 9000]] {
             let error = tail.append_first(refused, &clock).unwrap_err();
             assert_eq!((error.code(), tail.generation()), (JetErr::LogBufferTooSmall, Generation(3)));
         }
         let first = tail.append_first(&[7; 20], &clock).unwrap();
         assert_eq!(first.start, LogPosition::start_of(Generation(4)));
-        let places: Vec<_> = tail.take().0.iter().map(|p| (p.generation.0, p.number)).collect();
+        let places: Vec<_> = tail.take(Reach::Everything).0.iter().map(|p| (p.generation.0, p.number)).collect();
         assert_eq!(places, [(3, 1), (4, 1)]);
         let mut tail = Tail::new(Generation::MAX, 1, 2);
         assert_eq!(tail.append_first(&[7; 20], &clock).unwrap_err().code(), JetErr::LogSequenceEnd);
@@ -297,7 +342,7 @@ mod tests {
     fn nothing_comes_after_the_last_generation() {
         let clock = SeededClock::new(1);
         let mut tail = Tail::new(Generation::MAX, 2, 2);
-        tail.append(&[&[1; 4000]], &clock).unwrap();
-        assert_eq!(tail.append(&[&[1; 200]], &clock).unwrap_err().code(), JetErr::LogSequenceEnd);
+        tail.append(&[1; 4000], &clock).unwrap();
+        assert_eq!(tail.append(&[1; 200], &clock).unwrap_err().code(), JetErr::LogSequenceEnd);
     }
 }

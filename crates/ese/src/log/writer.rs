@@ -7,7 +7,7 @@ use super::generation::StreamIdentity;
 use super::next_file::{NextFile, remove};
 use super::tail::{Appended, Tail, Urgency};
 use crate::error::{Error, JetErr, Result};
-use crate::sync::job::{Job, Step, Waker};
+use crate::sync::job::Waker;
 use crate::sync::{Arc, Condvar, Mutex};
 use ese_format::log::LogVersion;
 use ese_format::primitives::{Generation, LogPosition, Signature};
@@ -61,9 +61,11 @@ pub struct LogStatistics {
 
 /// A log stream that takes records. Shared by all threads; every method may be called by any.
 ///
-/// An append copies records into a buffer under one short lock. [`Log::flush`] makes them durable: the
-/// first who needs it writes and syncs for all who wait (group commit). Every segment is written exactly
-/// once, filled up with a NOP2 record.
+/// An append copies records into a buffer under one short lock. When the buffer is full, whole segments
+/// are written without a sync, by the background [`LogWriter`](super::LogWriter) or by whoever appends: the
+/// memory of a log stays within `buffer_bytes`, the group appended last and the piece being written.
+/// [`Log::flush`] makes records durable: the first who needs it writes and syncs for all who wait (group
+/// commit). Every segment is written exactly once, filled up with a NOP2 record.
 pub struct Log {
     pub(super) config: LogConfig,
     pub(super) hooks: Arc<dyn LogHooks>,
@@ -73,6 +75,7 @@ pub struct Log {
     pub(super) flush: Mutex<FlushState>,
     pub(super) flushed: Condvar,
     pub(super) next: NextFile,
+    pub(super) write_waker: Mutex<Option<Waker>>,
 }
 
 impl Log {
@@ -96,6 +99,7 @@ impl Log {
             files,
             stream,
             next,
+            write_waker: Mutex::new(None),
         }
     }
 
@@ -113,13 +117,10 @@ impl Log {
     /// # Errors
     /// Those of [`Self::append`].
     pub fn append_as(&self, urgency: Urgency, record: &[u8]) -> Result<Appended> {
-        let mut appended = None;
         self.locked(|tail| {
             tail.admit(urgency)?;
-            appended = tail.append(&[record], self.config.clock.as_ref())?.pop();
-            Ok(())
-        })?;
-        appended.ok_or_else(|| Error::new(JetErr::InternalError, "an append without a position"))
+            tail.append(record, self.config.clock.as_ref())
+        })
     }
 
     /// Appends records that must stand next to each other, in one generation: a commit and its context,
@@ -130,7 +131,7 @@ impl Log {
     pub fn append_group(&self, urgency: Urgency, records: &[&[u8]]) -> Result<Vec<Appended>> {
         self.locked(|tail| {
             tail.admit(urgency)?;
-            tail.append(records, self.config.clock.as_ref())
+            tail.append_group(records, self.config.clock.as_ref())
         })
     }
 
@@ -152,22 +153,27 @@ impl Log {
             tail.admit(urgency)?;
             let (records, value) = encode();
             let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
-            let appended = tail.append(&records, self.config.clock.as_ref())?;
+            let appended = tail.append_group(&records, self.config.clock.as_ref())?;
             publish(&value, &appended);
             Ok((value, appended))
         })
     }
 
-    /// Runs something under the append lock, after writing when too much waits.
+    /// Runs something under the append lock, as soon as the buffer has room.
     fn locked<T>(&self, work: impl FnOnce(&mut Tail) -> Result<T>) -> Result<T> {
         loop {
             let mut tail = self.tail.lock();
             if tail.failure.is_some() || tail.waiting_bytes() <= self.config.buffer_bytes {
-                return work(&mut tail);
+                let result = work(&mut tail);
+                let announce = tail.announce_above(self.config.buffer_bytes / 2);
+                drop(tail);
+                if announce {
+                    self.wake_writer();
+                }
+                return result;
             }
-            let waiting = tail.position();
             drop(tail);
-            self.flush(waiting)?;
+            self.write_ahead()?;
         }
     }
 
@@ -317,19 +323,6 @@ impl Log {
         Ok(deleted)
     }
 
-    /// Does a piece of the work on the next log file; see [`PrepareNextLog`].
-    pub fn prepare_step(&self) -> Step {
-        if self.tail.lock().closed {
-            return Step::Done;
-        }
-        self.next.step(|| self.hooks.lowest_needed())
-    }
-
-    /// Names the job to wake when a next log file is wanted.
-    pub fn set_prepare_waker(&self, waker: Waker) {
-        self.next.set_waker(waker);
-    }
-
     /// Makes everything durable and takes no more records.
     ///
     /// # Errors
@@ -341,30 +334,6 @@ impl Log {
             tail.position()
         };
         self.flush(tip)
-    }
-}
-
-/// The background job that makes the next log file ahead of its use. Nothing breaks without it: a
-/// roll-over then takes longer.
-///
-/// After its [`JobRunner`](crate::sync::job::JobRunner) is started, [`Log::set_prepare_waker`] gets the
-/// runner's waker.
-pub struct PrepareNextLog(Arc<Log>);
-
-impl PrepareNextLog {
-    /// The job of a log.
-    pub fn new(log: Arc<Log>) -> Self {
-        Self(log)
-    }
-}
-
-impl Job for PrepareNextLog {
-    fn name(&self) -> &str {
-        "ese-next-log"
-    }
-
-    fn step(&mut self) -> Step {
-        self.0.prepare_step()
     }
 }
 

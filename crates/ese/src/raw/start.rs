@@ -13,13 +13,13 @@ use crate::database::{Attachments, encode};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, FilteredSink, id};
 use crate::log::{
-    Log, LogConfig, LogReader, PrepareNextLog, ReadOptions, StreamScan, read_checkpoint, read_log_header,
-    scan_stream,
+    Log, LogConfig, LogReader, LogWriter, PrepareNextLog, ReadOptions, StreamScan, read_checkpoint,
+    read_log_header, scan_stream,
 };
 use crate::params::{ParamId, Parameters};
 use crate::recovery::{Paths, Percent, Redo, RedoOptions, analyse, finish};
 use crate::restore::map::RestoreMap;
-use crate::sync::job::JobRunner;
+use crate::sync::job::{Job, JobRunner};
 use crate::sync::{Arc, Mutex};
 use ese_format::checkpoint::Checkpoint;
 use ese_format::log::record::{Init2, LogRecord};
@@ -28,6 +28,7 @@ use ese_format::{LogPosition, Signature};
 use ese_vfs::{DirLock, Disk};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,16 +92,12 @@ pub(super) fn start(
     });
     let mut jobs = Vec::new();
     if let Some(log) = &log {
-        let job = PrepareNextLog::new(log.clone());
-        let runner = match environment.threads {
-            true => {
-                JobRunner::start(job, None).map_err(|e| Error::new(JetErr::OutOfThreads, e.to_string()))?
-            }
-            false => JobRunner::manual(job),
-        };
-        log.set_prepare_waker(runner.waker());
-        runner.wake();
-        jobs.push(runner);
+        let prepare = run(environment, PrepareNextLog::new(log.clone()), None)?;
+        log.set_prepare_waker(prepare.waker());
+        prepare.wake();
+        let write = run(environment, LogWriter::new(log.clone()), Some(LogWriter::PERIOD))?;
+        log.set_write_waker(write.waker());
+        jobs.extend([prepare, write]);
     }
     Ok(Running {
         disk: disk.clone(),
@@ -119,6 +116,14 @@ pub(super) fn start(
     })
 }
 
+/// Lets a background job run, on a thread of its own if the environment has threads.
+fn run(environment: &Environment, job: impl Job + 'static, period: Option<Duration>) -> Result<JobRunner> {
+    match environment.threads {
+        true => JobRunner::start(job, period).map_err(|e| Error::new(JetErr::OutOfThreads, e.to_string())),
+        false => Ok(JobRunner::manual(job)),
+    }
+}
+
 /// The log stream that parameters describe, in a folder.
 pub(super) fn log_config(environment: &Environment, parameters: &Parameters, directory: &Path) -> LogConfig {
     let p = parameters;
@@ -129,6 +134,9 @@ pub(super) fn log_config(environment: &Environment, parameters: &Parameters, dir
     config.segments = LogConfig::segments_of_kib(p.log_file_kib());
     config.page_size = p.page_size();
     config.circular = p.circular_logging();
+    // The parameter counts sectors of 512 bytes.
+    let buffer = p.integer(ParamId::LogBuffers).saturating_mul(512);
+    config.buffer_bytes = usize::try_from(buffer).unwrap_or(config.buffer_bytes);
     config.params = DbmsParam {
         flags: if config.circular { DbmsParam::CIRCULAR } else { 0 },
         max_sessions: p.max_sessions(),

@@ -10,6 +10,7 @@ use ese_vfs::sim::{Effect, Fault, OpKind, SimRng};
 use ese_vfs::{Disk, SimDisk};
 use std::path::Path;
 
+mod background;
 mod crash;
 mod damage;
 
@@ -19,6 +20,8 @@ fn config(disk: &SimDisk) -> LogConfig {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let mut config = LogConfig::new(disk, Arc::new(SeededClock::new(7)), "/", "edb");
     config.segments = SEGMENTS;
+    // Small, so that much is written ahead.
+    config.buffer_bytes = 3 * 4096;
     config
 }
 
