@@ -332,7 +332,8 @@ mod tests {
         }
         let first = tail.append_first(&[7; 20], &clock).unwrap();
         assert_eq!(first.start, LogPosition::start_of(Generation(4)));
-        let places: Vec<_> = tail.take(Reach::Everything).0.iter().map(|p| (p.generation.0, p.number)).collect();
+        let places: Vec<_> =
+            tail.take(Reach::Everything).0.iter().map(|p| (p.generation.0, p.number)).collect();
         assert_eq!(places, [(3, 1), (4, 1)]);
         let mut tail = Tail::new(Generation::MAX, 1, 2);
         assert_eq!(tail.append_first(&[7; 20], &clock).unwrap_err().code(), JetErr::LogSequenceEnd);
