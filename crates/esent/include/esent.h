@@ -71,6 +71,9 @@ typedef JET_PCSTR JET_PCTSTR;
 typedef struct JET_INDEXID JET_INDEXID;
 typedef struct JET_RSTMAP_A JET_RSTMAP_A;
 typedef struct JET_RSTMAP_W JET_RSTMAP_W;
+typedef struct JET_SETDBPARAM JET_SETDBPARAM;
+typedef struct JET_RSTMAP2_A JET_RSTMAP2_A;
+typedef struct JET_RSTMAP2_W JET_RSTMAP2_W;
 typedef struct JET_CONVERT_A JET_CONVERT_A;
 typedef struct JET_CONVERT_W JET_CONVERT_W;
 typedef struct JET_SNPROG JET_SNPROG;
@@ -125,11 +128,16 @@ typedef struct JET_DBINFOMISC JET_DBINFOMISC;
 typedef struct JET_DBINFOMISC2 JET_DBINFOMISC2;
 typedef struct JET_DBINFOMISC3 JET_DBINFOMISC3;
 typedef struct JET_DBINFOMISC4 JET_DBINFOMISC4;
+typedef struct JET_LOGINFOMISC JET_LOGINFOMISC;
+typedef struct JET_LOGINFOMISC2 JET_LOGINFOMISC2;
+typedef struct JET_LOGINFOMISC3 JET_LOGINFOMISC3;
 typedef struct JET_THREADSTATS JET_THREADSTATS;
 typedef struct JET_THREADSTATS2 JET_THREADSTATS2;
 typedef struct JET_THREADSTATS3 JET_THREADSTATS3;
 typedef struct JET_RSTINFO_A JET_RSTINFO_A;
 typedef struct JET_RSTINFO_W JET_RSTINFO_W;
+typedef struct JET_RSTINFO2_A JET_RSTINFO2_A;
+typedef struct JET_RSTINFO2_W JET_RSTINFO2_W;
 typedef struct JET_ERRINFOBASIC_W JET_ERRINFOBASIC_W;
 typedef struct JET_COMMIT_ID JET_COMMIT_ID;
 typedef struct JET_OPERATIONCONTEXT JET_OPERATIONCONTEXT;
@@ -150,6 +158,7 @@ typedef struct JET_INSTANCE_INFO_W JET_INSTANCE_INFO_W;
 typedef JET_ERR (JET_API *JET_PFNSTATUS)(JET_SESID sesid, JET_SNP snp, JET_SNT snt, void *pv);
 typedef JET_ERR (JET_API *JET_CALLBACK)(JET_SESID sesid, JET_DBID dbid, JET_TABLEID tableid, JET_CBTYP cbtyp,
                                         void *pvArg1, void *pvArg2, void *pvContext, JET_API_PTR ulUnused);
+typedef JET_ERR (JET_API *JET_PFNINITCALLBACK)(JET_SNP snp, JET_SNT snt, void *pv, void *pvContext);
 typedef void *(JET_API *JET_PFNREALLOC)(void *pvContext, void *pv, JET_ULONG cb);
 typedef JET_ERR (JET_API *JET_PFNDURABLECOMMITCALLBACK)(JET_INSTANCE instance, JET_COMMIT_ID *pCommitIdSeen,
                                                         JET_GRBIT grbit);
@@ -167,6 +176,30 @@ struct JET_RSTMAP_A {
 struct JET_RSTMAP_W {
     JET_WCHAR *szDatabaseName;
     JET_WCHAR *szNewDatabaseName;
+};
+
+struct JET_SETDBPARAM {
+    JET_ULONG dbparamid;
+    void *pvParam;
+    JET_ULONG cbParam;
+};
+
+struct JET_RSTMAP2_A {
+    JET_ULONG cbStruct;
+    char *szDatabaseName;
+    char *szNewDatabaseName;
+    JET_SETDBPARAM *rgsetdbparam;
+    JET_ULONG csetdbparam;
+    JET_GRBIT grbit;
+};
+
+struct JET_RSTMAP2_W {
+    JET_ULONG cbStruct;
+    JET_WCHAR *szDatabaseName;
+    JET_WCHAR *szNewDatabaseName;
+    JET_SETDBPARAM *rgsetdbparam;
+    JET_ULONG csetdbparam;
+    JET_GRBIT grbit;
 };
 
 struct JET_CONVERT_A {
@@ -974,6 +1007,55 @@ struct JET_DBINFOMISC4 {
     JET_BKINFO bkinfoDiffPrev;
 };
 
+struct JET_LOGINFOMISC {
+    JET_ULONG ulGeneration;
+    JET_SIGNATURE signLog;
+    JET_LOGTIME logtimeCreate;
+    JET_LOGTIME logtimePreviousGeneration;
+    JET_ULONG ulFlags;
+    JET_ULONG ulVersionMajor;
+    JET_ULONG ulVersionMinor;
+    JET_ULONG ulVersionUpdate;
+    JET_ULONG cbSectorSize;
+    JET_ULONG cbHeader;
+    JET_ULONG cbFile;
+    JET_ULONG cbDatabasePageSize;
+};
+
+struct JET_LOGINFOMISC2 {
+    JET_ULONG ulGeneration;
+    JET_SIGNATURE signLog;
+    JET_LOGTIME logtimeCreate;
+    JET_LOGTIME logtimePreviousGeneration;
+    JET_ULONG ulFlags;
+    JET_ULONG ulVersionMajor;
+    JET_ULONG ulVersionMinor;
+    JET_ULONG ulVersionUpdate;
+    JET_ULONG cbSectorSize;
+    JET_ULONG cbHeader;
+    JET_ULONG cbFile;
+    JET_ULONG cbDatabasePageSize;
+    JET_LGPOS lgposCheckpoint;
+};
+
+struct JET_LOGINFOMISC3 {
+    JET_ULONG ulGeneration;
+    JET_SIGNATURE signLog;
+    JET_LOGTIME logtimeCreate;
+    JET_LOGTIME logtimePreviousGeneration;
+    JET_ULONG ulFlags;
+    JET_ULONG ulVersionMajor;
+    JET_ULONG ulVersionUpdateMajor;
+    JET_ULONG ulVersionUpdateMinor;
+    JET_ULONG cbSectorSize;
+    JET_ULONG cbHeader;
+    JET_ULONG cbFile;
+    JET_ULONG cbDatabasePageSize;
+    JET_LGPOS lgposCheckpoint;
+    JET_ULONG ulVersionMinorDeprecated;
+    JET_UINT64 checksumPrevLogAllSegments;
+};
+
 struct JET_THREADSTATS {
     JET_ULONG cbStruct;
     JET_ULONG cPageReferenced;
@@ -1030,6 +1112,26 @@ struct JET_RSTINFO_W {
     JET_LGPOS lgposStop;
     JET_LOGTIME logtimeStop;
     JET_PFNSTATUS pfnStatus;
+};
+
+struct JET_RSTINFO2_A {
+    JET_ULONG cbStruct;
+    JET_RSTMAP2_A *rgrstmap;
+    JET_LONG crstmap;
+    JET_LGPOS lgposStop;
+    JET_LOGTIME logtimeStop;
+    JET_PFNINITCALLBACK pfnCallback;
+    void *pvCallbackContext;
+};
+
+struct JET_RSTINFO2_W {
+    JET_ULONG cbStruct;
+    JET_RSTMAP2_W *rgrstmap;
+    JET_LONG crstmap;
+    JET_LGPOS lgposStop;
+    JET_LOGTIME logtimeStop;
+    JET_PFNINITCALLBACK pfnCallback;
+    void *pvCallbackContext;
 };
 
 struct JET_ERRINFOBASIC_W {
@@ -1186,7 +1288,9 @@ struct JET_INSTANCE_INFO_W {
 #define JET_INDEXCREATE JET_INDEXCREATE_W
 #define JET_INSTANCE_INFO JET_INSTANCE_INFO_W
 #define JET_LOGINFO JET_LOGINFO_W
+#define JET_RSTINFO2 JET_RSTINFO2_W
 #define JET_RSTINFO JET_RSTINFO_W
+#define JET_RSTMAP2 JET_RSTMAP2_W
 #define JET_RSTMAP JET_RSTMAP_W
 #define JET_SETSYSPARAM JET_SETSYSPARAM_W
 #define JET_TABLECREATE2 JET_TABLECREATE2_W
@@ -1204,7 +1308,9 @@ struct JET_INSTANCE_INFO_W {
 #define JET_INDEXCREATE JET_INDEXCREATE_A
 #define JET_INSTANCE_INFO JET_INSTANCE_INFO_A
 #define JET_LOGINFO JET_LOGINFO_A
+#define JET_RSTINFO2 JET_RSTINFO2_A
 #define JET_RSTINFO JET_RSTINFO_A
+#define JET_RSTMAP2 JET_RSTMAP2_A
 #define JET_RSTMAP JET_RSTMAP_A
 #define JET_SETSYSPARAM JET_SETSYSPARAM_A
 #define JET_TABLECREATE2 JET_TABLECREATE2_A
@@ -1841,6 +1947,11 @@ struct JET_INSTANCE_INFO_W {
 #define JET_DbInfoFileType 0x00000013 /* Kind of file */
 #define JET_DbInfoFilesizeOnDisk 0x00000015 /* Allocated bytes */
 
+/* loginfo */
+#define JET_LogInfoMisc 0x00000000 /* First log header structure */
+#define JET_LogInfoMisc2 0x00000001 /* Second log header structure */
+#define JET_LogInfoMisc3 0x00000002 /* Third log header structure */
+
 /* dbstate */
 #define JET_dbstateJustCreated 0x00000001 /* Newly created */
 #define JET_dbstateDirtyShutdown 0x00000002 /* Needs recovery */
@@ -1991,6 +2102,18 @@ struct JET_INSTANCE_INFO_W {
 #define JET_bitStopServiceBackgroundUserTasks 0x00000002 /* Stop background maintenance */
 #define JET_bitStopServiceQuiesceCaches 0x00000004 /* Write dirty caches out in the background */
 #define JET_bitStopServiceResume 0x80000000u /* Resume what was stopped */
+
+/* dbparam */
+#define JET_dbparamDbSizeMaxPages 0x00002001 /* Size limit of the database in pages */
+#define JET_dbparamCachePriority 0x00002002 /* Cache priority of the database */
+#define JET_dbparamShrinkDatabaseOptions 0x00002003 /* Shrink options */
+#define JET_dbparamShrinkDatabaseTimeQuota 0x00002004 /* Milliseconds for shrinking; -1 means no limit */
+#define JET_dbparamShrinkDatabaseSizeLimit 0x00002005 /* Pages below which shrinking stops */
+#define JET_dbparamLeakReclaimerEnabled 0x00002006 /* Reclaim leaked pages at attach */
+#define JET_dbparamLeakReclaimerTimeQuota 0x00002007 /* Milliseconds for reclaiming; -1 means no limit */
+#define JET_dbparamMaintainExtentPageCountCache 0x00002008 /* Maintain the extent count cache */
+#define JET_dbparamFlight_SelfAllocSpBufReservationEnabled 0x00002009 /* Space trees may refill split buffers themselves */
+#define JET_dbparamMaxValueInvalid 0x0000200A /* End marker and not a parameter */
 
 /* limit */
 #define JET_BASE_NAME_LENGTH 0x00000003 /* Length of the log base name */
@@ -2461,6 +2584,9 @@ JET_ERR JET_API JetCreateInstance2A(JET_INSTANCE *pinstance, JET_PCSTR szInstanc
 /* Create an instance handle with display name (UTF-16 text). */
 JET_ERR JET_API JetCreateInstance2W(JET_INSTANCE *pinstance, JET_PCWSTR szInstanceName, JET_PCWSTR szDisplayName, JET_GRBIT grbit);
 
+/* Read log signature and similar facts of an instance. */
+JET_ERR JET_API JetGetInstanceMiscInfo(JET_INSTANCE instance, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
 /* Shut an instance down. */
 JET_ERR JET_API JetTerm(JET_INSTANCE instance);
 
@@ -2472,6 +2598,9 @@ JET_ERR JET_API JetStopService(void);
 
 /* Prepare an instance for shutdown. */
 JET_ERR JET_API JetStopServiceInstance(JET_INSTANCE instance);
+
+/* Stop or resume chosen services of an instance. */
+JET_ERR JET_API JetStopServiceInstance2(JET_INSTANCE instance, JET_GRBIT grbit);
 
 /* Cancel backups of the single instance. */
 JET_ERR JET_API JetStopBackup(void);
@@ -2503,11 +2632,17 @@ JET_ERR JET_API JetBeginSessionA(JET_INSTANCE instance, JET_SESID *psesid, JET_P
 /* Open a session (UTF-16 text). */
 JET_ERR JET_API JetBeginSessionW(JET_INSTANCE instance, JET_SESID *psesid, JET_PCWSTR szUserName, JET_PCWSTR szPassword);
 
+/* Open another session on the same instance. */
+JET_ERR JET_API JetDupSession(JET_SESID sesid, JET_SESID *psesid);
+
 /* Close a session. */
 JET_ERR JET_API JetEndSession(JET_SESID sesid, JET_GRBIT grbit);
 
 /* Read the engine version. */
 JET_ERR JET_API JetGetVersion(JET_SESID sesid, JET_ULONG *pwVersion);
+
+/* Let the engine do pending cleanup. */
+JET_ERR JET_API JetIdle(JET_SESID sesid, JET_GRBIT grbit);
 
 /* Attach a database file to the instance (8-bit text). */
 JET_ERR JET_API JetAttachDatabaseA(JET_SESID sesid, JET_PCSTR szFilename, JET_GRBIT grbit);
@@ -2521,6 +2656,12 @@ JET_ERR JET_API JetAttachDatabase2A(JET_SESID sesid, JET_PCSTR szFilename, JET_U
 /* Attach a database with a size limit (UTF-16 text). */
 JET_ERR JET_API JetAttachDatabase2W(JET_SESID sesid, JET_PCWSTR szFilename, JET_ULONG cpgDatabaseSizeMax, JET_GRBIT grbit);
 
+/* Attach a database with database parameters (8-bit text). */
+JET_ERR JET_API JetAttachDatabase3A(JET_SESID sesid, JET_PCSTR szFilename, JET_SETDBPARAM *rgsetdbparam, JET_ULONG csetdbparam, JET_GRBIT grbit);
+
+/* Attach a database with database parameters (UTF-16 text). */
+JET_ERR JET_API JetAttachDatabase3W(JET_SESID sesid, JET_PCWSTR szFilename, JET_SETDBPARAM *rgsetdbparam, JET_ULONG csetdbparam, JET_GRBIT grbit);
+
 /* Detach a database file (8-bit text). */
 JET_ERR JET_API JetDetachDatabaseA(JET_SESID sesid, JET_PCSTR szFilename);
 
@@ -2533,11 +2674,23 @@ JET_ERR JET_API JetDetachDatabase2A(JET_SESID sesid, JET_PCSTR szFilename, JET_G
 /* Detach with options (UTF-16 text). */
 JET_ERR JET_API JetDetachDatabase2W(JET_SESID sesid, JET_PCWSTR szFilename, JET_GRBIT grbit);
 
+/* Read facts of an open database (8-bit text). */
+JET_ERR JET_API JetGetDatabaseInfoA(JET_SESID sesid, JET_DBID dbid, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* Read facts of an open database (UTF-16 text). */
+JET_ERR JET_API JetGetDatabaseInfoW(JET_SESID sesid, JET_DBID dbid, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
 /* Read facts of a database file (8-bit text). */
 JET_ERR JET_API JetGetDatabaseFileInfoA(JET_PCSTR szDatabaseName, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
 
 /* Read facts of a database file (UTF-16 text). */
 JET_ERR JET_API JetGetDatabaseFileInfoW(JET_PCWSTR szDatabaseName, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* Read a log file header (8-bit text). */
+JET_ERR JET_API JetGetLogFileInfoA(JET_PCSTR szLog, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* Read a log file header (UTF-16 text). */
+JET_ERR JET_API JetGetLogFileInfoW(JET_PCWSTR szLog, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
 
 /* Open an attached database (8-bit text). */
 JET_ERR JET_API JetOpenDatabaseA(JET_SESID sesid, JET_PCSTR szFilename, JET_PCSTR szConnect, JET_DBID *pdbid, JET_GRBIT grbit);
@@ -2547,6 +2700,12 @@ JET_ERR JET_API JetOpenDatabaseW(JET_SESID sesid, JET_PCWSTR szFilename, JET_PCW
 
 /* Close a database handle. */
 JET_ERR JET_API JetCloseDatabase(JET_SESID sesid, JET_DBID dbid, JET_GRBIT grbit);
+
+/* Tie a session to a context instead of a thread. */
+JET_ERR JET_API JetSetSessionContext(JET_SESID sesid, JET_API_PTR ulContext);
+
+/* Release the session context. */
+JET_ERR JET_API JetResetSessionContext(JET_SESID sesid);
 
 /* Back the single instance up to a directory (8-bit text). */
 JET_ERR JET_API JetBackupA(JET_PCSTR szBackupPath, JET_GRBIT grbit, JET_PFNSTATUS pfnStatus);
@@ -2680,9 +2839,19 @@ JET_ERR JET_API JetGetInstanceInfoW(JET_ULONG *pcInstanceInfo, JET_INSTANCE_INFO
 /* Free memory handed out by the engine. */
 JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 
+/* Read facts of an error code (UTF-16 text). */
+JET_ERR JET_API JetGetErrorInfoW(void *pvContext, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel, JET_GRBIT grbit);
+
+/* Set a session parameter. */
+JET_ERR JET_API JetSetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, void *pvParam, JET_ULONG cbParam);
+
+/* Read a session parameter. */
+JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, void *pvParam, JET_ULONG cbParamMax, JET_ULONG *pcbParamActual);
+
 #ifdef JET_UNICODE
 #define JetAttachDatabase JetAttachDatabaseW
 #define JetAttachDatabase2 JetAttachDatabase2W
+#define JetAttachDatabase3 JetAttachDatabase3W
 #define JetBackup JetBackupW
 #define JetBackupInstance JetBackupInstanceW
 #define JetBeginSession JetBeginSessionW
@@ -2696,7 +2865,9 @@ JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 #define JetGetAttachInfo JetGetAttachInfoW
 #define JetGetAttachInfoInstance JetGetAttachInfoInstanceW
 #define JetGetDatabaseFileInfo JetGetDatabaseFileInfoW
+#define JetGetDatabaseInfo JetGetDatabaseInfoW
 #define JetGetInstanceInfo JetGetInstanceInfoW
+#define JetGetLogFileInfo JetGetLogFileInfoW
 #define JetGetLogInfo JetGetLogInfoW
 #define JetGetLogInfoInstance JetGetLogInfoInstanceW
 #define JetGetLogInfoInstance2 JetGetLogInfoInstance2W
@@ -2713,6 +2884,7 @@ JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 #else
 #define JetAttachDatabase JetAttachDatabaseA
 #define JetAttachDatabase2 JetAttachDatabase2A
+#define JetAttachDatabase3 JetAttachDatabase3A
 #define JetBackup JetBackupA
 #define JetBackupInstance JetBackupInstanceA
 #define JetBeginSession JetBeginSessionA
@@ -2726,7 +2898,9 @@ JET_ERR JET_API JetFreeBuffer(char *pbBuf);
 #define JetGetAttachInfo JetGetAttachInfoA
 #define JetGetAttachInfoInstance JetGetAttachInfoInstanceA
 #define JetGetDatabaseFileInfo JetGetDatabaseFileInfoA
+#define JetGetDatabaseInfo JetGetDatabaseInfoA
 #define JetGetInstanceInfo JetGetInstanceInfoA
+#define JetGetLogFileInfo JetGetLogFileInfoA
 #define JetGetLogInfo JetGetLogInfoA
 #define JetGetLogInfoInstance JetGetLogInfoInstanceA
 #define JetGetLogInfoInstance2 JetGetLogInfoInstance2A

@@ -112,8 +112,8 @@ pub struct Bytes(*mut c_void);
 
 impl Bytes {
     /// # Safety
-    /// Null, or valid for writes of as many bytes as the accompanying length says, and not accessed
-    /// otherwise during the call.
+    /// Null, or valid for writes of as many bytes as the accompanying length says, initialised when the
+    /// function reads them, and not accessed otherwise during the call.
     pub const unsafe fn new(pointer: *mut c_void) -> Self {
         Self(pointer)
     }
@@ -135,6 +135,22 @@ impl Bytes {
             // SAFETY: not null, so valid for `length` bytes by the type's invariant; the source is ours.
             unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.cast::<u8>(), length) }
         }
+    }
+
+    /// Reads a value of exactly `N` bytes. The caller must have initialised them.
+    ///
+    /// # Errors
+    /// JET_errInvalidParameter for null, JET_errInvalidBufferSize when `length` is another.
+    pub fn read<const N: usize>(self, length: u32) -> Result<[u8; N]> {
+        if self.0.is_null() {
+            return Err(null());
+        }
+        if length as usize != N {
+            return Err(Error::new(JetErr::InvalidBufferSize, format!("{length} bytes instead of {N}")));
+        }
+        // SAFETY: not null, so valid for `length` bytes by the type's invariant, which is `N`; bytes need no
+        // alignment; functions that read say so in their contract.
+        Ok(unsafe { self.0.cast::<[u8; N]>().read_unaligned() })
     }
 
     /// Lends the memory to `body`. It is zeroed first, because the caller need not have initialised it.

@@ -40,6 +40,15 @@ fn one_instance_without_a_handle() {
     }
 }
 
+#[test]
+fn sessions_databases_logs_and_errors_tell() {
+    let root = tempfile::tempdir().unwrap();
+    let (database, logs) = (root.path().join("test.edb"), root.path().join("logs"));
+    std::fs::create_dir(&logs).unwrap();
+    std::fs::write(&database, empty_database()).unwrap();
+    common::run(&common::compile("information", root.path()), &[&database, &logs]);
+}
+
 /// JetBackup, JetRestore and JetRestore2; the pages come back as they were.
 fn one_instance_with_folders(form: &str) {
     let root = tempfile::tempdir().unwrap();

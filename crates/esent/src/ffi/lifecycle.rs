@@ -3,7 +3,7 @@
 use crate::border::jet_api;
 use crate::instance_info::describe;
 use crate::pointer::{Form, InOut, Narrow, Out, Wide};
-use crate::process::PROCESS;
+use crate::process::{Entry, PROCESS};
 use crate::types::*;
 use ese::raw::{InitOptions, TermOptions};
 use ese::recovery::RedoOptions;
@@ -13,6 +13,11 @@ use ese::{Error, JetErr, Result};
 const TERM_STOP_BACKUP: JET_GRBIT = 0x4;
 const TERM_DIRTY: JET_GRBIT = 0x8;
 const TERM_ALL: JET_GRBIT = 0xF;
+
+/// JET_bitStopServiceAll; BackgroundUserTasks and QuiesceCaches; Resume.
+const STOP_ALL: JET_GRBIT = 0;
+const STOP_CHOSEN: JET_GRBIT = 0x2 | 0x4;
+const STOP_RESUME: JET_GRBIT = 0x8000_0000;
 
 jet_api! {
     /// Starts an instance, with recovery when needed.
@@ -57,12 +62,18 @@ jet_api! {
 
     /// Lets the only instance refuse further work.
     fn JetStopService() {
-        PROCESS.only_instance()?.engine()?.stop_service(true)
+        PROCESS.only_instance()?.stop_service()
     }
 
     /// Lets an instance refuse further work.
     fn JetStopServiceInstance(instance: JET_INSTANCE) {
-        PROCESS.instance(instance)?.engine()?.stop_service(true)
+        PROCESS.instance(instance)?.stop_service()
+    }
+
+    /// Stops chosen services of an instance, or lets them go on.
+    fn JetStopServiceInstance2(instance: JET_INSTANCE, grbit: JET_GRBIT) {
+        let entry = PROCESS.instance(instance)?;
+        stop_services(&entry, grbit)
     }
 
     /// Tells which instances are initialised and what they have attached. Released with JetFreeBuffer.
@@ -83,6 +94,19 @@ fn instance_info<F: Form>(count: Out<u32>, array: Out<usize>) -> Result<()> {
     array.set(if running.is_empty() { 0 } else { describe::<F>(&running)? });
     count.set(running.len() as u32);
     Ok(())
+}
+
+fn stop_services(entry: &Entry, grbit: JET_GRBIT) -> Result<()> {
+    if grbit & !(STOP_CHOSEN | STOP_RESUME) != 0 {
+        return Err(Error::new(JetErr::InvalidGrbit, format!("option bits {grbit:#x}")));
+    }
+    if grbit == STOP_ALL {
+        return entry.stop_service();
+    }
+    // Chosen services: maintenance that clients asked for, of which this engine has none, and caches with
+    // changes, of which it keeps none between calls. Both are at rest, stopped or not, unless everything
+    // was stopped, which nothing takes back.
+    entry.check_serving()
 }
 
 fn check_restore_info(size: u32, mapped: i32, stop: [u32; 2]) -> Result<()> {

@@ -1,11 +1,12 @@
 //! Sessions and databases.
 
 use crate::border::jet_api;
-use crate::pointer::{Form, Out, Text, TextA, TextW};
+use crate::pointer::{Array, Bytes, Form, Out, Text, TextA, TextW};
 use crate::process::PROCESS;
 use crate::text::{path, required_path};
 use crate::types::*;
 use ese::{Error, JetErr, Result};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// What JetGetVersion tells: the build of Windows whose format and API this is, in the place where
@@ -17,6 +18,11 @@ const READ_ONLY: JET_GRBIT = 0x1;
 const UPKEEP: JET_GRBIT = 0x10 | 0x800 | 0x1000;
 /// JET_bitForceDetach and JET_bitForceCloseAndDetach.
 const FORCE_DETACH: JET_GRBIT = 0x3;
+/// JET_bitIdleCompact and JET_bitIdleStatus; JET_bitIdleFlushBuffers was never offered.
+const IDLE_BITS: JET_GRBIT = 0x2 | 0x4;
+/// Database parameters (JET_dbparam...), and the one for a limit of the size.
+const DB_PARAMETERS: Range<u32> = 0x2001..0x200A;
+const DB_SIZE_MAX_PAGES: u32 = 0x2001;
 
 jet_api! {
     /// Begins a session. User name and password are from another age and ignored.
@@ -35,6 +41,14 @@ jet_api! {
         begin(instance, psesid)
     }
 
+    /// Begins another session of a session's instance.
+    fn JetDupSession(sesid: JET_SESID, psesid: Out<JET_SESID>) {
+        let session = PROCESS.sessions().find_serving(sesid)?;
+        let place = psesid.required()?;
+        place.set(PROCESS.sessions().begin(session.instance())?);
+        Ok(())
+    }
+
     /// Ends a session.
     fn JetEndSession(sesid: JET_SESID, grbit: JET_GRBIT) {
         // JET_bitForceSessionClosed is for tests of the original engine.
@@ -44,10 +58,19 @@ jet_api! {
         PROCESS.sessions().end(sesid)
     }
 
+    /// Lets the engine do pending work. There is never any: nothing keeps versions of records.
+    fn JetIdle(sesid: JET_SESID, grbit: JET_GRBIT) {
+        PROCESS.sessions().find_serving(sesid)?;
+        if grbit & !IDLE_BITS != 0 {
+            return Err(Error::new(JetErr::InvalidGrbit, format!("option bits {grbit:#x}")));
+        }
+        Ok(())
+    }
+
     /// Tells the version that this engine is compatible with.
     fn JetGetVersion(sesid: JET_SESID, pwVersion: Out<u32>) {
         let place = pwVersion.required()?;
-        PROCESS.sessions().find(sesid)?;
+        PROCESS.sessions().find_serving(sesid)?;
         place.set(VERSION);
         Ok(())
     }
@@ -74,6 +97,22 @@ jet_api! {
         sesid: JET_SESID, szFilename: TextW, cpgDatabaseSizeMax: u32, grbit: JET_GRBIT,
     ) {
         attach(sesid, szFilename, cpgDatabaseSizeMax, grbit)
+    }
+
+    /// Attaches a database with database parameters.
+    fn JetAttachDatabase3A | JetAttachDatabase3(
+        sesid: JET_SESID, szFilename: TextA, rgsetdbparam: Array<JET_SETDBPARAM>, csetdbparam: u32, grbit: JET_GRBIT,
+    ) {
+        let max_pages = database_parameters(rgsetdbparam, csetdbparam)?;
+        attach(sesid, szFilename, max_pages, grbit)
+    }
+
+    /// Attaches a database with database parameters.
+    fn JetAttachDatabase3W(
+        sesid: JET_SESID, szFilename: TextW, rgsetdbparam: Array<JET_SETDBPARAM>, csetdbparam: u32, grbit: JET_GRBIT,
+    ) {
+        let max_pages = database_parameters(rgsetdbparam, csetdbparam)?;
+        attach(sesid, szFilename, max_pages, grbit)
     }
 
     /// Detaches a database, or all of the instance when the name is null.
@@ -134,13 +173,37 @@ fn database_path<F: Form>(name: Text<F>) -> Result<PathBuf> {
     std::path::absolute(&path).map_err(|e| Error::io(e, "find the whole path", &path))
 }
 
+/// The limit of a database's size that the parameters hold; 0 for none.
+fn database_parameters(parameters: Array<JET_SETDBPARAM>, count: u32) -> Result<u32> {
+    let most = DB_PARAMETERS.end - DB_PARAMETERS.start;
+    if count > most {
+        return Err(Error::new(JetErr::InvalidParameter, format!("{count} parameters where {most} exist")));
+    }
+    let mut max_pages = 0;
+    for parameter in parameters.read(count as usize)? {
+        let number = parameter.dbparamid;
+        if number == DB_SIZE_MAX_PAGES {
+            // SAFETY: the memory belongs to the caller's structure and falls under its promise.
+            let memory = unsafe { Bytes::new(parameter.pvParam) };
+            max_pages = memory.read(parameter.cbParam).map(u32::from_le_bytes)?;
+        } else if DB_PARAMETERS.contains(&number) {
+            let what = format!("database parameter {number:#x} is not offered");
+            return Err(Error::new(JetErr::FeatureNotAvailable, what));
+        } else {
+            let what = format!("there is no database parameter {number:#x}");
+            return Err(Error::new(JetErr::InvalidDbparamId, what));
+        }
+    }
+    Ok(max_pages)
+}
+
 fn attach<F: Form>(
     sesid: JET_SESID,
     name: Text<F>,
     max_pages: u32,
     grbit: JET_GRBIT,
 ) -> Result<Option<JetErr>> {
-    let session = PROCESS.sessions().find(sesid)?;
+    let session = PROCESS.sessions().find_serving(sesid)?;
     let path = database_path(name)?;
     if grbit & !(READ_ONLY | UPKEEP) != 0 {
         return Err(Error::new(JetErr::InvalidGrbit, format!("option bits {grbit:#x}")));
@@ -167,12 +230,12 @@ fn detach<F: Form>(sesid: JET_SESID, name: Text<F>, grbit: JET_GRBIT) -> Result<
 }
 
 fn open<F: Form>(sesid: JET_SESID, name: Text<F>, place: Out<JET_DBID>, grbit: JET_GRBIT) -> Result<()> {
-    let session = PROCESS.sessions().find(sesid)?;
+    let session = PROCESS.sessions().find_serving(sesid)?;
     let place = place.required()?;
     let path = database_path(name)?;
     if grbit & !READ_ONLY != 0 {
         return Err(Error::new(JetErr::InvalidGrbit, format!("option bits {grbit:#x}")));
     }
-    place.set(session.open_database(&path)?);
+    place.set(session.open_database(&path, grbit)?);
     Ok(())
 }

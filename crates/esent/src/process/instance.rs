@@ -16,6 +16,14 @@ pub struct Entry {
     parameters: Mutex<Parameters>,
     /// There while it is initialised.
     engine: Mutex<Option<Instance>>,
+    services: Mutex<Services>,
+}
+
+/// What JetStopService has stopped since the engine started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Services {
+    /// Everything, for good.
+    all: bool,
 }
 
 impl Entry {
@@ -26,6 +34,7 @@ impl Entry {
             display_name: display_name.to_owned(),
             parameters: Mutex::new(parameters),
             engine: Mutex::new(None),
+            services: Mutex::default(),
         }
     }
 
@@ -76,6 +85,7 @@ impl Entry {
         let instance = Instance::new(Environment::default(), self.engine_parameters()?);
         instance.init(options)?;
         *engine = Some(instance);
+        *self.services.lock() = Services::default();
         self.parameters.lock().set_stage(Stage::Running);
         Ok(())
     }
@@ -94,6 +104,28 @@ impl Entry {
             self.parameters.lock().set_stage(Stage::Created);
         }
         result
+    }
+
+    /// Stops all services for good: only the end of what was begun is allowed then.
+    ///
+    /// # Errors
+    /// JET_errNotInitialized.
+    pub fn stop_service(&self) -> Result<()> {
+        self.engine()?.stop_service(true)?;
+        self.services.lock().all = true;
+        Ok(())
+    }
+
+    /// Refuses new work on an instance that is not initialised or whose services were stopped.
+    ///
+    /// # Errors
+    /// JET_errClientRequestToStopJetService, JET_errNotInitialized.
+    pub fn check_serving(&self) -> Result<()> {
+        self.engine()?;
+        if self.services.lock().all {
+            return Err(Error::new(JetErr::ClientRequestToStopJetService, "JetStopService was called"));
+        }
+        Ok(())
     }
 
     /// Whether it is initialised.

@@ -10,7 +10,7 @@ mod instance;
 mod sessions;
 
 pub use instance::Entry;
-pub use sessions::{SessionEntry, Sessions};
+pub use sessions::{OpenDatabase, SessionEntry, Sessions, Settings};
 
 use crate::types::{JET_INSTANCE, JET_INSTANCE_NIL};
 use ese::params::{ParamId, Parameters, Scope, Stage};

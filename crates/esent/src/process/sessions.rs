@@ -1,12 +1,14 @@
 //! Sessions behind opaque numbers, and the databases they have open.
 
 use super::Entry;
-use crate::types::{JET_DBID, JET_INSTANCE, JET_SESID};
+use crate::types::{JET_API_PTR, JET_DBID, JET_GRBIT, JET_INSTANCE, JET_SESID};
 use ese::raw::{AttachOptions, Database, Session};
 use ese::sync::{Arc, Mutex};
 use ese::{Error, JetErr, Result};
+use ese_format::database::DatabaseHeader;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread::ThreadId;
 
 /// The sessions of the process.
 pub struct Sessions {
@@ -20,10 +22,40 @@ struct State {
 
 /// A session behind its handle.
 pub struct SessionEntry {
-    instance: JET_INSTANCE,
+    instance: Arc<Entry>,
+    /// What ties it to a client's context, and the thread that did it.
+    context: Mutex<Option<(JET_API_PTR, ThreadId)>>,
+    settings: Mutex<Settings>,
     /// Databases go before the session that opened them.
-    databases: Mutex<Vec<Database>>,
+    databases: Mutex<Vec<Opening>>,
     session: Session,
+}
+
+/// What session parameters hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What commits without option bits do (JET_sesparamCommitDefault).
+    pub commit_default: JET_GRBIT,
+    /// The client's tag of this session's work (JET_sesparamCorrelationID).
+    pub correlation: u32,
+    /// The client's tags of users and operations (JET_sesparamOperationContext), as it gave them.
+    pub operation: [u8; 8],
+}
+
+/// A database as a session has it open.
+struct Opening {
+    database: Database,
+    options: JET_GRBIT,
+}
+
+/// What an open database can tell.
+pub struct OpenDatabase {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its header now.
+    pub header: DatabaseHeader,
+    /// The option bits it was opened with.
+    pub options: JET_GRBIT,
 }
 
 impl Sessions {
@@ -36,12 +68,18 @@ impl Sessions {
     ///
     /// # Errors
     /// Those of [`Entry::begin_session`].
-    pub fn begin(&self, entry: &Entry) -> Result<JET_SESID> {
+    pub fn begin(&self, entry: &Arc<Entry>) -> Result<JET_SESID> {
         let session = entry.begin_session()?;
         let mut state = self.state.lock();
         let number = state.next;
         state.next += 0x10;
-        let session = SessionEntry { instance: entry.handle(), databases: Mutex::default(), session };
+        let session = SessionEntry {
+            instance: Arc::clone(entry),
+            context: Mutex::default(),
+            settings: Mutex::default(),
+            databases: Mutex::default(),
+            session,
+        };
         state.live.insert(number, Arc::new(session));
         Ok(number)
     }
@@ -55,26 +93,83 @@ impl Sessions {
         self.state.lock().live.get(&number).cloned().ok_or_else(missing)
     }
 
+    /// The session of a number, for new work.
+    ///
+    /// # Errors
+    /// JET_errInvalidSesid when there is none, JET_errClientRequestToStopJetService when its instance
+    /// refuses new work.
+    pub fn find_serving(&self, number: JET_SESID) -> Result<Arc<SessionEntry>> {
+        let session = self.find(number)?;
+        session.instance.check_serving()?;
+        Ok(session)
+    }
+
     /// Ends a session; databases it has open are closed.
     ///
     /// # Errors
-    /// JET_errInvalidSesid when there is none.
+    /// JET_errInvalidSesid when there is none, JET_errSessionInUse while it is tied to a context.
     pub fn end(&self, number: JET_SESID) -> Result<()> {
-        let ended = self.state.lock().live.remove(&number);
+        let mut state = self.state.lock();
         let missing = || Error::new(JetErr::InvalidSesid, "the session does not exist");
-        ended.map(drop).ok_or_else(missing)
+        let session = state.live.get(&number).ok_or_else(missing)?;
+        if session.context.lock().is_some() {
+            return Err(Error::new(JetErr::SessionInUse, "the session is tied to a context"));
+        }
+        let ended = state.live.remove(&number);
+        drop(state);
+        drop(ended);
+        Ok(())
     }
 
     /// Ends all sessions of an instance.
     pub fn end_all_of(&self, instance: JET_INSTANCE) {
         let mut state = self.state.lock();
-        let gone = state.live.extract_if(.., |_, entry| entry.instance == instance).collect::<Vec<_>>();
+        let gone =
+            state.live.extract_if(.., |_, entry| entry.instance.handle() == instance).collect::<Vec<_>>();
         drop(state);
         drop(gone);
     }
 }
 
 impl SessionEntry {
+    /// The instance that it belongs to.
+    pub fn instance(&self) -> &Arc<Entry> {
+        &self.instance
+    }
+
+    /// Ties it to a context of the client.
+    ///
+    /// # Errors
+    /// JET_errSessionContextAlreadySet.
+    pub fn set_context(&self, context: JET_API_PTR) -> Result<()> {
+        let mut place = self.context.lock();
+        if place.is_some() {
+            return Err(Error::new(JetErr::SessionContextAlreadySet, "the session is tied to a context"));
+        }
+        *place = Some((context, std::thread::current().id()));
+        Ok(())
+    }
+
+    /// Unties it.
+    ///
+    /// # Errors
+    /// JET_errSessionContextNotSetByThisThread when this thread did not tie it.
+    pub fn reset_context(&self) -> Result<()> {
+        let mut place = self.context.lock();
+        let ours = place.is_some_and(|(_, thread)| thread == std::thread::current().id());
+        if !ours {
+            let what = "this thread did not tie the session to a context";
+            return Err(Error::new(JetErr::SessionContextNotSetByThisThread, what));
+        }
+        *place = None;
+        Ok(())
+    }
+
+    /// Its parameters.
+    pub fn settings(&self) -> &Mutex<Settings> {
+        &self.settings
+    }
+
     /// Attaches a database; a warning when it was attached already.
     ///
     /// # Errors
@@ -96,11 +191,22 @@ impl SessionEntry {
     ///
     /// # Errors
     /// Those of [`Session::open`].
-    pub fn open_database(&self, path: &Path) -> Result<JET_DBID> {
+    pub fn open_database(&self, path: &Path, options: JET_GRBIT) -> Result<JET_DBID> {
         let database = self.session.open(path)?;
         let id = JET_DBID::from(database.id());
-        self.databases.lock().push(database);
+        self.databases.lock().push(Opening { database, options });
         Ok(id)
+    }
+
+    /// What an open database tells about itself.
+    ///
+    /// # Errors
+    /// JET_errInvalidDatabaseId when the session does not have it open.
+    pub fn open_database_facts(&self, id: JET_DBID) -> Result<OpenDatabase> {
+        let databases = self.databases.lock();
+        let opening = databases.iter().find(|opening| opening.is(id)).ok_or_else(not_open)?;
+        let Opening { database, options } = opening;
+        Ok(OpenDatabase { path: database.path().into(), header: database.header(), options: *options })
     }
 
     /// Closes one opening of a database.
@@ -109,11 +215,20 @@ impl SessionEntry {
     /// JET_errInvalidDatabaseId when the session does not have it open.
     pub fn close_database(&self, id: JET_DBID) -> Result<()> {
         let mut databases = self.databases.lock();
-        let missing = || Error::new(JetErr::InvalidDatabaseId, "the session does not have it open");
-        let at = databases.iter().position(|d| JET_DBID::from(d.id()) == id).ok_or_else(missing)?;
+        let at = databases.iter().position(|opening| opening.is(id)).ok_or_else(not_open)?;
         let closed = databases.swap_remove(at);
         drop(databases);
-        closed.close();
+        closed.database.close();
         Ok(())
     }
+}
+
+impl Opening {
+    fn is(&self, id: JET_DBID) -> bool {
+        JET_DBID::from(self.database.id()) == id
+    }
+}
+
+fn not_open() -> Error {
+    Error::new(JetErr::InvalidDatabaseId, "the session does not have it open")
 }

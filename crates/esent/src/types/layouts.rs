@@ -489,3 +489,168 @@ const _: () = {
     assert!(std::mem::offset_of!(JET_DBINFOMISC4, bkinfoCopyPrev) == 300);
     assert!(std::mem::offset_of!(JET_DBINFOMISC4, bkinfoDiffPrev) == 324);
 };
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_ERRINFOBASIC_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub errValue: JET_ERR,
+    #[allow(missing_docs)]
+    pub errcatMostSpecific: JET_ERRCAT,
+    #[allow(missing_docs)]
+    pub rgCategoricalHierarchy: [u8; 8],
+    #[allow(missing_docs)]
+    pub lSourceLine: u32,
+    #[allow(missing_docs)]
+    pub rgszSourceFile: [u16; 64],
+}
+
+const _: () = {
+    assert!(size_of::<JET_ERRINFOBASIC_W>() == 152);
+    assert!(std::mem::offset_of!(JET_ERRINFOBASIC_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_ERRINFOBASIC_W, errValue) == 4);
+    assert!(std::mem::offset_of!(JET_ERRINFOBASIC_W, errcatMostSpecific) == 8);
+    assert!(std::mem::offset_of!(JET_ERRINFOBASIC_W, rgCategoricalHierarchy) == 12);
+    assert!(std::mem::offset_of!(JET_ERRINFOBASIC_W, lSourceLine) == 20);
+    assert!(std::mem::offset_of!(JET_ERRINFOBASIC_W, rgszSourceFile) == 24);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_SETDBPARAM {
+    #[allow(missing_docs)]
+    pub dbparamid: u32,
+    #[allow(missing_docs)]
+    pub pvParam: *mut c_void,
+    #[allow(missing_docs)]
+    pub cbParam: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_SETDBPARAM>() == 24);
+    assert!(std::mem::offset_of!(JET_SETDBPARAM, dbparamid) == 0);
+    assert!(std::mem::offset_of!(JET_SETDBPARAM, pvParam) == 8);
+    assert!(std::mem::offset_of!(JET_SETDBPARAM, cbParam) == 16);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_RSTMAP2_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szDatabaseName: *mut u8,
+    #[allow(missing_docs)]
+    pub szNewDatabaseName: *mut u8,
+    #[allow(missing_docs)]
+    pub rgsetdbparam: *mut JET_SETDBPARAM,
+    #[allow(missing_docs)]
+    pub csetdbparam: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+}
+
+const _: () = {
+    assert!(size_of::<JET_RSTMAP2_A>() == 40);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_A, szDatabaseName) == 8);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_A, szNewDatabaseName) == 16);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_A, rgsetdbparam) == 24);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_A, csetdbparam) == 32);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_A, grbit) == 36);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_RSTMAP2_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szDatabaseName: *mut u16,
+    #[allow(missing_docs)]
+    pub szNewDatabaseName: *mut u16,
+    #[allow(missing_docs)]
+    pub rgsetdbparam: *mut JET_SETDBPARAM,
+    #[allow(missing_docs)]
+    pub csetdbparam: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+}
+
+const _: () = {
+    assert!(size_of::<JET_RSTMAP2_W>() == 40);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_W, szDatabaseName) == 8);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_W, szNewDatabaseName) == 16);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_W, rgsetdbparam) == 24);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_W, csetdbparam) == 32);
+    assert!(std::mem::offset_of!(JET_RSTMAP2_W, grbit) == 36);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_RSTINFO2_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub rgrstmap: *mut JET_RSTMAP2_A,
+    #[allow(missing_docs)]
+    pub crstmap: i32,
+    #[allow(missing_docs)]
+    pub lgposStop: JET_LGPOS,
+    #[allow(missing_docs)]
+    pub logtimeStop: JET_LOGTIME,
+    #[allow(missing_docs)]
+    pub pfnCallback: JET_PFNINITCALLBACK,
+    #[allow(missing_docs)]
+    pub pvCallbackContext: *mut c_void,
+}
+
+const _: () = {
+    assert!(size_of::<JET_RSTINFO2_A>() == 56);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_A, rgrstmap) == 8);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_A, crstmap) == 16);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_A, lgposStop) == 20);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_A, logtimeStop) == 28);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_A, pfnCallback) == 40);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_A, pvCallbackContext) == 48);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_RSTINFO2_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub rgrstmap: *mut JET_RSTMAP2_W,
+    #[allow(missing_docs)]
+    pub crstmap: i32,
+    #[allow(missing_docs)]
+    pub lgposStop: JET_LGPOS,
+    #[allow(missing_docs)]
+    pub logtimeStop: JET_LOGTIME,
+    #[allow(missing_docs)]
+    pub pfnCallback: JET_PFNINITCALLBACK,
+    #[allow(missing_docs)]
+    pub pvCallbackContext: *mut c_void,
+}
+
+const _: () = {
+    assert!(size_of::<JET_RSTINFO2_W>() == 56);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_W, rgrstmap) == 8);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_W, crstmap) == 16);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_W, lgposStop) == 20);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_W, logtimeStop) == 28);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_W, pfnCallback) == 40);
+    assert!(std::mem::offset_of!(JET_RSTINFO2_W, pvCallbackContext) == 48);
+};

@@ -1,7 +1,11 @@
 //! The C API's types.
 
 #[rustfmt::skip]
+mod categories;
+#[rustfmt::skip]
 mod layouts;
+
+pub(crate) use categories::CATEGORIES;
 
 pub use layouts::*;
 
@@ -21,6 +25,8 @@ pub type JET_API_PTR = usize;
 pub type JET_DBID = u32;
 /// Option bits.
 pub type JET_GRBIT = u32;
+/// A category of errors.
+pub type JET_ERRCAT = u32;
 /// The operation that a status callback is about.
 pub type JET_SNP = u32;
 /// How far that operation is.
@@ -28,6 +34,10 @@ pub type JET_SNT = u32;
 /// A status callback.
 pub type JET_PFNSTATUS =
     Option<unsafe extern "C" fn(sesid: JET_SESID, snp: JET_SNP, snt: JET_SNT, pv: *mut c_void) -> JET_ERR>;
+/// A status callback with a context.
+pub type JET_PFNINITCALLBACK = Option<
+    unsafe extern "C" fn(snp: JET_SNP, snt: JET_SNT, pv: *mut c_void, context: *mut c_void) -> JET_ERR,
+>;
 
 /// No instance.
 pub const JET_INSTANCE_NIL: JET_INSTANCE = usize::MAX;

@@ -14,6 +14,27 @@ _Static_assert(sizeof(JET_RSTMAP_W) == 16, "size of JET_RSTMAP_W");
 _Static_assert(_Alignof(JET_RSTMAP_W) == 8, "alignment of JET_RSTMAP_W");
 _Static_assert(offsetof(JET_RSTMAP_W, szDatabaseName) == 0, "JET_RSTMAP_W.szDatabaseName");
 _Static_assert(offsetof(JET_RSTMAP_W, szNewDatabaseName) == 8, "JET_RSTMAP_W.szNewDatabaseName");
+_Static_assert(sizeof(JET_SETDBPARAM) == 24, "size of JET_SETDBPARAM");
+_Static_assert(_Alignof(JET_SETDBPARAM) == 8, "alignment of JET_SETDBPARAM");
+_Static_assert(offsetof(JET_SETDBPARAM, dbparamid) == 0, "JET_SETDBPARAM.dbparamid");
+_Static_assert(offsetof(JET_SETDBPARAM, pvParam) == 8, "JET_SETDBPARAM.pvParam");
+_Static_assert(offsetof(JET_SETDBPARAM, cbParam) == 16, "JET_SETDBPARAM.cbParam");
+_Static_assert(sizeof(JET_RSTMAP2_A) == 40, "size of JET_RSTMAP2_A");
+_Static_assert(_Alignof(JET_RSTMAP2_A) == 8, "alignment of JET_RSTMAP2_A");
+_Static_assert(offsetof(JET_RSTMAP2_A, cbStruct) == 0, "JET_RSTMAP2_A.cbStruct");
+_Static_assert(offsetof(JET_RSTMAP2_A, szDatabaseName) == 8, "JET_RSTMAP2_A.szDatabaseName");
+_Static_assert(offsetof(JET_RSTMAP2_A, szNewDatabaseName) == 16, "JET_RSTMAP2_A.szNewDatabaseName");
+_Static_assert(offsetof(JET_RSTMAP2_A, rgsetdbparam) == 24, "JET_RSTMAP2_A.rgsetdbparam");
+_Static_assert(offsetof(JET_RSTMAP2_A, csetdbparam) == 32, "JET_RSTMAP2_A.csetdbparam");
+_Static_assert(offsetof(JET_RSTMAP2_A, grbit) == 36, "JET_RSTMAP2_A.grbit");
+_Static_assert(sizeof(JET_RSTMAP2_W) == 40, "size of JET_RSTMAP2_W");
+_Static_assert(_Alignof(JET_RSTMAP2_W) == 8, "alignment of JET_RSTMAP2_W");
+_Static_assert(offsetof(JET_RSTMAP2_W, cbStruct) == 0, "JET_RSTMAP2_W.cbStruct");
+_Static_assert(offsetof(JET_RSTMAP2_W, szDatabaseName) == 8, "JET_RSTMAP2_W.szDatabaseName");
+_Static_assert(offsetof(JET_RSTMAP2_W, szNewDatabaseName) == 16, "JET_RSTMAP2_W.szNewDatabaseName");
+_Static_assert(offsetof(JET_RSTMAP2_W, rgsetdbparam) == 24, "JET_RSTMAP2_W.rgsetdbparam");
+_Static_assert(offsetof(JET_RSTMAP2_W, csetdbparam) == 32, "JET_RSTMAP2_W.csetdbparam");
+_Static_assert(offsetof(JET_RSTMAP2_W, grbit) == 36, "JET_RSTMAP2_W.grbit");
 _Static_assert(sizeof(JET_CONVERT_A) == 16, "size of JET_CONVERT_A");
 _Static_assert(_Alignof(JET_CONVERT_A) == 8, "alignment of JET_CONVERT_A");
 _Static_assert(offsetof(JET_CONVERT_A, szOldDll) == 0, "JET_CONVERT_A.szOldDll");
@@ -691,6 +712,52 @@ _Static_assert(offsetof(JET_DBINFOMISC4, ulBadChecksumOld) == 292, "JET_DBINFOMI
 _Static_assert(offsetof(JET_DBINFOMISC4, genCommitted) == 296, "JET_DBINFOMISC4.genCommitted");
 _Static_assert(offsetof(JET_DBINFOMISC4, bkinfoCopyPrev) == 300, "JET_DBINFOMISC4.bkinfoCopyPrev");
 _Static_assert(offsetof(JET_DBINFOMISC4, bkinfoDiffPrev) == 324, "JET_DBINFOMISC4.bkinfoDiffPrev");
+_Static_assert(sizeof(JET_LOGINFOMISC) == 80, "size of JET_LOGINFOMISC");
+_Static_assert(_Alignof(JET_LOGINFOMISC) == 4, "alignment of JET_LOGINFOMISC");
+_Static_assert(offsetof(JET_LOGINFOMISC, ulGeneration) == 0, "JET_LOGINFOMISC.ulGeneration");
+_Static_assert(offsetof(JET_LOGINFOMISC, signLog) == 4, "JET_LOGINFOMISC.signLog");
+_Static_assert(offsetof(JET_LOGINFOMISC, logtimeCreate) == 32, "JET_LOGINFOMISC.logtimeCreate");
+_Static_assert(offsetof(JET_LOGINFOMISC, logtimePreviousGeneration) == 40, "JET_LOGINFOMISC.logtimePreviousGeneration");
+_Static_assert(offsetof(JET_LOGINFOMISC, ulFlags) == 48, "JET_LOGINFOMISC.ulFlags");
+_Static_assert(offsetof(JET_LOGINFOMISC, ulVersionMajor) == 52, "JET_LOGINFOMISC.ulVersionMajor");
+_Static_assert(offsetof(JET_LOGINFOMISC, ulVersionMinor) == 56, "JET_LOGINFOMISC.ulVersionMinor");
+_Static_assert(offsetof(JET_LOGINFOMISC, ulVersionUpdate) == 60, "JET_LOGINFOMISC.ulVersionUpdate");
+_Static_assert(offsetof(JET_LOGINFOMISC, cbSectorSize) == 64, "JET_LOGINFOMISC.cbSectorSize");
+_Static_assert(offsetof(JET_LOGINFOMISC, cbHeader) == 68, "JET_LOGINFOMISC.cbHeader");
+_Static_assert(offsetof(JET_LOGINFOMISC, cbFile) == 72, "JET_LOGINFOMISC.cbFile");
+_Static_assert(offsetof(JET_LOGINFOMISC, cbDatabasePageSize) == 76, "JET_LOGINFOMISC.cbDatabasePageSize");
+_Static_assert(sizeof(JET_LOGINFOMISC2) == 88, "size of JET_LOGINFOMISC2");
+_Static_assert(_Alignof(JET_LOGINFOMISC2) == 4, "alignment of JET_LOGINFOMISC2");
+_Static_assert(offsetof(JET_LOGINFOMISC2, ulGeneration) == 0, "JET_LOGINFOMISC2.ulGeneration");
+_Static_assert(offsetof(JET_LOGINFOMISC2, signLog) == 4, "JET_LOGINFOMISC2.signLog");
+_Static_assert(offsetof(JET_LOGINFOMISC2, logtimeCreate) == 32, "JET_LOGINFOMISC2.logtimeCreate");
+_Static_assert(offsetof(JET_LOGINFOMISC2, logtimePreviousGeneration) == 40, "JET_LOGINFOMISC2.logtimePreviousGeneration");
+_Static_assert(offsetof(JET_LOGINFOMISC2, ulFlags) == 48, "JET_LOGINFOMISC2.ulFlags");
+_Static_assert(offsetof(JET_LOGINFOMISC2, ulVersionMajor) == 52, "JET_LOGINFOMISC2.ulVersionMajor");
+_Static_assert(offsetof(JET_LOGINFOMISC2, ulVersionMinor) == 56, "JET_LOGINFOMISC2.ulVersionMinor");
+_Static_assert(offsetof(JET_LOGINFOMISC2, ulVersionUpdate) == 60, "JET_LOGINFOMISC2.ulVersionUpdate");
+_Static_assert(offsetof(JET_LOGINFOMISC2, cbSectorSize) == 64, "JET_LOGINFOMISC2.cbSectorSize");
+_Static_assert(offsetof(JET_LOGINFOMISC2, cbHeader) == 68, "JET_LOGINFOMISC2.cbHeader");
+_Static_assert(offsetof(JET_LOGINFOMISC2, cbFile) == 72, "JET_LOGINFOMISC2.cbFile");
+_Static_assert(offsetof(JET_LOGINFOMISC2, cbDatabasePageSize) == 76, "JET_LOGINFOMISC2.cbDatabasePageSize");
+_Static_assert(offsetof(JET_LOGINFOMISC2, lgposCheckpoint) == 80, "JET_LOGINFOMISC2.lgposCheckpoint");
+_Static_assert(sizeof(JET_LOGINFOMISC3) == 104, "size of JET_LOGINFOMISC3");
+_Static_assert(_Alignof(JET_LOGINFOMISC3) == 8, "alignment of JET_LOGINFOMISC3");
+_Static_assert(offsetof(JET_LOGINFOMISC3, ulGeneration) == 0, "JET_LOGINFOMISC3.ulGeneration");
+_Static_assert(offsetof(JET_LOGINFOMISC3, signLog) == 4, "JET_LOGINFOMISC3.signLog");
+_Static_assert(offsetof(JET_LOGINFOMISC3, logtimeCreate) == 32, "JET_LOGINFOMISC3.logtimeCreate");
+_Static_assert(offsetof(JET_LOGINFOMISC3, logtimePreviousGeneration) == 40, "JET_LOGINFOMISC3.logtimePreviousGeneration");
+_Static_assert(offsetof(JET_LOGINFOMISC3, ulFlags) == 48, "JET_LOGINFOMISC3.ulFlags");
+_Static_assert(offsetof(JET_LOGINFOMISC3, ulVersionMajor) == 52, "JET_LOGINFOMISC3.ulVersionMajor");
+_Static_assert(offsetof(JET_LOGINFOMISC3, ulVersionUpdateMajor) == 56, "JET_LOGINFOMISC3.ulVersionUpdateMajor");
+_Static_assert(offsetof(JET_LOGINFOMISC3, ulVersionUpdateMinor) == 60, "JET_LOGINFOMISC3.ulVersionUpdateMinor");
+_Static_assert(offsetof(JET_LOGINFOMISC3, cbSectorSize) == 64, "JET_LOGINFOMISC3.cbSectorSize");
+_Static_assert(offsetof(JET_LOGINFOMISC3, cbHeader) == 68, "JET_LOGINFOMISC3.cbHeader");
+_Static_assert(offsetof(JET_LOGINFOMISC3, cbFile) == 72, "JET_LOGINFOMISC3.cbFile");
+_Static_assert(offsetof(JET_LOGINFOMISC3, cbDatabasePageSize) == 76, "JET_LOGINFOMISC3.cbDatabasePageSize");
+_Static_assert(offsetof(JET_LOGINFOMISC3, lgposCheckpoint) == 80, "JET_LOGINFOMISC3.lgposCheckpoint");
+_Static_assert(offsetof(JET_LOGINFOMISC3, ulVersionMinorDeprecated) == 88, "JET_LOGINFOMISC3.ulVersionMinorDeprecated");
+_Static_assert(offsetof(JET_LOGINFOMISC3, checksumPrevLogAllSegments) == 96, "JET_LOGINFOMISC3.checksumPrevLogAllSegments");
 _Static_assert(sizeof(JET_THREADSTATS) == 32, "size of JET_THREADSTATS");
 _Static_assert(_Alignof(JET_THREADSTATS) == 4, "alignment of JET_THREADSTATS");
 _Static_assert(offsetof(JET_THREADSTATS, cbStruct) == 0, "JET_THREADSTATS.cbStruct");
@@ -744,6 +811,24 @@ _Static_assert(offsetof(JET_RSTINFO_W, crstmap) == 16, "JET_RSTINFO_W.crstmap");
 _Static_assert(offsetof(JET_RSTINFO_W, lgposStop) == 20, "JET_RSTINFO_W.lgposStop");
 _Static_assert(offsetof(JET_RSTINFO_W, logtimeStop) == 28, "JET_RSTINFO_W.logtimeStop");
 _Static_assert(offsetof(JET_RSTINFO_W, pfnStatus) == 40, "JET_RSTINFO_W.pfnStatus");
+_Static_assert(sizeof(JET_RSTINFO2_A) == 56, "size of JET_RSTINFO2_A");
+_Static_assert(_Alignof(JET_RSTINFO2_A) == 8, "alignment of JET_RSTINFO2_A");
+_Static_assert(offsetof(JET_RSTINFO2_A, cbStruct) == 0, "JET_RSTINFO2_A.cbStruct");
+_Static_assert(offsetof(JET_RSTINFO2_A, rgrstmap) == 8, "JET_RSTINFO2_A.rgrstmap");
+_Static_assert(offsetof(JET_RSTINFO2_A, crstmap) == 16, "JET_RSTINFO2_A.crstmap");
+_Static_assert(offsetof(JET_RSTINFO2_A, lgposStop) == 20, "JET_RSTINFO2_A.lgposStop");
+_Static_assert(offsetof(JET_RSTINFO2_A, logtimeStop) == 28, "JET_RSTINFO2_A.logtimeStop");
+_Static_assert(offsetof(JET_RSTINFO2_A, pfnCallback) == 40, "JET_RSTINFO2_A.pfnCallback");
+_Static_assert(offsetof(JET_RSTINFO2_A, pvCallbackContext) == 48, "JET_RSTINFO2_A.pvCallbackContext");
+_Static_assert(sizeof(JET_RSTINFO2_W) == 56, "size of JET_RSTINFO2_W");
+_Static_assert(_Alignof(JET_RSTINFO2_W) == 8, "alignment of JET_RSTINFO2_W");
+_Static_assert(offsetof(JET_RSTINFO2_W, cbStruct) == 0, "JET_RSTINFO2_W.cbStruct");
+_Static_assert(offsetof(JET_RSTINFO2_W, rgrstmap) == 8, "JET_RSTINFO2_W.rgrstmap");
+_Static_assert(offsetof(JET_RSTINFO2_W, crstmap) == 16, "JET_RSTINFO2_W.crstmap");
+_Static_assert(offsetof(JET_RSTINFO2_W, lgposStop) == 20, "JET_RSTINFO2_W.lgposStop");
+_Static_assert(offsetof(JET_RSTINFO2_W, logtimeStop) == 28, "JET_RSTINFO2_W.logtimeStop");
+_Static_assert(offsetof(JET_RSTINFO2_W, pfnCallback) == 40, "JET_RSTINFO2_W.pfnCallback");
+_Static_assert(offsetof(JET_RSTINFO2_W, pvCallbackContext) == 48, "JET_RSTINFO2_W.pvCallbackContext");
 _Static_assert(sizeof(JET_ERRINFOBASIC_W) == 152, "size of JET_ERRINFOBASIC_W");
 _Static_assert(_Alignof(JET_ERRINFOBASIC_W) == 4, "alignment of JET_ERRINFOBASIC_W");
 _Static_assert(offsetof(JET_ERRINFOBASIC_W, cbStruct) == 0, "JET_ERRINFOBASIC_W.cbStruct");
@@ -877,10 +962,12 @@ any_function const every_function[] = {
     (any_function)JetCreateInstanceW,
     (any_function)JetCreateInstance2A,
     (any_function)JetCreateInstance2W,
+    (any_function)JetGetInstanceMiscInfo,
     (any_function)JetTerm,
     (any_function)JetTerm2,
     (any_function)JetStopService,
     (any_function)JetStopServiceInstance,
+    (any_function)JetStopServiceInstance2,
     (any_function)JetStopBackup,
     (any_function)JetStopBackupInstance,
     (any_function)JetSetSystemParameterA,
@@ -891,21 +978,31 @@ any_function const every_function[] = {
     (any_function)JetEnableMultiInstanceW,
     (any_function)JetBeginSessionA,
     (any_function)JetBeginSessionW,
+    (any_function)JetDupSession,
     (any_function)JetEndSession,
     (any_function)JetGetVersion,
+    (any_function)JetIdle,
     (any_function)JetAttachDatabaseA,
     (any_function)JetAttachDatabaseW,
     (any_function)JetAttachDatabase2A,
     (any_function)JetAttachDatabase2W,
+    (any_function)JetAttachDatabase3A,
+    (any_function)JetAttachDatabase3W,
     (any_function)JetDetachDatabaseA,
     (any_function)JetDetachDatabaseW,
     (any_function)JetDetachDatabase2A,
     (any_function)JetDetachDatabase2W,
+    (any_function)JetGetDatabaseInfoA,
+    (any_function)JetGetDatabaseInfoW,
     (any_function)JetGetDatabaseFileInfoA,
     (any_function)JetGetDatabaseFileInfoW,
+    (any_function)JetGetLogFileInfoA,
+    (any_function)JetGetLogFileInfoW,
     (any_function)JetOpenDatabaseA,
     (any_function)JetOpenDatabaseW,
     (any_function)JetCloseDatabase,
+    (any_function)JetSetSessionContext,
+    (any_function)JetResetSessionContext,
     (any_function)JetBackupA,
     (any_function)JetBackupW,
     (any_function)JetBackupInstanceA,
@@ -950,6 +1047,9 @@ any_function const every_function[] = {
     (any_function)JetGetInstanceInfoA,
     (any_function)JetGetInstanceInfoW,
     (any_function)JetFreeBuffer,
+    (any_function)JetGetErrorInfoW,
+    (any_function)JetSetSessionParameter,
+    (any_function)JetGetSessionParameter,
     0,
 };
 

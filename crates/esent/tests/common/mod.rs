@@ -33,7 +33,9 @@ pub(crate) fn compile(name: &str, folder: &Path) -> PathBuf {
 
 /// Runs a compiled program; a failure shows what it printed.
 pub(crate) fn run(program: &Path, arguments: &[&Path]) -> Output {
-    let output = Command::new(program).args(arguments).output().unwrap();
+    // Cargo points this variable at a folder in which an older build of the library may lie, and it would win
+    // over the path that the program was linked with.
+    let output = Command::new(program).args(arguments).env_remove("LD_LIBRARY_PATH").output().unwrap();
     assert!(
         output.status.success(),
         "{:?}\n{}\n{}",

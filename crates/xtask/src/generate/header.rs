@@ -82,11 +82,15 @@ const CALLBACKS: &str = "\
 typedef JET_ERR (JET_API *JET_PFNSTATUS)(JET_SESID sesid, JET_SNP snp, JET_SNT snt, void *pv);
 typedef JET_ERR (JET_API *JET_CALLBACK)(JET_SESID sesid, JET_DBID dbid, JET_TABLEID tableid, JET_CBTYP cbtyp,
                                         void *pvArg1, void *pvArg2, void *pvContext, JET_API_PTR ulUnused);
+typedef JET_ERR (JET_API *JET_PFNINITCALLBACK)(JET_SNP snp, JET_SNT snt, void *pv, void *pvContext);
 typedef void *(JET_API *JET_PFNREALLOC)(void *pvContext, void *pv, JET_ULONG cb);
 typedef JET_ERR (JET_API *JET_PFNDURABLECOMMITCALLBACK)(JET_INSTANCE instance, JET_COMMIT_ID *pCommitIdSeen,
                                                         JET_GRBIT grbit);
 
 ";
+
+/// Groups of constants outside the documented API that exported functions understand all the same.
+const ALSO_GROUPS: &[&str] = &["dbparam", "loginfo"];
 
 /// The tables that the header is made of.
 pub(crate) struct Tables {
@@ -133,7 +137,8 @@ fn either(out: &mut String, names: impl Iterator<Item = (String, &'static str)>)
 
 fn constants(out: &mut String, rows: &[Row]) -> Result<()> {
     let mut group = "";
-    for row in rows.iter().filter(|row| row.get("public") == "yes") {
+    let wanted = |row: &&Row| row.get("public") == "yes" || ALSO_GROUPS.contains(&row.get("group"));
+    for row in rows.iter().filter(wanted) {
         if row.get("group") != group {
             group = row.get("group");
             writeln!(out, "\n/* {group} */")?;

@@ -23,6 +23,12 @@ const WANTED: &[&str] = &[
     "JET_INSTANCE_INFO_W",
     "JET_UNICODEINDEX",
     "JET_DBINFOMISC4",
+    "JET_ERRINFOBASIC_W",
+    "JET_SETDBPARAM",
+    "JET_RSTMAP2_A",
+    "JET_RSTMAP2_W",
+    "JET_RSTINFO2_A",
+    "JET_RSTINFO2_W",
 ];
 
 pub(crate) fn generate(structs: &[Struct]) -> Result<String> {

@@ -3,6 +3,7 @@
 //! The tables are the single source of the API's numbers; the generated files are committed, so that a
 //! build needs no generator, and a test checks that they are up to date.
 
+mod categories;
 mod errors;
 mod header;
 mod layouts;
@@ -75,6 +76,10 @@ fn outputs() -> Result<Vec<Output>> {
         Output::text(
             "crates/esent/src/types/layouts.rs",
             layouts::generate(&structs::public(&tables.struct_sizes, &tables.structs)?)?,
+        ),
+        Output::text(
+            "crates/esent/src/types/categories.rs",
+            categories::generate(&table("errors")?, &tables.constants)?,
         ),
         Output::text("crates/esent/include/esent.h", header::generate(&tables)?),
         Output::text("crates/esent/tests/c/layout.c", header::check_file(&tables)?),

@@ -32,10 +32,22 @@ pub(crate) struct Struct {
     pub(crate) fields: Vec<Field>,
 }
 
+/// Structures outside the documented API that exported functions take or fill all the same.
+const ALSO: &[&str] = &[
+    "JET_SETDBPARAM",
+    "JET_RSTMAP2_A",
+    "JET_RSTMAP2_W",
+    "JET_RSTINFO2_A",
+    "JET_RSTINFO2_W",
+    "JET_LOGINFOMISC",
+    "JET_LOGINFOMISC2",
+    "JET_LOGINFOMISC3",
+];
+
 /// The public structures in an order in which each is declared after those it contains.
 pub(crate) fn public(sizes: &[Row], fields: &[Row]) -> Result<Vec<Struct>> {
     let mut waiting = Vec::new();
-    for row in sizes.iter().filter(|row| row.get("public") == "yes") {
+    for row in sizes.iter().filter(|row| row.get("public") == "yes" || ALSO.contains(&row.get("struct"))) {
         let name = row.get("struct").to_owned();
         let fields = fields
             .iter()
