@@ -143,7 +143,7 @@ events! {
     BACKUP_HALTED_BY_SERVER = 226, Error, "The engine ended a backup before its end";
     LOGS_TO_DELETE_MISSING = 227, Warning, "Log files to delete were missing: count";
     RECOVERY_STARTED = 300, Information, "Recovery starts";
-    LOG_REPLAYED = 301, Information, "A log file was replayed: log, statistics";
+    LOG_REPLAYED = 301, Information, "A log file was replayed: log, statistics, most frequent type of record, its count";
     RECOVERY_COMPLETED = 302, Information, "Recovery has completed";
     RESTORE_LOG_PATH_UNUSABLE = 426, Error, "The folder for a restore's logs cannot be used: path";
     HEADER_TRAILER_MISMATCH = 430, Error, "Header and trailer of a database copy do not match: database";
@@ -154,7 +154,7 @@ events! {
     BACKUP_LOG_MISSING = 435, Error, "A log of the backup is missing: log";
     ROLL_FORWARD_GAP = 450, Error, "There is a gap in the logs to roll forward: missing log";
     LOGS_START_TOO_LATE = 452, Error, "The logs for a database start too late: database, lowest needed, highest needed, first log found";
-    LOGS_END_TOO_EARLY = 453, Error, "The logs for a database end too early: database, lowest needed, highest needed, last log found";
+    LOGS_END_TOO_EARLY = 453, Error, "The logs for a database end too early: database, lowest needed, highest needed, last log found, their files";
     RECOVERY_FAILED = 454, Error, "Restore or recovery has failed: error number";
     EXISTING_LOG_SIGNATURE = 457, Warning, "An existing log has another signature: log";
     EXISTING_LOGS_NOT_IN_SEQUENCE = 458, Warning, "Existing logs are not in sequence: two logs";
@@ -163,6 +163,7 @@ events! {
     LOG_TORN = 461, Error, "A log has a torn write: log, position";
     BACKUP_LOG_CORRUPT = 463, Error, "A log of the backup set is corrupt: log, position";
     LOG_CORRUPT = 464, Error, "A log is corrupt: log, position";
+    LOG_CORRUPT_AT_INIT = 465, Error, "A log that recovery at initialisation needs is corrupt: log, position";
     READ_REPEATED = 493, Error, "A read succeeded only after repeats: file, offset, length, failures, seconds";
     TRUNCATION_REFUSED = 520, Warning, "No log was deleted because not all required logs were copied";
     RESTORE_MAP_UNUSABLE = 553, Error, "An entry of the restore map cannot be used: database, error number";

@@ -203,7 +203,7 @@ fn an_external_restore_recovers_what_its_map_names_and_nothing_else() {
     assert_eq!(code(run(twice, (0, 0))), JetErr::InvalidParameter);
     let before = world.events.ids().len();
     run(vec![entry("/new/moved.edb")], (1, 1)).unwrap();
-    assert_eq!(world.events.ids()[before..], [216, 204, 205]);
+    assert_eq!(world.events.ids()[before..], [204, 300, 216, 301, 302, 205]);
     assert!(world.header("/new/moved.edb").is_clean());
     assert!(world.content("/new/b.edb") == other);
 }

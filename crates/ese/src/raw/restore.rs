@@ -8,7 +8,7 @@ use crate::error::{Error, JetErr, Result};
 use crate::log::LogFiles;
 use crate::params::Parameters;
 use crate::restore::folder::FolderRestore;
-use crate::restore::hard::{HardRecovery, RestoreParts, RestoreSummary, recover};
+use crate::restore::hard::{HardRecovery, RestoreParts, RestoreSummary, recover, report_log_path, told};
 use crate::restore::logs::{BackupLogs, TargetLogs};
 use crate::restore::map::RestoreMap;
 use ese_format::Generation;
@@ -41,7 +41,9 @@ struct Folders {
 impl Folders {
     fn take(environment: &Environment, parameters: &Parameters, create: bool) -> Result<Self> {
         let disk = &*environment.disk;
-        let log = folder(disk, &parameters.log_dir(), create)?;
+        let log = folder(disk, &parameters.log_dir(), create).inspect_err(|_| {
+            report_log_path(filtered(environment, parameters).as_ref(), &parameters.log_dir());
+        })?;
         let system = folder(disk, &parameters.system_dir(), create)?;
         let mut locks = vec![lock(disk, &log, JetErr::LogFilePathInUse)?];
         if system != log {
@@ -107,9 +109,20 @@ fn restore(
         Some(instance) => target_logs(instance, parameters, request.backup_logs)?,
         None => None,
     };
+    let parts = parts(environment, parameters);
+    told(parts.events.as_ref(), || restore_copies(environment, parameters, &parts, request, target, status))
+}
+
+fn restore_copies(
+    environment: &Environment,
+    parameters: &Parameters,
+    parts: &RestoreParts,
+    request: &ExternalRestore<'_>,
+    target: Option<TargetLogs>,
+    status: &mut dyn FnMut(Status),
+) -> Result<RestoreSummary> {
     let backup_logs = folder(&*environment.disk, request.backup_logs, false)?;
     let folders = Folders::take(environment, parameters, true)?;
-    let parts = parts(environment, parameters);
     let files = LogFiles::probe(
         environment.disk.clone(),
         backup_logs,
@@ -131,7 +144,7 @@ fn restore(
         log: log_config(environment, parameters, &folders.log),
         system_dir: folders.system.clone(),
     };
-    recover(&parts, recovery, status)
+    recover(parts, recovery, status)
 }
 
 /// Makes everything that the target has logged so far stand in archives; says which.
@@ -151,8 +164,8 @@ fn target_logs(target: &Instance, parameters: &Parameters, backup: &Path) -> Res
     }
     let Some(log) = running.log.as_ref().filter(|_| !of_target.circular_logging()) else { return Ok(None) };
     let path = string_to_utf16(&backup.to_string_lossy());
-    log.append(&encode(&LogRecord::ExtRestore2(ExtRestore2 { path }))?)?;
-    let new = log.force_new_generation()?;
+    let record = encode(&LogRecord::ExtRestore2(ExtRestore2 { path }))?;
+    let new = log.begin_generation_with(&record)?.start.generation;
     let last = Generation(new.0.saturating_sub(1));
     Ok(Some(TargetLogs { files: log.files().clone(), last }))
 }

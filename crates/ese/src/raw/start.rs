@@ -17,7 +17,7 @@ use crate::log::{
     read_log_header, scan_stream,
 };
 use crate::params::{ParamId, Parameters};
-use crate::recovery::{Paths, Percent, Redo, RedoOptions, analyse, finish};
+use crate::recovery::{Paths, Percent, Redo, RedoOptions, RedoParts, analyse, finish};
 use crate::restore::map::RestoreMap;
 use crate::sync::job::{Job, JobRunner};
 use crate::sync::{Arc, Mutex};
@@ -189,7 +189,8 @@ impl Starter<'_> {
         let clock = &self.environment.clock;
         let config = self.config();
         let redo = self.options.redo;
-        let scan = scan_stream(&config, redo.contains(RedoOptions::ALLOW_MISSING_CURRENT_LOG))?;
+        let scan = scan_stream(&config, redo.contains(RedoOptions::ALLOW_MISSING_CURRENT_LOG))
+            .inspect_err(|error| self.report_failure(error))?;
         let path = scan.files.checkpoint(&self.system_dir);
         let (log, hooks) = match scan.signature() {
             None => {
@@ -208,7 +209,10 @@ impl Starter<'_> {
                     scan.closed_at().is_some() && last.as_ref().map(|c| c.checkpoint) == scan.closed_at();
                 let start = match is_closed {
                     true => None,
-                    false => Some(self.redo(&config, &scan, last.as_ref(), signature, attachments, guide)?),
+                    false => Some(
+                        self.redo(&config, &scan, last.as_ref(), signature, attachments, guide)
+                            .inspect_err(|error| self.report_failure(error))?,
+                    ),
                 };
                 let hooks = self.hooks(attachments, last, path);
                 hooks.checkpoint.set_signature(signature);
@@ -230,6 +234,23 @@ impl Starter<'_> {
         attachments.admit(header.generation, header.created)?;
         hooks.checkpoint.advance(log.durable())?;
         Ok((Some(Arc::new(log)), hooks))
+    }
+
+    /// Tells the event log why recovery failed. To stop before undo on request is no failure.
+    fn report_failure(&self, error: &Error) {
+        let file = || error.file_path().map_or_else(String::new, |path| path.display().to_string());
+        match error.code() {
+            JetErr::RecoveredWithoutUndo => return,
+            JetErr::LogFileCorrupt => {
+                let position = error.log_position().map_or_else(String::new, |at| at.to_string());
+                self.events.report(&Event::new(id::LOG_CORRUPT_AT_INIT, [file(), position]));
+            }
+            JetErr::MissingLogFile | JetErr::MissingPreviousLogFile => {
+                self.events.report(&Event::new(id::ROLL_FORWARD_GAP, [file()]));
+            }
+            _ => {}
+        }
+        self.events.report(&Event::new(id::RECOVERY_FAILED, [error.code().code().to_string()]));
     }
 
     /// Replays what the last run left; returns where replay began.
@@ -254,15 +275,14 @@ impl Starter<'_> {
         analyse(&mut open()?)?;
         (guide.progress)(Status::Begin);
         let paths = self.paths(&guide.map);
-        let mut redo = Redo::begin(
+        let parts = RedoParts {
             disk,
-            &self.environment.clock,
+            clock: &self.environment.clock,
+            events: &**self.events,
+            files: &scan.files,
             attachments,
-            (start, signature),
-            &attached,
-            paths,
-            false,
-        )?;
+        };
+        let mut redo = Redo::begin(parts, (start, signature), &attached, paths, false)?;
         let last = scan.end().generation;
         let mut percent = Percent::new(start.generation, last);
         let progress = &mut *guide.progress;

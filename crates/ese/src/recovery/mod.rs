@@ -8,10 +8,11 @@ mod analysis;
 mod attach;
 mod progress;
 mod redo;
+mod replayed;
 mod undo;
 
 pub use analysis::{Analysis, analyse};
 pub use attach::{Paths, RedoOptions};
 pub use progress::Percent;
-pub use redo::Redo;
+pub use redo::{Redo, RedoParts};
 pub use undo::finish;

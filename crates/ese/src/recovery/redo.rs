@@ -2,30 +2,49 @@
 
 use super::analysis::ends_sessions;
 use super::attach::{Decision, Deferral, Logged, Paths, RedoOptions, check_required, decide};
+use super::replayed::Replayed;
 use crate::clock::Clock;
 use crate::database::backup_record::{Medium, Scope, record as record_backup};
 use crate::database::{Attachment, Attachments, forget_log_stream, make_clean, turn_dirty};
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
-use crate::log::{LogReader, ReadEvent};
+use crate::event::{Event, EventSink, id};
+use crate::log::{LogFiles, LogReader, ReadEvent};
 use crate::sync::Arc;
+use ese_format::database::DatabaseHeader;
 use ese_format::log::record::{AttachDb, Backup2, DetachDb, LogRecord};
 use ese_format::log::{AttachEntry, LogHeader};
 use ese_format::{Generation, LogPosition, Signature};
 use ese_vfs::Disk;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// What a replay works with.
+#[derive(Clone, Copy)]
+pub struct RedoParts<'a> {
+    /// Where the databases are.
+    pub disk: &'a dyn Disk,
+    /// Time.
+    pub clock: &'a Arc<dyn Clock>,
+    /// Who learns of logs that are replayed, of databases that moved, and why one cannot be recovered.
+    pub events: &'a dyn EventSink,
+    /// The names of the logs, for events.
+    pub files: &'a LogFiles,
+    /// The table that takes the databases.
+    pub attachments: &'a Attachments,
+}
 
 /// Replay of a stretch of log. Databases it attaches stand in the instance's own table.
 pub struct Redo<'a> {
-    disk: &'a dyn Disk,
-    clock: &'a Arc<dyn Clock>,
-    attachments: &'a Attachments,
+    parts: RedoParts<'a>,
     stream: Signature,
     paths: Paths,
     is_hard: bool,
     start: LogPosition,
     last: Generation,
     deferred: BTreeMap<u8, (Logged, Deferral)>,
+    /// Databases of which the event log knows that they are elsewhere than the log says.
+    moved: BTreeSet<PathBuf>,
 }
 
 impl<'a> Redo<'a> {
@@ -36,24 +55,21 @@ impl<'a> Redo<'a> {
     /// Those of opening the databases; `RequiredLogFilesMissing`, `ConsistentTimeMismatch`,
     /// `SoftRecoveryOnBackupDatabase`.
     pub fn begin(
-        disk: &'a dyn Disk,
-        clock: &'a Arc<dyn Clock>,
-        attachments: &'a Attachments,
+        parts: RedoParts<'a>,
         start: (LogPosition, Signature),
         attached: &[AttachEntry],
         paths: Paths,
         is_hard: bool,
     ) -> Result<Self> {
         let mut redo = Self {
-            disk,
-            clock,
-            attachments,
+            parts,
             stream: start.1,
             paths,
             is_hard,
             start: start.0,
             last: start.0.generation,
             deferred: BTreeMap::new(),
+            moved: BTreeSet::new(),
         };
         for entry in attached {
             let logged = Logged {
@@ -73,14 +89,29 @@ impl<'a> Redo<'a> {
 
     /// Replays what the reader delivers. `progress` is told each position.
     pub fn run(&mut self, reader: &mut LogReader, progress: &mut dyn FnMut(LogPosition)) -> Result<()> {
+        let RedoParts { clock, events, .. } = self.parts;
+        let mut replayed: Option<Replayed> = None;
         while let Some(event) = reader.next_event()? {
             match event {
-                ReadEvent::Generation(header) => self.enter(header)?,
+                ReadEvent::Generation(header) => {
+                    if let Some(replayed) = replayed.take() {
+                        replayed.report(&**clock, events);
+                    }
+                    self.enter(header)?;
+                    replayed = Some(Replayed::new(reader.path(), &**clock));
+                }
                 ReadEvent::Record(raw) => {
                     progress(raw.start);
-                    self.record(&raw.decode()?, raw.start)?;
+                    let record = raw.decode()?;
+                    if let Some(replayed) = &mut replayed {
+                        replayed.count(&record);
+                    }
+                    self.record(&record, raw.start)?;
                 }
             }
+        }
+        if let Some(replayed) = replayed {
+            replayed.report(&**clock, events);
         }
         Ok(())
     }
@@ -101,9 +132,10 @@ impl<'a> Redo<'a> {
             };
             return Err(Error::new(JetErr::AttachedDatabaseMismatch, sentence).file(&logged.path));
         }
-        for a in self.attachments.all() {
+        for a in self.parts.attachments.all() {
             let header = a.file.header();
             if header.max_required > self.last {
+                self.report_end_too_early(a.path(), &header);
                 return Err(Error::new(
                     JetErr::RequiredLogFilesMissing,
                     format!(
@@ -114,6 +146,7 @@ impl<'a> Redo<'a> {
                 .file(a.path()));
             }
             if header.max_committed > self.last && !options.contains(RedoOptions::IGNORE_LOST_LOGS) {
+                self.report_end_too_early(a.path(), &header);
                 return Err(Error::new(
                     JetErr::CommittedLogFilesMissing,
                     format!(
@@ -127,10 +160,38 @@ impl<'a> Redo<'a> {
         Ok(())
     }
 
+    fn report<const N: usize>(&self, id: u32, strings: [String; N]) {
+        self.parts.events.report(&Event::new(id, strings));
+    }
+
+    /// The logs end before a generation that a database needs.
+    fn report_end_too_early(&self, path: &Path, header: &DatabaseHeader) {
+        let highest = header.max_required.max(header.max_committed);
+        let range = [header.min_required, highest, self.last];
+        let [lowest, highest, last] = range.map(|generation| generation.to_string());
+        let names = range.map(|generation| self.parts.files.archive(generation).display().to_string());
+        let names = names.join(", ");
+        self.report(id::LOGS_END_TOO_EARLY, [path.display().to_string(), lowest, highest, last, names]);
+    }
+
+    /// The logs begin behind a generation that a database needs.
+    fn report_start_too_late(&self, path: &Path, header: &DatabaseHeader) {
+        let range = [header.min_required, header.max_required, self.start.generation];
+        let [lowest, highest, first] = range.map(|generation| generation.to_string());
+        self.report(id::LOGS_START_TOO_LATE, [path.display().to_string(), lowest, highest, first]);
+    }
+
+    /// Notes once that a database is elsewhere than the log says.
+    fn note_move(&mut self, logged: &str, path: &Path) {
+        if path != Path::new(logged) && self.moved.insert(path.to_path_buf()) {
+            self.report(id::DATABASE_MOVED, [logged.to_owned(), path.display().to_string()]);
+        }
+    }
+
     fn enter(&mut self, header: &LogHeader) -> Result<()> {
         let generation = header.generation;
         self.last = generation;
-        for a in self.attachments.all() {
+        for a in self.parts.attachments.all() {
             let h = a.file.header();
             // The file may have the right number and be another one all the same.
             let expected = if h.max_required == generation && h.max_required_time.is_some() {
@@ -151,7 +212,7 @@ impl<'a> Redo<'a> {
                 .file(a.path()));
             }
         }
-        self.attachments.admit(generation, header.created)
+        self.parts.attachments.admit(generation, header.created)
     }
 
     fn record(&mut self, record: &LogRecord, at: LogPosition) -> Result<()> {
@@ -169,8 +230,8 @@ impl<'a> Redo<'a> {
             self.deferred.insert(logged.id, (logged, Deferral::Unwanted));
             return Ok(());
         };
-        let opened = crate::database::canonical(self.disk, &path)
-            .and_then(|path| DbFile::open(self.disk, self.clock.clone(), &path, Intent::Write));
+        let opened = crate::database::canonical(self.parts.disk, &path)
+            .and_then(|path| DbFile::open(self.parts.disk, self.parts.clock.clone(), &path, Intent::Write));
         let file = match opened {
             Ok(file) => file,
             Err(e) if matches!(e.code(), JetErr::FileNotFound | JetErr::InvalidPath) => {
@@ -191,16 +252,18 @@ impl<'a> Redo<'a> {
             }
             Decision::Attach => {}
         }
-        check_required(&header, self.start.generation, file.path())?;
         if !self.is_hard && header.current_full_backup.lowest != Generation::NONE && !header.is_clean() {
+            self.report(id::UNFINISHED_RESTORE, [file.path().display().to_string()]);
             return Err(Error::new(
                 JetErr::SoftRecoveryOnBackupDatabase,
                 "it was copied from a backup and not restored yet",
             )
             .file(file.path()));
         }
+        check_required(&header, self.start.generation, file.path())
+            .inspect_err(|_| self.report_start_too_late(file.path(), &header))?;
         if header.is_clean() {
-            let now = self.clock.now();
+            let now = self.parts.clock.now();
             file.update_header(|h| {
                 if h.log_signature != self.stream {
                     forget_log_stream(h);
@@ -210,11 +273,12 @@ impl<'a> Redo<'a> {
                 h.attach_position = logged.attach;
                 h.min_required = logged.attach.generation;
                 h.min_consistent = logged.attach.generation;
-                crate::database::raise_required(h, self.attachments.admitted());
+                crate::database::raise_required(h, self.parts.attachments.admitted());
             })?;
         }
         self.deferred.remove(&logged.id);
-        self.attachments.insert(Attachment::new(
+        self.note_move(&logged.path, file.path());
+        self.parts.attachments.insert(Attachment::new(
             logged.id,
             file,
             logged.attach,
@@ -226,10 +290,10 @@ impl<'a> Redo<'a> {
 
     fn detach(&mut self, record: &DetachDb, at: LogPosition) -> Result<()> {
         self.deferred.remove(&record.dbid);
-        let Some(attachment) = self.attachments.by_id(record.dbid) else { return Ok(()) };
-        let now = self.clock.now();
+        let Some(attachment) = self.parts.attachments.by_id(record.dbid) else { return Ok(()) };
+        let now = self.parts.clock.now();
         attachment.file.update_header(|h| make_clean(h, at, now))?;
-        self.attachments.remove(record.dbid);
+        self.parts.attachments.remove(record.dbid);
         Ok(())
     }
 
@@ -237,7 +301,7 @@ impl<'a> Redo<'a> {
         if record.phase != Backup2::UPDATE_HEADER {
             return Ok(());
         }
-        let Some(attachment) = self.attachments.by_id(record.dbid) else { return Ok(()) };
+        let Some(attachment) = self.parts.attachments.by_id(record.dbid) else { return Ok(()) };
         let (Some(scope), Some(medium)) =
             (Scope::from_number(record.scope), Medium::from_number(record.kind))
         else {
@@ -250,10 +314,10 @@ impl<'a> Redo<'a> {
 
     /// The engine of that time started or stopped: databases that it still had attached are consistent.
     fn end_sessions(&mut self, at: LogPosition) -> Result<()> {
-        let now = self.clock.now();
-        for a in self.attachments.all() {
+        let now = self.parts.clock.now();
+        for a in self.parts.attachments.all() {
             a.file.update_header(|h| make_clean(h, at, now))?;
-            self.attachments.remove(a.id);
+            self.parts.attachments.remove(a.id);
         }
         self.deferred.clear();
         Ok(())

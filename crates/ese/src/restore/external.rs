@@ -1,11 +1,10 @@
 //! Restore of what a client streamed (JetExternalRestore): the copies are in place already.
 
-use super::hard::{HardRecovery, RestoreParts, RestoreSummary, recover};
+use super::hard::{HardRecovery, RestoreParts, RestoreSummary, recover, report_log_path, told};
 use super::logs::BackupLogs;
 use super::map::RestoreMap;
 use crate::backup::to_directory::Status;
 use crate::error::{Error, JetErr, Result};
-use crate::event::{Event, id};
 use crate::log::{LogConfig, LogFiles};
 use ese_format::primitives::Generation;
 use ese_vfs::Disk;
@@ -35,13 +34,21 @@ pub fn external_restore(
     request: ExternalRestore<'_>,
     status: &mut dyn FnMut(Status),
 ) -> Result<RestoreSummary> {
-    let disk = &parts.disk;
     if request.map.entries().is_empty() {
         return Err(Error::new(JetErr::InvalidParameter, "the restore map names no database"));
     }
-    for folder in [&request.log.directory, &request.system_dir] {
-        make_folder(disk.as_ref(), folder)?;
-    }
+    told(parts.events.as_ref(), || run(parts, request, status))
+}
+
+fn run(
+    parts: &RestoreParts,
+    request: ExternalRestore<'_>,
+    status: &mut dyn FnMut(Status),
+) -> Result<RestoreSummary> {
+    let disk = &parts.disk;
+    make_folder(disk.as_ref(), &request.log.directory)
+        .inspect_err(|_| report_log_path(parts.events.as_ref(), &request.log.directory))?;
+    make_folder(disk.as_ref(), &request.system_dir)?;
     let files = LogFiles::probe(
         disk.clone(),
         request.backup_logs,
@@ -52,10 +59,6 @@ pub fn external_restore(
     let (lowest, highest) = request.generations;
     let events = parts.events.as_ref();
     let logs = BackupLogs::check(files, lowest, highest, request.log.page_size, events)?;
-    for entry in request.map.entries().iter().filter(|entry| entry.old != entry.new) {
-        let paths = [&entry.old, &entry.new].map(|path| path.display().to_string());
-        events.report(&Event::new(id::DATABASE_MOVED, paths));
-    }
     let databases = request.map.entries().iter().map(|entry| entry.new.clone()).collect();
     let ExternalRestore { log, system_dir, .. } = request;
     recover(parts, HardRecovery { logs, databases, target: None, log, system_dir }, status)

@@ -1,6 +1,6 @@
 //! Restore of a folder that JetBackup wrote (JetRestore).
 
-use super::hard::{HardRecovery, RestoreParts, RestoreSummary, recover};
+use super::hard::{HardRecovery, RestoreParts, RestoreSummary, recover, told};
 use super::logs::BackupLogs;
 use crate::backup::directory::find_backup;
 use crate::backup::to_directory::{PATCH_EXTENSION, Status};
@@ -38,6 +38,14 @@ pub struct FolderRestore<'a> {
 /// InvalidPath; FileNotFound without logs, PatchFileMissing without the empty files that name the
 /// databases; those of [`recover`].
 pub fn restore_folder(
+    parts: &RestoreParts,
+    request: FolderRestore<'_>,
+    status: &mut dyn FnMut(Status),
+) -> Result<RestoreSummary> {
+    told(parts.events.as_ref(), || run(parts, request, status))
+}
+
+fn run(
     parts: &RestoreParts,
     request: FolderRestore<'_>,
     status: &mut dyn FnMut(Status),

@@ -12,7 +12,7 @@ use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::log::{Log, LogConfig, LogFiles, LogHooks, LogReader, ReadOptions, scan_generation, scan_stream};
-use crate::recovery::{Paths, Percent, Redo, RedoOptions, analyse, finish};
+use crate::recovery::{Paths, Percent, Redo, RedoOptions, RedoParts, analyse, finish};
 use crate::sync::Arc;
 use ese_format::log::AttachEntry;
 use ese_format::primitives::{Generation, LogPosition, LogTime};
@@ -68,8 +68,17 @@ pub fn recover(
     request: HardRecovery,
     status: &mut dyn FnMut(Status),
 ) -> Result<RestoreSummary> {
-    let result = Recovery { parts, request: &request }.run(status);
+    Recovery { parts, request: &request }.run(status)
+}
+
+/// Runs a restore from its first check to its end, and tells the event log how it ends.
+///
+/// # Errors
+/// Those of the restore.
+pub(crate) fn told<T>(events: &dyn EventSink, restore: impl FnOnce() -> Result<T>) -> Result<T> {
+    let result = restore();
     if let Err(error) = &result {
+        // Damage in a log has its own entry.
         let is_log_damage = matches!(
             error.code(),
             JetErr::LogCorruptDuringHardRestore
@@ -78,11 +87,16 @@ pub fn recover(
                 | JetErr::LogTornWriteDuringHardRecovery
         );
         if !is_log_damage {
-            parts.events.report(&Event::new(id::RECOVERY_FAILED, [error.code().code().to_string()]));
+            events.report(&Event::new(id::RECOVERY_FAILED, [error.code().code().to_string()]));
         }
     }
-    parts.events.report(&Event::new(id::RESTORE_ENDED, []));
+    events.report(&Event::new(id::RESTORE_ENDED, []));
     result
+}
+
+/// Says that the folder for the logs of a restore cannot be used.
+pub(crate) fn report_log_path(events: &dyn EventSink, folder: &Path) {
+    events.report(&Event::new(id::RESTORE_LOG_PATH_UNUSABLE, [folder.display().to_string()]));
 }
 
 struct Recovery<'a> {
@@ -130,8 +144,12 @@ impl Recovery<'_> {
         let mut copies = Vec::new();
         let mut databases = Vec::new();
         for path in &request.databases {
-            let copy = CheckedCopy::open(disk, path, events)?;
-            copy.check_logs(&given, events)?;
+            let copy = CheckedCopy::open(disk, path, events)
+                .and_then(|copy| copy.check_logs(&given, events).map(|()| copy))
+                .inspect_err(|error| {
+                    let strings = [path.display().to_string(), error.code().code().to_string()];
+                    events.report(&Event::new(id::RESTORE_MAP_UNUSABLE, strings));
+                })?;
             databases.push(Restored { signature: copy.signature(), path: path.clone() });
             copies.push(copy);
         }
@@ -154,10 +172,15 @@ impl Recovery<'_> {
         let attachments = Arc::new(Attachments::default());
         let start = LogPosition::start_of(given.lowest);
         let paths = databases.iter().map(|d| (d.signature, d.path.clone())).collect();
+        events.report(&Event::new(id::RECOVERY_STARTED, []));
         let mut redo = Redo::begin(
-            disk,
-            &parts.clock,
-            &attachments,
+            RedoParts {
+                disk,
+                clock: &parts.clock,
+                events,
+                files: &request.logs.files,
+                attachments: &attachments,
+            },
             (start, given.signature),
             &request.logs.first.attached,
             Paths::Restored(paths),
@@ -194,6 +217,7 @@ impl Recovery<'_> {
         finish(&log, &attachments, &checkpoint, parts.clock.as_ref(), start, true)?;
         log.close()?;
         self.settle(&databases)?;
+        events.report(&Event::new(id::RECOVERY_COMPLETED, []));
         status(Status::Complete);
         let target = request.target.as_ref().map(|target| target.last);
         Ok(RestoreSummary { databases, replayed: (given.lowest, sequence.last()), target })

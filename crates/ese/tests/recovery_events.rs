@@ -1,0 +1,276 @@
+//! What the event log is told when an instance recovers and when copies are restored.
+
+mod restore_bench;
+
+use ese::event::Event;
+use ese::params::{ParamId, Parameters};
+use ese::raw::{
+    Environment, ExternalRestore, InitOptions, Instance, TermOptions, external_restore, restore_folder,
+};
+use ese::recovery::RedoOptions;
+use ese::restore::map::{MapEntry, RestoreMap};
+use ese::{JetErr, Result};
+use ese_format::Generation;
+use ese_vfs::{Disk, OpenMode, SimDisk};
+use restore_bench::{DATABASES, World, code, environment, parameters};
+use std::path::Path;
+
+/// The events of some work.
+fn events_of<T>(world: &World, work: impl FnOnce() -> T) -> (T, Vec<Event>) {
+    let before = world.events.ids().len();
+    let done = work();
+    (done, world.events.events().split_off(before))
+}
+
+fn ids(events: &[Event]) -> Vec<u32> {
+    events.iter().map(|event| event.id).collect()
+}
+
+fn strings(events: &[Event], id: u32) -> &[String] {
+    &events.iter().find(|event| event.id == id).expect("the event was not reported").strings
+}
+
+/// An instance that was killed with databases attached and three closed logs.
+fn killed(seed: u64) -> World {
+    let world = World::new(seed);
+    for _ in 0..3 {
+        world.back_up_elsewhere();
+    }
+    world.instance.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
+    world
+}
+
+fn init(world: &World, disk: &SimDisk, parameters: Parameters, options: InitOptions) -> Result<()> {
+    let environment = Environment { ..environment(disk, &world.clock, &world.events) };
+    Instance::new(environment, parameters).init(options)
+}
+
+fn plain(world: &World) -> Result<()> {
+    init(world, &world.disk, parameters("/log", "/system"), InitOptions::default())
+}
+
+fn damage(world: &World, path: &str, at: u64) {
+    let file = world.disk.open(Path::new(path), OpenMode::Write).unwrap();
+    // Bytes that differ, since the checksum is made of XORs.
+    let junk: Vec<u8> = (1..=40u8).map(|n| n.wrapping_mul(37)).collect();
+    file.write_at(&junk, at).unwrap();
+}
+
+#[test]
+fn a_recovery_reports_its_start_each_log_and_its_end() {
+    let world = killed(1);
+    // Without a checkpoint every log is replayed.
+    world.remove("/system/edb.chk");
+    let (done, events) = events_of(&world, || plain(&world));
+    done.unwrap();
+    assert_eq!(ids(&events), [300, 301, 301, 301, 301, 302]);
+    let logs: Vec<&str> = events.iter().filter(|e| e.id == 301).map(|e| e.strings[0].as_str()).collect();
+    assert_eq!(logs, ["/log/edb00001.log", "/log/edb00002.log", "/log/edb00003.log", "/log/edb.log"]);
+    for event in events.iter().filter(|event| event.id == 301) {
+        assert_eq!(event.strings.len(), 4);
+        assert!(event.strings[1].contains(" records, "), "{event:?}");
+        assert!(event.strings[3].parse::<u64>().unwrap() > 0, "{event:?}");
+    }
+    let (kind, count) = (&events[1].strings[2], &events[1].strings[3]);
+    assert_eq!((kind.as_str(), count.as_str()), ("AttachDB", "2"));
+}
+
+#[test]
+fn an_instance_that_was_ended_in_order_reports_no_recovery() {
+    let world = World::new(2);
+    world.instance.term(TermOptions::default()).unwrap();
+    let (done, events) = events_of(&world, || plain(&world));
+    done.unwrap();
+    assert_eq!(ids(&events), [0u32; 0]);
+}
+
+#[test]
+fn a_database_in_another_folder_is_reported_once() {
+    let world = killed(3);
+    world.remove("/system/edb.chk");
+    for path in DATABASES {
+        let name = Path::new(path).file_name().unwrap().to_str().unwrap();
+        world.copy(path, &format!("/new/{name}"));
+        world.remove(path);
+    }
+    let mut elsewhere = parameters("/log", "/system");
+    elsewhere.set_text(ParamId::AlternateDatabaseRecoveryPath, "/new").unwrap();
+    let (done, events) = events_of(&world, || init(&world, &world.disk, elsewhere, InitOptions::default()));
+    done.unwrap();
+    let moved: Vec<_> = events.iter().filter(|event| event.id == 216).map(|e| e.strings.clone()).collect();
+    assert_eq!(moved, [["/data/a.edb", "/new/a.edb"], ["/data/b.edb", "/new/b.edb"]]);
+}
+
+#[test]
+fn a_damaged_log_is_reported_with_its_place() {
+    let world = killed(4);
+    world.remove("/system/edb.chk");
+    damage(&world, "/log/edb00002.log", 4096 + 200);
+    let (done, events) = events_of(&world, || plain(&world));
+    assert_eq!(code(done), JetErr::LogFileCorrupt);
+    assert_eq!(ids(&events), [300, 465, 454]);
+    assert_eq!(strings(&events, 465)[0], "/log/edb00002.log");
+    assert_eq!(strings(&events, 465)[1], "2:1:0");
+    assert_eq!(strings(&events, 454), [JetErr::LogFileCorrupt.code().to_string()]);
+}
+
+#[test]
+fn a_missing_log_is_reported_by_its_name() {
+    let world = killed(5);
+    world.remove("/log/edb.log");
+    world.remove("/log/edb00003.log");
+    let (done, events) = events_of(&world, || plain(&world));
+    assert_eq!(code(done), JetErr::MissingLogFile);
+    assert_eq!(ids(&events), [450, 454]);
+    assert_eq!(strings(&events, 450), ["/log/edb.log"]);
+    assert_eq!(strings(&events, 454), ["-528"]);
+}
+
+#[test]
+fn logs_that_begin_too_late_are_reported_with_the_range_that_is_needed() {
+    let world = killed(6);
+    world.remove("/system/edb.chk");
+    let mut header = world.header(DATABASES[0]);
+    header.min_required = Generation(1);
+    let mut bytes = world.content(DATABASES[0]);
+    for copy in bytes.chunks_exact_mut(4096).take(2) {
+        copy.copy_from_slice(&header.encode());
+    }
+    world.disk.install(Path::new(DATABASES[0]), &bytes).unwrap();
+    world.remove("/log/edb00001.log");
+    let (done, events) = events_of(&world, || plain(&world));
+    assert_eq!(code(done), JetErr::RequiredLogFilesMissing);
+    assert_eq!(ids(&events), [300, 452, 454]);
+    let strings = strings(&events, 452);
+    assert_eq!(strings[0], DATABASES[0]);
+    assert_eq!(strings[1..], [Generation(1), header.max_required, Generation(2)].map(|g| g.to_string()));
+}
+
+#[test]
+fn logs_that_end_too_early_are_reported_with_the_files_that_are_needed() {
+    let world = killed(7);
+    world.remove("/system/edb.chk");
+    // What is left ends with generation 2, as a current log.
+    let second = world.content("/log/edb00002.log");
+    for log in ["/log/edb00002.log", "/log/edb00003.log", "/log/edb.log"] {
+        world.remove(log);
+    }
+    world.disk.install(Path::new("/log/edb.log"), &second).unwrap();
+    let (done, events) = events_of(&world, || plain(&world));
+    assert_eq!(code(done), JetErr::RequiredLogFilesMissing);
+    assert_eq!(ids(&events).last_chunk(), Some(&[453, 454]));
+    let strings = strings(&events, 453);
+    let header = world.header(DATABASES[0]);
+    let range = [header.min_required, header.max_required, Generation(2)];
+    assert_eq!(strings[0], DATABASES[0]);
+    assert_eq!(strings[1..4], range.map(|g| g.to_string()));
+    let names = range.map(|g| format!("/log/edb{:05X}.log", g.0)).join(", ");
+    assert_eq!(strings[4], names);
+}
+
+#[test]
+fn recovery_of_an_unrestored_copy_is_refused_and_reported() {
+    let world = World::new(8);
+    world.back_up(0).unwrap();
+    world.instance.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
+    world.copy("/out/a.edb", DATABASES[0]);
+    let (done, events) = events_of(&world, || plain(&world));
+    assert_eq!(code(done), JetErr::SoftRecoveryOnBackupDatabase);
+    assert_eq!(strings(&events, 619), [DATABASES[0]]);
+    assert_eq!(ids(&events).last_chunk(), Some(&[619, 454]));
+}
+
+#[test]
+fn to_stop_before_undo_is_no_failure() {
+    let world = killed(9);
+    let options = InitOptions { redo: RedoOptions::WITHOUT_UNDO, ..InitOptions::default() };
+    let (done, events) =
+        events_of(&world, || init(&world, &world.disk, parameters("/log", "/system"), options));
+    assert_eq!(code(done), JetErr::RecoveredWithoutUndo);
+    assert!(!ids(&events).contains(&454) && !ids(&events).contains(&302), "{events:?}");
+    assert_eq!(ids(&events).first(), Some(&300));
+}
+
+// ---- Restore
+
+/// JetExternalRestore of copies at `/new`, with the backup's logs.
+fn restore_copy(world: &World, new: &str, log: &str, generations: (u32, u32)) -> Result<()> {
+    let map = RestoreMap::new(vec![MapEntry { old: DATABASES[0].into(), new: new.into() }])?;
+    let request = ExternalRestore {
+        map: &map,
+        backup_logs: Path::new("/out"),
+        lowest: Generation(generations.0),
+        highest: Generation(generations.1),
+    };
+    external_restore(&world.environment(), &parameters(log, log), &request, &mut |_| {}).map(drop)
+}
+
+#[test]
+fn a_restore_reports_both_folders_the_move_each_log_and_its_end() {
+    let world = World::new(10);
+    world.back_up(0).unwrap();
+    world.copy("/out/a.edb", "/new/a.edb");
+    let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/newlog", (0, 0)));
+    done.unwrap();
+    assert_eq!(ids(&events), [204, 300, 216, 301, 302, 205]);
+    assert_eq!(strings(&events, 204), ["/out", "/newlog"]);
+    assert_eq!(strings(&events, 216), [DATABASES[0], "/new/a.edb"]);
+    assert_eq!(strings(&events, 301)[0], "/out/edb00001.log");
+}
+
+#[test]
+fn a_folder_restore_reports_the_same() {
+    let world = World::new(11);
+    world.back_up(0).unwrap();
+    let run = || {
+        let destination = Some(Path::new("/new"));
+        let parameters = parameters("/newlog", "/newlog");
+        restore_folder(&world.environment(), &parameters, Path::new("/out"), destination, &mut |_| {})
+    };
+    let (done, events) = events_of(&world, run);
+    done.unwrap();
+    assert_eq!(ids(&events), [204, 300, 216, 216, 301, 302, 205]);
+}
+
+#[test]
+fn a_failed_restore_reports_why_and_its_end() {
+    let world = World::new(12);
+    world.back_up(0).unwrap();
+    world.back_up(1).unwrap();
+    world.copy("/out/a.edb", "/new/a.edb");
+    let (done, events) = events_of(&world, || restore_copy(&world, "/new/none.edb", "/newlog", (0, 0)));
+    assert_eq!(code(done), JetErr::FileNotFound);
+    assert_eq!(ids(&events), [553, 454, 205]);
+    assert_eq!(strings(&events, 553), ["/new/none.edb", "-1811"]);
+    let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/newlog", (2, 0)));
+    assert_eq!(code(done), JetErr::StartingRestoreLogTooHigh);
+    assert_eq!(ids(&events), [431, 553, 454, 205]);
+    let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/newlog", (1, 4)));
+    assert_eq!(code(done), JetErr::FileNotFound);
+    assert_eq!(ids(&events), [435, 454, 205]);
+    assert_eq!(strings(&events, 435), ["/out/edb00003.log"]);
+}
+
+#[test]
+fn a_folder_for_logs_that_cannot_be_made_is_reported() {
+    let world = World::new(13);
+    world.back_up(0).unwrap();
+    world.disk.install(Path::new("/blocked"), b"a file").unwrap();
+    world.copy("/out/a.edb", "/new/a.edb");
+    let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/blocked/log", (0, 0)));
+    done.unwrap_err();
+    assert_eq!(ids(&events), [426, 454, 205]);
+    assert_eq!(strings(&events, 426), ["/blocked/log"]);
+}
+
+#[test]
+fn damage_in_a_log_of_the_backup_has_its_own_entry_and_no_other() {
+    let world = World::new(14);
+    world.back_up(0).unwrap();
+    world.copy("/out/a.edb", "/new/a.edb");
+    damage(&world, "/out/edb00001.log", 4096 + 300);
+    let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/newlog", (0, 0)));
+    assert_eq!(code(done), JetErr::LogCorruptDuringHardRestore);
+    assert_eq!(ids(&events), [204, 463, 205]);
+    assert_eq!(strings(&events, 463)[0], "/out/edb00001.log");
+}
