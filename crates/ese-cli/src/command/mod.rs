@@ -11,6 +11,7 @@ mod digest;
 mod dump;
 mod export;
 mod info;
+mod private;
 mod restore;
 mod verify;
 

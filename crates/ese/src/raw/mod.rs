@@ -14,6 +14,8 @@ mod session;
 mod start;
 
 pub use instance::{BackupAccess, Environment, Instance, StopService, TermOptions};
-pub use restore::{ExternalRestore, external_restore, external_restore_into, restore_folder};
+pub use restore::{
+    ExternalRestore, backup_databases, external_restore, external_restore_into, restore_folder,
+};
 pub use session::{AttachOptions, Database, Session};
 pub use start::InitOptions;

@@ -170,6 +170,28 @@ fn target_logs(target: &Instance, parameters: &Parameters, backup: &Path) -> Res
     Ok(Some(TargetLogs { files: log.files().clone(), last }))
 }
 
+/// The databases in a folder that JetBackup wrote: the files that [`restore_folder`] would copy, each under
+/// its own name.
+///
+/// # Errors
+/// InvalidPath; FileNotFound, PatchFileMissing; those of the disk.
+pub fn backup_databases(
+    environment: &Environment,
+    parameters: &Parameters,
+    backup: &Path,
+) -> Result<Vec<PathBuf>> {
+    let names = |folder: &Path| {
+        LogFiles::probe(
+            environment.disk.clone(),
+            folder,
+            parameters.base_name(),
+            parameters.legacy_file_names(),
+            parameters.eight_dot_three_names(),
+        )
+    };
+    Ok(crate::restore::folder::backup_databases(&*environment.disk, backup, &names)?.1)
+}
+
 /// Restores a folder that JetBackup wrote (JetRestore), to `destination` or to where the databases were.
 ///
 /// # Errors

@@ -55,9 +55,7 @@ fn run(
         let (legacy, short) = (request.log.legacy_extension, request.log.short_names);
         LogFiles::probe(disk.clone(), folder, &request.log.base_name, legacy, short)
     };
-    let folder =
-        find_backup(disk.as_ref(), request.folder, |folder| Ok(!names(folder)?.archives()?.is_empty()))?;
-    let copies = databases(disk.as_ref(), &folder)?;
+    let (folder, copies) = backup_databases(disk.as_ref(), request.folder, &names)?;
     let logs = BackupLogs::check(
         names(&folder)?,
         Generation::NONE,
@@ -83,6 +81,21 @@ fn run(
     let databases = targets.into_iter().map(|(_, target)| target).collect();
     let FolderRestore { log, system_dir, .. } = request;
     recover(parts, HardRecovery { logs, databases, target: None, log, system_dir }, status)
+}
+
+/// The folder with the files of the last complete backup, and the databases in it. `names` says how logs
+/// in a folder are named.
+///
+/// # Errors
+/// InvalidPath; FileNotFound, PatchFileMissing; those of the disk.
+pub fn backup_databases(
+    disk: &dyn Disk,
+    folder: &Path,
+    names: &dyn Fn(&Path) -> Result<LogFiles>,
+) -> Result<(PathBuf, Vec<PathBuf>)> {
+    let folder = find_backup(disk, folder, |folder| Ok(!names(folder)?.archives()?.is_empty()))?;
+    let copies = databases(disk, &folder)?;
+    Ok((folder, copies))
 }
 
 /// The database files of a backup: those that an empty file `<name>.pat` stands for.

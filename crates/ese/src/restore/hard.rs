@@ -166,9 +166,6 @@ impl Recovery<'_> {
         for copy in copies {
             copy.merge_for_restore(&given)?;
         }
-        let checkpoint_path = roll_files.checkpoint(&request.system_dir);
-        remove(disk, &checkpoint_path)?;
-
         let attachments = Arc::new(Attachments::default());
         let start = LogPosition::start_of(given.lowest);
         let paths = databases.iter().map(|d| (d.signature, d.path.clone())).collect();
@@ -192,6 +189,7 @@ impl Recovery<'_> {
             self.read(stretch, |reader| redo.run(reader, &mut progress))?;
         }
         redo.complete(RedoOptions::default())?;
+        self.check_taken_on(&databases, &attachments)?;
 
         let mut config = request.log.clone();
         config.keep_stream_size = true;
@@ -204,6 +202,10 @@ impl Recovery<'_> {
             scan.last_path = path;
             scan.has_current = false;
         }
+        // Until here nothing was changed where the live logs are. A checkpoint of theirs may lie behind what
+        // the restored databases still need.
+        let checkpoint_path = roll_files.checkpoint(&request.system_dir);
+        remove(disk, &checkpoint_path)?;
         let checkpoint = Checkpointer::new(
             parts.disk.clone(),
             checkpoint_path,
@@ -277,19 +279,30 @@ impl Recovery<'_> {
         error
     }
 
-    /// Makes sure that every database was recovered, and that it remembers no backup: one that a replayed
-    /// record detached did not take part in the end of the recovery.
-    fn settle(&self, databases: &[Restored]) -> Result<()> {
+    /// Makes sure that the logs took on every database: it is attached, or a replayed record detached it.
+    fn check_taken_on(&self, databases: &[Restored], attachments: &Attachments) -> Result<()> {
         for database in databases {
-            let (disk, clock) = (self.parts.disk.as_ref(), self.parts.clock.clone());
-            let file = DbFile::open(disk, clock, &database.path, Intent::Write)?;
-            if !file.header().is_clean() {
+            let is_attached = attachments.by_signature(&database.signature).is_some();
+            if !is_attached && !self.open(database)?.header().is_clean() {
                 let detail = "the logs do not attach this database, so it was not recovered";
                 return Err(Error::new(JetErr::RequiredLogFilesMissing, detail).file(&database.path));
             }
-            file.update_header(forget_all)?;
         }
         Ok(())
+    }
+
+    /// Makes every database forget its backups: one that a replayed record detached did not take part in
+    /// the end of the recovery.
+    fn settle(&self, databases: &[Restored]) -> Result<()> {
+        for database in databases {
+            self.open(database)?.update_header(forget_all)?;
+        }
+        Ok(())
+    }
+
+    fn open(&self, database: &Restored) -> Result<DbFile> {
+        let (disk, clock) = (self.parts.disk.as_ref(), self.parts.clock.clone());
+        DbFile::open(disk, clock, &database.path, Intent::Write)
     }
 }
 

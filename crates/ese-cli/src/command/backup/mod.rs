@@ -1,7 +1,8 @@
 //! `ese backup`: the folder that JetBackup writes.
 
-mod private;
+mod copy;
 
+use crate::command::private::PrivateFolder;
 use crate::exit::ExitCode;
 use crate::fields::Fields;
 use crate::output::Output;
@@ -14,7 +15,6 @@ use ese::params::{ParamId, Parameters};
 use ese::raw::{AttachOptions, Environment, InitOptions, Instance, Session, TermOptions};
 use ese_format::PageSize;
 use ese_vfs::{Disk, File, OpenMode, RealDisk};
-use private::PrivateFolder;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,12 +98,26 @@ fn of_a_copy(path: &Path, to: &Path, flags: u32) -> anyhow::Result<Option<Backup
         chosen.header.min_required,
         chosen.header.max_required
     );
-    let private = PrivateFolder::make(path)?;
-    let copy = private.copy(&*source, path)?;
-    let (logs, page_size) = (private.logs().to_path_buf(), chosen.header.page_size);
-    let result = attach_and_back_up(&copy, &logs, page_size, to, flags);
+    // It only ever holds copies: what a crash left there is of no use to anybody.
+    let private = PrivateFolder::take(path)?;
+    private.empty()?;
+    let result = copy_and_back_up(&*source, path, &private, chosen.header.page_size, to, flags);
     private.remove()?;
     result
+}
+
+fn copy_and_back_up(
+    source: &dyn File,
+    path: &Path,
+    private: &PrivateFolder,
+    page_size: PageSize,
+    to: &Path,
+    flags: u32,
+) -> anyhow::Result<Option<BackupSummary>> {
+    let logs = private.path().join("logs");
+    RealDisk::new().create_dir_all(&logs).with_context(|| format!("making {}", logs.display()))?;
+    let copy = copy::copy(source, path, private.path())?;
+    attach_and_back_up(&copy, &logs, page_size, to, flags)
 }
 
 /// Attaches the database itself to a log stream that stays.
@@ -111,6 +125,7 @@ fn in_place(path: &Path, logs: &Path, to: &Path, flags: u32) -> anyhow::Result<O
     let page_size = Source::open_database(path)?.1.header.page_size;
     // Only asks: attaching takes the lock itself.
     drop(lock(path, true)?);
+    PrivateFolder::sweep(path)?;
     let disk = RealDisk::new();
     disk.create_dir_all(logs).with_context(|| format!("making {}", logs.display()))?;
     let logs = disk.canonicalize(logs).with_context(|| format!("finding {}", logs.display()))?;
