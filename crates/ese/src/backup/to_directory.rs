@@ -110,12 +110,12 @@ impl ExternalBackup {
             return Err(error);
         }
         // From here on the folder is a good backup: it stays even if what follows fails.
-        self.truncate()?;
+        let ended = self.end(EndOptions { truncate: true, ..EndOptions::PLAIN })?;
+        let summary = ended.ok_or_else(|| Error::from(JetErr::NoBackup))?;
         if !mode.incremental {
             status(Status::Complete);
         }
-        let ended = self.end(EndOptions::PLAIN)?;
-        ended.ok_or_else(|| Error::from(JetErr::NoBackup))
+        Ok(summary)
     }
 
     fn copy_files(&self, target: &Path, mode: DirectoryMode, status: &mut dyn FnMut(Status)) -> Result<()> {

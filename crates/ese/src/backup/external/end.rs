@@ -28,13 +28,17 @@ pub struct EndOptions {
     pub truncate_done: bool,
     /// Headers stay as they are.
     pub keep_headers: bool,
+    /// Logs that are no longer needed are deleted as part of the end, once the headers remember the backup: a
+    /// crash in between never leaves headers that ask for logs that are gone.
+    pub truncate: bool,
     /// The function ended by has no flags, so a full backup without truncation counts as full.
     pub plain: bool,
 }
 
 impl EndOptions {
     /// The forms without flags.
-    pub const PLAIN: Self = Self { abort: false, truncate_done: false, keep_headers: false, plain: true };
+    pub const PLAIN: Self =
+        Self { abort: false, truncate_done: false, keep_headers: false, truncate: false, plain: true };
 
     /// From the flags of JetEndExternalBackupInstance2.
     ///
@@ -55,6 +59,7 @@ impl EndOptions {
             abort,
             truncate_done: flags & TRUNCATE_DONE != 0,
             keep_headers: flags & KEEP_HEADERS != 0,
+            truncate: false,
             plain: false,
         })
     }
@@ -137,18 +142,20 @@ impl ExternalBackup {
             let detail = "files of the backup were not read to their end";
             return Err(Error::new(code, detail));
         }
-        let truncated = turn.state().truncated || options.truncate_done;
+        let truncated = turn.state().truncated || options.truncate_done || options.truncate;
         let scope = scope_at_end(kind, truncated, options.plain);
-        self.succeed(turn, scope, options.keep_headers)
+        self.succeed(turn, scope, options)
     }
 
     /// Records a complete backup in log and headers.
-    fn succeed(&self, mut turn: Turn<'_>, scope: Scope, keep_headers: bool) -> Result<BackupSummary> {
+    fn succeed(&self, mut turn: Turn<'_>, scope: Scope, options: EndOptions) -> Result<BackupSummary> {
         let info = turn.info()?;
-        if !keep_headers && let Err(error) = self.update_headers(&turn, scope, info) {
+        if !options.keep_headers && let Err(error) = self.update_headers(&turn, scope, info) {
             turn.finish(Ending::Failed, Some(error.code()));
             return Err(error);
         }
+        // A failure is told at the end: the backup itself is complete.
+        let deleted = if options.truncate { self.delete_old_logs(&mut turn) } else { Ok(0) };
         self.report(id::BACKUP_COMPLETED, []);
         // The headers are durable, so the backup is a success even if this record is lost.
         self.write_closing_record(Backup2::STOP, scope.number());
@@ -165,7 +172,7 @@ impl ExternalBackup {
             logs: work.copied_logs.iter().copied().collect(),
         };
         turn.set_idle();
-        Ok(summary)
+        deleted.map(|_| summary)
     }
 
     fn update_headers(&self, turn: &Turn<'_>, scope: Scope, info: BackupInfo) -> Result<()> {

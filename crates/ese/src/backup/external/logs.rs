@@ -134,6 +134,11 @@ impl ExternalBackup {
                 self.report(id::TRUNCATION_REFUSED, []);
             }
         })?;
+        self.delete_old_logs(&mut turn)
+    }
+
+    /// Deletes the logs of [`Self::truncate_info`], whatever was read.
+    pub(super) fn delete_old_logs(&self, turn: &mut Turn<'_>) -> Result<u32> {
         let range = turn.rolled()?.ranges.delete.clone();
         let scope = scope_of(turn.work()?.kind);
         self.delete_logs(range.unwrap_or(Generation::NONE..Generation::NONE), scope)
