@@ -150,7 +150,9 @@ impl ExternalBackup {
     /// Records a complete backup in log and headers.
     fn succeed(&self, mut turn: Turn<'_>, scope: Scope, options: EndOptions) -> Result<BackupSummary> {
         let info = turn.info()?;
-        if !options.keep_headers && let Err(error) = self.update_headers(&turn, scope, info) {
+        if !options.keep_headers
+            && let Err(error) = self.update_headers(&turn, scope, info)
+        {
             turn.finish(Ending::Failed, Some(error.code()));
             return Err(error);
         }
