@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use ese::backup::external::EndOptions;
 use ese::backup::to_directory::DirectoryRequest;
 use ese::clock::{Clock, SeededClock};
 use ese::event::MemorySink;
@@ -28,12 +29,15 @@ struct Setup {
     seed: u64,
     page_size: PageSize,
     circular: bool,
+    /// How often the log is made to roll over, with the checkpoint behind it: archives are reused.
+    rolls: u32,
 }
 
-const SETUPS: [Setup; 3] = [
-    Setup { seed: 1, page_size: PageSize::K4, circular: false },
-    Setup { seed: 2, page_size: PageSize::K4, circular: true },
-    Setup { seed: 3, page_size: PageSize::K32, circular: false },
+const SETUPS: [Setup; 4] = [
+    Setup { seed: 1, page_size: PageSize::K4, circular: false, rolls: 0 },
+    Setup { seed: 2, page_size: PageSize::K4, circular: true, rolls: 0 },
+    Setup { seed: 3, page_size: PageSize::K32, circular: false, rolls: 0 },
+    Setup { seed: 4, page_size: PageSize::K4, circular: true, rolls: 5 },
 ];
 
 /// A disk with two databases that were never attached, everything durable.
@@ -102,12 +106,38 @@ fn workload(disk: &SimDisk, setup: Setup, backup: &mut Option<Copy>) -> Result<(
         }
         instance.step_jobs();
         database.close();
+        for _ in 0..setup.rolls {
+            roll(&instance)?;
+        }
         session.detach(Some(Path::new(DATABASES[1])))?;
         drop(session);
         instance.step_jobs();
         instance.term(TermOptions::default())?;
     }
     Ok(())
+}
+
+/// A backup that is given up as soon as it has made the log roll over and the checkpoint follow.
+fn roll(instance: &Instance) -> Result<()> {
+    let backup = instance.backup()?;
+    backup.begin(0)?;
+    backup.log_info()?;
+    backup.end(EndOptions { abort: true, ..EndOptions::PLAIN })?;
+    // Begins the next log file, fills it, and has nothing more to do.
+    (0..3).for_each(|_| instance.step_jobs());
+    Ok(())
+}
+
+/// How often an archive became the next log file.
+fn reused_archives(disk: &SimDisk) -> usize {
+    let is_archive = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.strip_prefix("edb")
+            .and_then(|rest| rest.strip_suffix(".jtx").or(rest.strip_suffix(".log")))
+            .is_some_and(|digits| digits.len() >= 5 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    let renames = disk.trace().into_iter().filter(|o| o.kind == OpKind::Rename);
+    renames.filter(|o| is_archive(&o.path) && o.to.is_some()).count()
 }
 
 /// What the next process does first: init recovers, term ends in order.
@@ -158,6 +188,11 @@ fn length(original: &SimDisk, setup: Setup) -> u64 {
     check(&whole, original, setup, "nothing failed");
     let again = original.crash_keeping(true);
     workload(&again, setup, &mut None).unwrap();
+    if setup.rolls > 0 {
+        // Both lives reuse, so that old segments stand behind the end of the log in each.
+        let reused = reused_archives(&again);
+        assert!(reused > 6, "{reused} archives were reused");
+    }
     again.operations()
 }
 
@@ -261,7 +296,7 @@ fn fail_each(setup: Setup) {
 fn scenario(seed: u64) -> Vec<Operation> {
     let mut rng = SimRng::new(seed);
     let mut trace = Vec::new();
-    let setup = Setup { seed, ..SETUPS[(seed % 3) as usize] };
+    let setup = Setup { seed, ..SETUPS[(seed % 4) as usize] };
     let original = world(setup);
     let mut disk = original.crash_keeping(true);
     for _ in 0..3 {
