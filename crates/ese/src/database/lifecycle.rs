@@ -204,6 +204,23 @@ pub fn make_clean(header: &mut DatabaseHeader, at: LogPosition, now: LogTime) {
     header.current_snapshot = BackupInfo::NONE;
 }
 
+/// The header of a database that a restore has replayed up to its detach at `at`: with the positions of a
+/// clean one, and still a copy out of a backup, since more logs follow. Clean, it could be attached after
+/// a crash although it is behind the logs, and would lead them astray.
+pub(crate) fn rest(header: &mut DatabaseHeader, at: LogPosition, now: LogTime) {
+    let copy = (header.current_full_backup, header.current_snapshot);
+    make_clean(header, at, now);
+    header.state = DatabaseState::DirtyShutdown;
+    (header.current_full_backup, header.current_snapshot) = copy;
+}
+
+/// Whether [`rest`] left the header so. In a copy that was not replayed yet, the database is attached.
+pub(crate) fn is_resting(header: &DatabaseHeader) -> bool {
+    header.state == DatabaseState::DirtyShutdown
+        && header.database_id == 0
+        && header.detach_position.is_some()
+}
+
 /// A path as records store it: UTF-16 with its terminator.
 fn stored_path(path: &Path) -> Vec<u8> {
     string_to_utf16(&path.to_string_lossy())

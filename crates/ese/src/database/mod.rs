@@ -2,10 +2,11 @@
 //! header transitions.
 
 mod attachments;
+pub mod backup_copy;
 pub mod backup_record;
 mod lifecycle;
 
 pub(crate) use attachments::raise_required;
 pub use attachments::{Admitted, Attachment, Attachments, DATABASES_MOST, canonical};
 pub use lifecycle::{Lifecycle, make_clean};
-pub(crate) use lifecycle::{encode, forget_log_stream, turn_dirty};
+pub(crate) use lifecycle::{encode, forget_log_stream, is_resting, rest, turn_dirty};

@@ -7,6 +7,7 @@ use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
 use crate::database::{Attachments, Lifecycle};
 use crate::error::{Error, JetErr, Result};
+use crate::event::EventSink;
 use crate::log::Log;
 use crate::sync::job::JobRunner;
 use crate::sync::{Arc, Mutex};
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 pub(super) struct Running {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) events: Arc<dyn EventSink>,
     pub(super) log: Option<Arc<Log>>,
     pub(super) hooks: Arc<Hooks>,
     /// The instance's; shared with its backup.

@@ -4,6 +4,7 @@ use super::running::Running;
 use crate::database::{Attachment, canonical};
 use crate::dbfile::Intent;
 use crate::error::{Error, JetErr, Result};
+use crate::event::{Event, id};
 use crate::sync::{Arc, Mutex};
 use std::path::{Path, PathBuf};
 
@@ -67,7 +68,12 @@ impl Session {
             return Ok(true);
         }
         let intent = if options.read_only { Intent::Read } else { Intent::Write };
-        running.lifecycle().attach(&path, intent, options.max_pages, self.0.id)?;
+        running.lifecycle().attach(&path, intent, options.max_pages, self.0.id).inspect_err(|error| {
+            if error.code() == JetErr::SoftRecoveryOnBackupDatabase {
+                let name = path.display().to_string();
+                running.events.report(&Event::new(id::UNFINISHED_RESTORE, [name]));
+            }
+        })?;
         if let Some(log) = &running.log {
             running.checkpoint.advance_held(log.durable())?;
         }

@@ -17,7 +17,7 @@ use crate::log::{
     read_log_header, scan_stream,
 };
 use crate::params::{ParamId, Parameters};
-use crate::recovery::{Paths, Percent, Redo, RedoOptions, RedoParts, analyse, finish};
+use crate::recovery::{Paths, Percent, Purpose, Redo, RedoOptions, RedoParts, analyse, finish};
 use crate::restore::map::RestoreMap;
 use crate::sync::job::{Job, JobRunner};
 use crate::sync::{Arc, Mutex};
@@ -102,6 +102,7 @@ pub(super) fn start(
     Ok(Running {
         disk: disk.clone(),
         clock: environment.clock.clone(),
+        events,
         log,
         hooks,
         status,
@@ -282,7 +283,11 @@ impl Starter<'_> {
             files: &scan.files,
             attachments,
         };
-        let mut redo = Redo::begin(parts, (start, signature), &attached, paths, false)?;
+        let purpose = match self.options.redo.contains(RedoOptions::ALLOW_SOFT_RECOVERY_ON_BACKUP) {
+            true => Purpose::CrashOrBackup,
+            false => Purpose::Crash,
+        };
+        let mut redo = Redo::begin(parts, (start, signature), &attached, paths, purpose)?;
         let last = scan.end().generation;
         let mut percent = Percent::new(start.generation, last);
         let progress = &mut *guide.progress;

@@ -27,6 +27,8 @@ bitflags! {
         const IGNORE_LOST_LOGS = 0x80;
         /// A missing current log is a normal state.
         const ALLOW_MISSING_CURRENT_LOG = 0x100;
+        /// Copies out of a backup are recovered as hard recovery would, by the instance's own logs.
+        const ALLOW_SOFT_RECOVERY_ON_BACKUP = 0x200;
     }
 }
 
@@ -74,6 +76,17 @@ fn is_same_path(given: &Path, logged: &str) -> bool {
         true => given.to_str().is_some_and(|given| given.eq_ignore_ascii_case(logged)),
         false => given == Path::new(logged),
     }
+}
+
+/// What a replay is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To make good what a crash left (soft recovery).
+    Crash,
+    /// The same, of databases and of copies out of a backup.
+    CrashOrBackup,
+    /// To restore copies out of a backup (hard recovery).
+    Restore,
 }
 
 /// What the log says about a database that it attaches.

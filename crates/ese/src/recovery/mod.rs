@@ -12,7 +12,7 @@ mod replayed;
 mod undo;
 
 pub use analysis::{Analysis, analyse};
-pub use attach::{Paths, RedoOptions};
+pub use attach::{Paths, Purpose, RedoOptions};
 pub use progress::Percent;
 pub use redo::{Redo, RedoParts};
 pub use undo::finish;

@@ -1,11 +1,12 @@
 //! The second pass: what each record does.
 
 use super::analysis::ends_sessions;
-use super::attach::{Decision, Deferral, Logged, Paths, RedoOptions, check_required, decide};
+use super::attach::{Decision, Deferral, Logged, Paths, Purpose, RedoOptions, check_required, decide};
 use super::replayed::Replayed;
 use crate::clock::Clock;
+use crate::database::backup_copy::{CheckedCopy, is_unfinished};
 use crate::database::backup_record::{Medium, Scope, record as record_backup};
-use crate::database::{Attachment, Attachments, forget_log_stream, make_clean, turn_dirty};
+use crate::database::{Attachment, Attachments, forget_log_stream, is_resting, make_clean, rest, turn_dirty};
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
@@ -14,7 +15,7 @@ use crate::sync::Arc;
 use ese_format::database::DatabaseHeader;
 use ese_format::log::record::{AttachDb, Backup2, DetachDb, LogRecord};
 use ese_format::log::{AttachEntry, LogHeader};
-use ese_format::{Generation, LogPosition, Signature};
+use ese_format::{Generation, LogPosition, LogTime, Signature};
 use ese_vfs::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ pub struct Redo<'a> {
     parts: RedoParts<'a>,
     stream: Signature,
     paths: Paths,
-    is_hard: bool,
+    purpose: Purpose,
     start: LogPosition,
     last: Generation,
     deferred: BTreeMap<u8, (Logged, Deferral)>,
@@ -59,13 +60,13 @@ impl<'a> Redo<'a> {
         start: (LogPosition, Signature),
         attached: &[AttachEntry],
         paths: Paths,
-        is_hard: bool,
+        purpose: Purpose,
     ) -> Result<Self> {
         let mut redo = Self {
             parts,
             stream: start.1,
             paths,
-            is_hard,
+            purpose,
             start: start.0,
             last: start.0.generation,
             deferred: BTreeMap::new(),
@@ -232,7 +233,7 @@ impl<'a> Redo<'a> {
         };
         let opened = crate::database::canonical(self.parts.disk, &path)
             .and_then(|path| DbFile::open(self.parts.disk, self.parts.clock.clone(), &path, Intent::Write));
-        let file = match opened {
+        let mut file = match opened {
             Ok(file) => file,
             Err(e) if matches!(e.code(), JetErr::FileNotFound | JetErr::InvalidPath) => {
                 self.deferred.insert(logged.id, (logged, Deferral::Missing));
@@ -252,18 +253,15 @@ impl<'a> Redo<'a> {
             }
             Decision::Attach => {}
         }
-        if !self.is_hard && header.current_full_backup.lowest != Generation::NONE && !header.is_clean() {
-            self.report(id::UNFINISHED_RESTORE, [file.path().display().to_string()]);
-            return Err(Error::new(
-                JetErr::SoftRecoveryOnBackupDatabase,
-                "it was copied from a backup and not restored yet",
-            )
-            .file(file.path()));
+        if self.purpose != Purpose::Restore && is_unfinished(&header) {
+            file = self.take_on(file)?;
         }
+        let header = file.header();
         check_required(&header, self.start.generation, file.path())
             .inspect_err(|_| self.report_start_too_late(file.path(), &header))?;
-        if header.is_clean() {
+        if header.is_clean() || (self.purpose == Purpose::Restore && is_resting(&header)) {
             let now = self.parts.clock.now();
+            let copy = (header.current_full_backup, header.current_snapshot);
             file.update_header(|h| {
                 if h.log_signature != self.stream {
                     forget_log_stream(h);
@@ -274,6 +272,9 @@ impl<'a> Redo<'a> {
                 h.min_required = logged.attach.generation;
                 h.min_consistent = logged.attach.generation;
                 crate::database::raise_required(h, self.parts.attachments.admitted());
+                if self.purpose == Purpose::Restore {
+                    (h.current_full_backup, h.current_snapshot) = copy;
+                }
             })?;
         }
         self.deferred.remove(&logged.id);
@@ -288,11 +289,31 @@ impl<'a> Redo<'a> {
         Ok(())
     }
 
+    /// Makes a copy out of a backup one of the databases that the instance's own logs recover, if that is
+    /// allowed.
+    fn take_on(&self, file: DbFile) -> Result<DbFile> {
+        if self.purpose != Purpose::CrashOrBackup {
+            self.report(id::UNFINISHED_RESTORE, [file.path().display().to_string()]);
+            return Err(Error::new(
+                JetErr::SoftRecoveryOnBackupDatabase,
+                "it was copied from a backup and not restored yet",
+            )
+            .file(file.path()));
+        }
+        let RedoParts { disk, clock, events, .. } = self.parts;
+        let path = file.path().to_path_buf();
+        drop(file);
+        let copy = CheckedCopy::open(disk, &path, events)?;
+        copy.check_stream(&self.stream, events)?;
+        copy.merge_for_soft_recovery()?;
+        DbFile::open(disk, clock.clone(), &path, Intent::Write)
+    }
+
     fn detach(&mut self, record: &DetachDb, at: LogPosition) -> Result<()> {
         self.deferred.remove(&record.dbid);
         let Some(attachment) = self.parts.attachments.by_id(record.dbid) else { return Ok(()) };
         let now = self.parts.clock.now();
-        attachment.file.update_header(|h| make_clean(h, at, now))?;
+        attachment.file.update_header(|h| self.come_to_rest(h, at, now))?;
         self.parts.attachments.remove(record.dbid);
         Ok(())
     }
@@ -312,11 +333,20 @@ impl<'a> Redo<'a> {
         })
     }
 
+    /// The log detaches a database. One that is being restored must not pass for a good one before all
+    /// logs are replayed.
+    fn come_to_rest(&self, header: &mut DatabaseHeader, at: LogPosition, now: LogTime) {
+        match self.purpose {
+            Purpose::Restore => rest(header, at, now),
+            Purpose::Crash | Purpose::CrashOrBackup => make_clean(header, at, now),
+        }
+    }
+
     /// The engine of that time started or stopped: databases that it still had attached are consistent.
     fn end_sessions(&mut self, at: LogPosition) -> Result<()> {
         let now = self.parts.clock.now();
         for a in self.parts.attachments.all() {
-            a.file.update_header(|h| make_clean(h, at, now))?;
+            a.file.update_header(|h| self.come_to_rest(h, at, now))?;
             self.parts.attachments.remove(a.id);
         }
         self.deferred.clear();

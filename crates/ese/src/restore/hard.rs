@@ -1,19 +1,21 @@
 //! Hard recovery: replays the backup's logs, then those that continue them, over restored databases.
 
-use super::database::CheckedCopy;
 use super::logs::{BackupLogs, TargetLogs};
 use super::map::{Restored, check_distinct};
 use crate::backup::to_directory::Status;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
 use crate::database::Attachments;
+use crate::database::backup_copy::CheckedCopy;
 use crate::database::backup_record::forget_all;
+use crate::database::is_resting;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::log::{Log, LogConfig, LogFiles, LogHooks, LogReader, ReadOptions, scan_generation, scan_stream};
-use crate::recovery::{Paths, Percent, Redo, RedoOptions, RedoParts, analyse, finish};
+use crate::recovery::{Paths, Percent, Purpose, Redo, RedoOptions, RedoParts, analyse, finish};
 use crate::sync::Arc;
+use ese_format::database::DatabaseState;
 use ese_format::log::AttachEntry;
 use ese_format::primitives::{Generation, LogPosition, LogTime};
 use ese_vfs::Disk;
@@ -181,7 +183,7 @@ impl Recovery<'_> {
             (start, given.signature),
             &request.logs.first.attached,
             Paths::Restored(paths),
-            true,
+            Purpose::Restore,
         )?;
         let mut percent = Percent::new(given.lowest, sequence.last());
         let mut progress = |at| percent.at(at).into_iter().for_each(|done| status(Status::Progress(done)));
@@ -282,8 +284,11 @@ impl Recovery<'_> {
     /// Makes sure that the logs took on every database: it is attached, or a replayed record detached it.
     fn check_taken_on(&self, databases: &[Restored], attachments: &Attachments) -> Result<()> {
         for database in databases {
-            let is_attached = attachments.by_signature(&database.signature).is_some();
-            if !is_attached && !self.open(database)?.header().is_clean() {
+            if attachments.by_signature(&database.signature).is_some() {
+                continue;
+            }
+            let header = self.open(database)?.header();
+            if !header.is_clean() && !is_resting(&header) {
                 let detail = "the logs do not attach this database, so it was not recovered";
                 return Err(Error::new(JetErr::RequiredLogFilesMissing, detail).file(&database.path));
             }
@@ -295,7 +300,10 @@ impl Recovery<'_> {
     /// the end of the recovery.
     fn settle(&self, databases: &[Restored]) -> Result<()> {
         for database in databases {
-            self.open(database)?.update_header(forget_all)?;
+            self.open(database)?.update_header(|h| {
+                h.state = DatabaseState::CleanShutdown;
+                forget_all(h);
+            })?;
         }
         Ok(())
     }

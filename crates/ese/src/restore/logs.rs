@@ -9,7 +9,7 @@ use ese_format::primitives::{Generation, LogTime, PageSize, Signature};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::database::GivenLogs;
+use crate::database::backup_copy::GivenLogs;
 
 /// The logs of a backup, checked.
 #[derive(Debug, Clone)]

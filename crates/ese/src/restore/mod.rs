@@ -6,7 +6,6 @@
 //! JetExternalRestore2 and JetRestoreInstance, and for what it leaves open
 //! microsoft/Extensible-Storage-Engine, dev/ese/src/ese/_log/logutil.cxx.
 
-pub mod database;
 pub mod external;
 pub mod folder;
 pub mod hard;

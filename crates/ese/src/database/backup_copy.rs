@@ -124,18 +124,26 @@ impl CheckedCopy {
         (backup.lowest, highest)
     }
 
+    /// Refuses logs of another stream than the copy's.
+    ///
+    /// # Errors
+    /// DatabasePatchFileMismatch.
+    pub fn check_stream(&self, stream: &Signature, events: &dyn EventSink) -> Result<()> {
+        if self.header.log_signature == *stream {
+            return Ok(());
+        }
+        let name = self.path.display().to_string();
+        events.report(&Event::new(id::HEADER_TRAILER_MISMATCH, [name]));
+        let detail = "the logs are of another stream than the database";
+        Err(Error::new(JetErr::DatabasePatchFileMismatch, detail).file(&self.path))
+    }
+
     /// Holds what the copy needs against the logs that are given. Changes nothing.
     ///
     /// # Errors
-    /// DatabasePatchFileMismatch for logs of another stream; StartingRestoreLogTooHigh,
-    /// EndingRestoreLogTooLow.
+    /// Those of [`Self::check_stream`]; StartingRestoreLogTooHigh, EndingRestoreLogTooLow.
     pub fn check_logs(&self, given: &GivenLogs, events: &dyn EventSink) -> Result<()> {
-        if self.header.log_signature != given.signature {
-            let name = self.path.display().to_string();
-            events.report(&Event::new(id::HEADER_TRAILER_MISMATCH, [name]));
-            let detail = "the logs of the backup are of another stream than the database";
-            return Err(Error::new(JetErr::DatabasePatchFileMismatch, detail).file(&self.path));
-        }
+        self.check_stream(&given.signature, events)?;
         let (lowest, highest) = self.needed();
         let refuse = |code, id, given: Generation, needed: Generation| {
             events.report(&Event::new(id, [given.to_string(), needed.to_string()]));
@@ -243,5 +251,5 @@ fn read_header(file: &dyn File, path: &Path) -> Result<DatabaseHeader> {
 }
 
 #[cfg(test)]
-#[path = "database_tests.rs"]
+#[path = "backup_copy_tests.rs"]
 mod tests;
