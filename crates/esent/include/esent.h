@@ -2572,6 +2572,12 @@ JET_ERR JET_API JetInit3A(JET_INSTANCE *pinstance, JET_RSTINFO_A *prstInfo, JET_
 /* Start an instance with options and a recovery map (UTF-16 text). */
 JET_ERR JET_API JetInit3W(JET_INSTANCE *pinstance, JET_RSTINFO_W *prstInfo, JET_GRBIT grbit);
 
+/* Start an instance with a context-aware recovery callback (8-bit text). */
+JET_ERR JET_API JetInit4A(JET_INSTANCE *pinstance, JET_RSTINFO2_A *prstInfo, JET_GRBIT grbit);
+
+/* Start an instance with a context-aware recovery callback (UTF-16 text). */
+JET_ERR JET_API JetInit4W(JET_INSTANCE *pinstance, JET_RSTINFO2_W *prstInfo, JET_GRBIT grbit);
+
 /* Create an instance handle (8-bit text). */
 JET_ERR JET_API JetCreateInstanceA(JET_INSTANCE *pinstance, JET_PCSTR szInstanceName);
 
@@ -2874,6 +2880,7 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetSystemParameter JetGetSystemParameterW
 #define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceW
 #define JetInit3 JetInit3W
+#define JetInit4 JetInit4W
 #define JetOpenDatabase JetOpenDatabaseW
 #define JetOpenFile JetOpenFileW
 #define JetOpenFileInstance JetOpenFileInstanceW
@@ -2907,6 +2914,7 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetSystemParameter JetGetSystemParameterA
 #define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceA
 #define JetInit3 JetInit3A
+#define JetInit4 JetInit4A
 #define JetOpenDatabase JetOpenDatabaseA
 #define JetOpenFile JetOpenFileA
 #define JetOpenFileInstance JetOpenFileInstanceA

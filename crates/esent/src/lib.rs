@@ -8,6 +8,8 @@
 mod border;
 mod instance_info;
 mod memory;
+mod restore_map;
+mod restore_target;
 mod status;
 mod text;
 

@@ -47,7 +47,8 @@ pub struct InOut<T>(*mut T);
 
 impl<T: Copy> InOut<T> {
     /// # Safety
-    /// Null, or valid for reads and writes of one initialised `T` as long as the value is used.
+    /// Null, or valid for reads and writes of one initialised `T` as long as the value is used; where its
+    /// first member tells its size, of as many bytes as that says.
     pub const unsafe fn new(pointer: *mut T) -> Self {
         Self(pointer)
     }
@@ -61,6 +62,29 @@ impl<T: Copy> InOut<T> {
     /// The value; null is refused with JET_errInvalidParameter.
     pub fn required(self) -> Result<T> {
         self.get().ok_or_else(null)
+    }
+
+    /// A structure whose first member holds its size, when the caller gave one. Only that member is read
+    /// unless it tells the size of `T`: the caller may know another, shorter form.
+    ///
+    /// # Errors
+    /// JET_errInvalidParameter for another size.
+    pub fn sized(self) -> Result<Option<T>> {
+        if self.0.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: not null, so valid for reads of the structure's first member, a 32-bit size, by the type's
+        // invariant; alignment is not assumed.
+        let size = unsafe { self.0.cast::<u32>().read_unaligned() };
+        if size as usize != size_of::<T>() {
+            return Err(Error::new(JetErr::InvalidParameter, format!("a structure of {size} bytes")));
+        }
+        Ok(self.get())
+    }
+
+    /// The same for a structure that must be given; null is refused with JET_errInvalidParameter.
+    pub fn required_sized(self) -> Result<T> {
+        self.sized()?.ok_or_else(null)
     }
 
     /// Writes, unless the place is null.
@@ -287,11 +311,26 @@ mod tests {
             assert!(Out::<u32>::new(std::ptr::null_mut()).required().is_err());
             Out::<u32>::new(std::ptr::null_mut()).set(1);
             assert!(InOut::<u32>::new(std::ptr::null_mut()).get().is_none());
+            assert!(InOut::<u32>::new(std::ptr::null_mut()).sized().unwrap().is_none());
+            assert!(InOut::<u32>::new(std::ptr::null_mut()).required_sized().is_err());
             assert!(Array::<u32>::new(std::ptr::null_mut()).read(1).is_err());
             assert!(Array::<u32>::new(std::ptr::null_mut()).read(0).unwrap().is_empty());
             assert!(Bytes::new(std::ptr::null_mut()).lend(1, |_| Ok(())).is_err());
             assert_eq!(TextA::new(std::ptr::null()).get().unwrap(), None);
             assert!(TextW::new(std::ptr::null()).required().is_err());
+        }
+    }
+
+    #[test]
+    fn a_structure_of_another_size_is_not_read() {
+        // Only the size is there.
+        let mut short = Box::new(4_u32);
+        let mut whole = [8_u32, 5];
+        // SAFETY: the first tells its four bytes, the second its eight.
+        unsafe {
+            let refused = InOut::<[u32; 2]>::new((&raw mut *short).cast()).sized().unwrap_err();
+            assert_eq!(refused.code(), JetErr::InvalidParameter);
+            assert_eq!(InOut::<[u32; 2]>::new(&mut whole).required_sized().unwrap(), [8, 5]);
         }
     }
 

@@ -17,20 +17,36 @@ pub(crate) const BACKUP: JET_SNP = 9;
 pub(crate) fn to_callback(callback: JET_PFNSTATUS, operation: JET_SNP) -> impl FnMut(Status) {
     move |status| {
         let Some(callback) = callback else { return };
-        let snt = match status {
-            Status::Begin => SNT_BEGIN,
-            Status::Progress(_) => SNT_PROGRESS,
-            Status::Complete => SNT_COMPLETE,
-        };
-        let mut progress = JET_SNPROG {
-            cbStruct: size_of::<JET_SNPROG>() as u32,
-            cunitDone: status.done(),
-            cunitTotal: Status::TOTAL,
-        };
+        let (snt, mut progress) = describe(status);
         // SAFETY: the caller of the exported function promised a function of this type; the structure
         // outlives the call.
         unsafe { callback(JET_SESID_NIL, operation, snt, (&raw mut progress).cast()) };
     }
+}
+
+/// The same for a callback that takes a context instead of a session.
+pub(crate) fn to_callback_with_context(
+    callback: JET_PFNINITCALLBACK,
+    operation: JET_SNP,
+    context: *mut c_void,
+) -> impl FnMut(Status) {
+    move |status| {
+        let Some(callback) = callback else { return };
+        let (snt, mut progress) = describe(status);
+        // SAFETY: the caller of the exported function promised a function of this type, to be called with
+        // this context; the structure outlives the call.
+        unsafe { callback(operation, snt, (&raw mut progress).cast(), context) };
+    }
+}
+
+fn describe(status: Status) -> (JET_SNT, JET_SNPROG) {
+    let snt = match status {
+        Status::Begin => SNT_BEGIN,
+        Status::Progress(_) => SNT_PROGRESS,
+        Status::Complete => SNT_COMPLETE,
+    };
+    let cbStruct = size_of::<JET_SNPROG>() as u32;
+    (snt, JET_SNPROG { cbStruct, cunitDone: status.done(), cunitTotal: Status::TOTAL })
 }
 
 #[cfg(test)]

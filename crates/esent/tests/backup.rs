@@ -41,6 +41,29 @@ fn one_instance_without_a_handle() {
 }
 
 #[test]
+fn restores_go_on_into_an_instance_and_init_follows_a_map() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = |name: &str| -> PathBuf {
+        let path = root.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let database = folder("data").join("test.edb");
+    let (logs, backup, restored) = (folder("logs"), folder("backup"), folder("restored"));
+    let original = empty_database();
+    std::fs::write(&database, &original).unwrap();
+    let program = common::compile("target", root.path());
+    common::run(&program, &[&database, &logs, &backup, &restored]);
+    for name in ["named.edb", "wide.edb", "folders.edb", "rest.edb"] {
+        let bytes = std::fs::read(restored.join(name)).unwrap();
+        let pages = HEADERS..original.len();
+        assert!(bytes.get(pages.clone()) == original.get(pages), "pages of {name} changed");
+    }
+    let program = common::compile("init_map", root.path());
+    common::run(&program, &[&database, &folder("map")]);
+}
+
+#[test]
 fn sessions_databases_logs_and_errors_tell() {
     let root = tempfile::tempdir().unwrap();
     let (database, logs) = (root.path().join("test.edb"), root.path().join("logs"));

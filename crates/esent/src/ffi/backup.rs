@@ -127,9 +127,9 @@ jet_api! {
         instance: JET_INSTANCE, szzLogs: Bytes, cbMax: u32, pcbActual: Out<u32>, pLogInfo: InOut<JET_LOGINFO_A>,
     ) {
         let backup = of(instance)?;
-        check_size(pLogInfo.get().map(|info| info.cbSize), size_of::<JET_LOGINFO_A>())?;
+        let info = pLogInfo.sized()?;
         let logs = backup.log_info()?;
-        if let Some(mut info) = pLogInfo.get() {
+        if let Some(mut info) = info {
             (info.ulGenLow, info.ulGenHigh) = (logs.lowest.0, logs.highest.0);
             info.szBaseName = base_name::<Narrow>(&logs);
             pLogInfo.set(info);
@@ -142,9 +142,9 @@ jet_api! {
         instance: JET_INSTANCE, wszzLogs: Bytes, cbMax: u32, pcbActual: Out<u32>, pLogInfo: InOut<JET_LOGINFO_W>,
     ) {
         let backup = of(instance)?;
-        check_size(pLogInfo.get().map(|info| info.cbSize), size_of::<JET_LOGINFO_W>())?;
+        let info = pLogInfo.sized()?;
         let logs = backup.log_info()?;
-        if let Some(mut info) = pLogInfo.get() {
+        if let Some(mut info) = info {
             (info.ulGenLow, info.ulGenHigh) = (logs.lowest.0, logs.highest.0);
             info.szBaseName = base_name::<Wide>(&logs);
             pLogInfo.set(info);
@@ -258,15 +258,6 @@ fn read(
     let read = memory.lend(length, |bytes| backup.read_file(FileHandle(handle as u64), bytes))?;
     actual.set(read as u32);
     Ok(())
-}
-
-fn check_size(given: Option<u32>, size: usize) -> Result<()> {
-    match given {
-        Some(given) if given as usize != size => {
-            Err(Error::new(JetErr::InvalidParameter, "JET_LOGINFO has another size"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The base name as the structure holds it: three units and an end.

@@ -23,10 +23,7 @@ jet_api! {
         if (cbMax as usize) < size_of::<JET_ERRINFOBASIC_W>() {
             return Err(Error::new(JetErr::InvalidBufferSize, "JET_ERRINFOBASIC does not fit"));
         }
-        let mut info = pvResult.required()?;
-        if info.cbStruct as usize != size_of::<JET_ERRINFOBASIC_W>() {
-            return Err(Error::new(JetErr::InvalidParameter, "JET_ERRINFOBASIC has another size"));
-        }
+        let mut info = pvResult.required_sized()?;
         let path = categories(number)?;
         let mut hierarchy = [0; 8];
         hierarchy.iter_mut().zip(path).for_each(|(place, category)| *place = *category);

@@ -3,12 +3,14 @@
 use crate::border::jet_api;
 use crate::pointer::{Array, Form, InOut, Narrow, Text, TextA, TextW, Wide};
 use crate::process::{Entry, PROCESS};
+use crate::restore_map;
+use crate::restore_target::{Target, whole};
 use crate::status::{RESTORE, to_callback};
-use crate::text::{native, path, required_path};
+use crate::text::{path, required_path};
 use crate::types::*;
 use ese::params::{ParamId, Parameters};
-use ese::raw::{Environment, ExternalRestore, external_restore, restore_folder};
-use ese::restore::map::{ENTRIES_MOST, MapEntry, RestoreMap};
+use ese::raw::{Environment, ExternalRestore, external_restore, external_restore_into, restore_folder};
+use ese::restore::map::RestoreMap;
 use ese::sync::Arc;
 use ese::{Error, JetErr, Result};
 use ese_format::Generation;
@@ -22,7 +24,7 @@ jet_api! {
         szBackupLogPath: TextA, genLow: i32, genHigh: i32, pfn: JET_PFNSTATUS,
     ) {
         let folders = Folders::read(szCheckpointFilePath, szLogPath, szBackupLogPath)?;
-        restore(folders, None, map_a(rgrstmap, crstfilemap)?, (genLow, genHigh), pfn)
+        restore(folders, Target::None, None, restore_map::read(rgrstmap, crstfilemap, 1)?, (genLow, genHigh), pfn)
     }
 
     /// Recovers databases out of an external backup.
@@ -31,7 +33,7 @@ jet_api! {
         szBackupLogPath: TextW, genLow: i32, genHigh: i32, pfn: JET_PFNSTATUS,
     ) {
         let folders = Folders::read(szCheckpointFilePath, szLogPath, szBackupLogPath)?;
-        restore(folders, None, map_w(rgrstmap, crstfilemap)?, (genLow, genHigh), pfn)
+        restore(folders, Target::None, None, restore_map::read(rgrstmap, crstfilemap, 1)?, (genLow, genHigh), pfn)
     }
 
     /// Recovers databases out of an external backup, on into the logs of an instance.
@@ -40,14 +42,14 @@ jet_api! {
         szBackupLogPath: TextA, pLogInfo: InOut<JET_LOGINFO_A>, szTargetInstanceName: TextA,
         szTargetInstanceLogPath: TextA, szTargetInstanceCheckpointPath: TextA, pfn: JET_PFNSTATUS,
     ) {
-        let info = pLogInfo.required()?;
-        check_size(info.cbSize, size_of::<JET_LOGINFO_A>())?;
+        let info = pLogInfo.required_sized()?;
         let base = base_name::<Narrow>(&info.szBaseName)?;
-        let folders = Folders::read(szCheckpointFilePath, szLogPath, szBackupLogPath)?.with_target(
+        let folders = Folders::read(szCheckpointFilePath, szLogPath, szBackupLogPath)?;
+        let target = Target::find(
             szTargetInstanceName, szTargetInstanceLogPath, szTargetInstanceCheckpointPath,
         )?;
         let range = (info.ulGenLow as i32, info.ulGenHigh as i32);
-        restore(folders, Some(base), map_a(rgrstmap, crstfilemap)?, range, pfn)
+        restore(folders, target, Some(base), restore_map::read(rgrstmap, crstfilemap, 1)?, range, pfn)
     }
 
     /// Recovers databases out of an external backup, on into the logs of an instance.
@@ -56,14 +58,14 @@ jet_api! {
         szBackupLogPath: TextW, pLogInfo: InOut<JET_LOGINFO_W>, szTargetInstanceName: TextW,
         szTargetInstanceLogPath: TextW, szTargetInstanceCheckpointPath: TextW, pfn: JET_PFNSTATUS,
     ) {
-        let info = pLogInfo.required()?;
-        check_size(info.cbSize, size_of::<JET_LOGINFO_W>())?;
+        let info = pLogInfo.required_sized()?;
         let base = base_name::<Wide>(&info.szBaseName)?;
-        let folders = Folders::read(szCheckpointFilePath, szLogPath, szBackupLogPath)?.with_target(
+        let folders = Folders::read(szCheckpointFilePath, szLogPath, szBackupLogPath)?;
+        let target = Target::find(
             szTargetInstanceName, szTargetInstanceLogPath, szTargetInstanceCheckpointPath,
         )?;
         let range = (info.ulGenLow as i32, info.ulGenHigh as i32);
-        restore(folders, Some(base), map_w(rgrstmap, crstfilemap)?, range, pfn)
+        restore(folders, target, Some(base), restore_map::read(rgrstmap, crstfilemap, 1)?, range, pfn)
     }
 
     /// Restores a folder that JetBackup wrote, to where the databases were.
@@ -123,80 +125,11 @@ impl Folders {
             backup: whole(required_path(backup)?)?,
         })
     }
-
-    /// The folders of a target instance that is not running take the place of those given.
-    fn with_target<F: Form>(mut self, name: Text<F>, log: Text<F>, checkpoint: Text<F>) -> Result<Self> {
-        let given = |path: &PathBuf| !path.as_os_str().is_empty();
-        let (log, checkpoint) = (path(log)?.filter(given), path(checkpoint)?.filter(given));
-        if let Some(name) = name.get()?.filter(|name| !name.is_empty()) {
-            if log.is_some() || checkpoint.is_some() {
-                let what = "a target is named or given by its folders, not both";
-                return Err(Error::new(JetErr::InvalidParameter, what));
-            }
-            let is_it = |e: &Arc<Entry>| e.is_running() && (e.display_name() == name || e.name() == name);
-            return Err(match PROCESS.instances().iter().any(is_it) {
-                true => Error::new(JetErr::FeatureNotAvailable, "the target is running"),
-                false => Error::new(JetErr::BadRestoreTargetInstance, format!("{name} is not running")),
-            });
-        }
-        match (log, checkpoint) {
-            (None, None) => {}
-            (Some(log), Some(checkpoint)) => {
-                (self.log, self.checkpoint) = (whole(log)?, whole(checkpoint)?);
-            }
-            _ => {
-                let what = "a target has both folders or none";
-                return Err(Error::new(JetErr::InvalidParameter, what));
-            }
-        }
-        Ok(self)
-    }
-}
-
-fn whole(path: PathBuf) -> Result<PathBuf> {
-    std::path::absolute(&path).map_err(|e| Error::io(e, "find the whole path", &path))
-}
-
-fn check_size(given: u32, size: usize) -> Result<()> {
-    if given as usize == size {
-        return Ok(());
-    }
-    Err(Error::new(JetErr::InvalidParameter, "JET_LOGINFO has another size"))
 }
 
 fn base_name<F: Form>(units: &[F::Unit]) -> Result<String> {
     let end = units.iter().position(|unit| *unit == F::Unit::default()).unwrap_or(units.len());
     F::decode(&units[..end])
-}
-
-/// Checks the count of a map.
-fn count(count: i32) -> Result<usize> {
-    match usize::try_from(count) {
-        Ok(count @ 1..=ENTRIES_MOST) => Ok(count),
-        _ => Err(Error::new(JetErr::InvalidParameter, format!("a map of {count} databases"))),
-    }
-}
-
-fn entry<F: Form>(old: Text<F>, new: Text<F>) -> Result<MapEntry> {
-    Ok(MapEntry { old: PathBuf::from(native(&old.required()?)?), new: whole(required_path(new)?)? })
-}
-
-fn map_a(map: Array<JET_RSTMAP_A>, entries: i32) -> Result<RestoreMap> {
-    let entries = map.read(count(entries)?)?.into_iter().map(|e| {
-        // SAFETY: the texts belong to the caller's structures and fall under its promise.
-        let (old, new) = unsafe { (TextA::new(e.szDatabaseName), TextA::new(e.szNewDatabaseName)) };
-        entry(old, new)
-    });
-    RestoreMap::new(entries.collect::<Result<_>>()?)
-}
-
-fn map_w(map: Array<JET_RSTMAP_W>, entries: i32) -> Result<RestoreMap> {
-    let entries = map.read(count(entries)?)?.into_iter().map(|e| {
-        // SAFETY: the texts belong to the caller's structures and fall under its promise.
-        let (old, new) = unsafe { (TextW::new(e.szDatabaseName), TextW::new(e.szNewDatabaseName)) };
-        entry(old, new)
-    });
-    RestoreMap::new(entries.collect::<Result<_>>()?)
 }
 
 fn generation(number: i32) -> Result<Generation> {
@@ -209,22 +142,27 @@ fn set_folder(parameters: &mut Parameters, id: ParamId, folder: &Path) -> Result
     parameters.set_text(id, text)
 }
 
+/// A warning when the target runs: its logs and those that the undo wrote compete.
 fn restore(
-    folders: Folders,
+    mut folders: Folders,
+    target: Target,
     base: Option<String>,
     map: RestoreMap,
     (low, high): (i32, i32),
     callback: JET_PFNSTATUS,
-) -> Result<()> {
+) -> Result<Option<JetErr>> {
     /// Makes the names of the temporary instances differ.
     static NUMBER: AtomicU32 = AtomicU32::new(1);
+    if let Target::AtRest { log, checkpoint } = &target {
+        (folders.log, folders.checkpoint) = (log.clone(), checkpoint.clone());
+    }
     let request = ExternalRestore {
         map: &map,
         backup_logs: &folders.backup,
         lowest: generation(low)?,
         highest: generation(high)?,
     };
-    let name = format!("Restore{:04}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let name = target.name_restore(NUMBER.fetch_add(1, Ordering::Relaxed));
     let instance = Temporary(PROCESS.create(&name, &name)?);
     let mut parameters = instance.0.parameters().lock().clone();
     set_folder(&mut parameters, ParamId::LogFilePath, &folders.log)?;
@@ -232,8 +170,16 @@ fn restore(
     if let Some(base) = base {
         parameters.set_text(ParamId::BaseName, &base)?;
     }
-    let status = &mut to_callback(callback, RESTORE);
-    external_restore(&Environment::default(), &parameters, &request, status).map(drop)
+    let (environment, status) = (Environment::default(), &mut to_callback(callback, RESTORE));
+    let summary = match target {
+        Target::Running(entry) => {
+            external_restore_into(&environment, &parameters, &request, &entry.engine()?, status)?
+        }
+        Target::AtRest { .. } | Target::None => {
+            external_restore(&environment, &parameters, &request, status)?
+        }
+    };
+    Ok(summary.target.map(|_| JetErr::WrnTargetInstanceRunning))
 }
 
 fn restore_only<F: Form>(source: Text<F>, target: Option<Text<F>>, callback: JET_PFNSTATUS) -> Result<()> {

@@ -2,8 +2,10 @@
 
 use crate::text::full_path;
 use crate::types::JET_INSTANCE;
+use ese::backup::to_directory::Status;
 use ese::params::{ParamId, Parameters, Stage, Type};
-use ese::raw::{BackupAccess, Environment, InitOptions, Instance, Session, TermOptions};
+use ese::raw::{BackupAccess, Environment, InitOptions, Instance, Session, StopService, TermOptions};
+use ese::restore::map::RestoreMap;
 use ese::sync::Mutex;
 use ese::{Error, JetErr, Result};
 use std::path::PathBuf;
@@ -76,14 +78,19 @@ impl Entry {
     /// Starts the engine.
     ///
     /// # Errors
-    /// JET_errAlreadyInitialized; those of [`Instance::init`].
-    pub fn init(&self, options: InitOptions) -> Result<()> {
+    /// JET_errAlreadyInitialized; those of [`Instance::init_with_map`].
+    pub fn init(
+        &self,
+        options: InitOptions,
+        map: &RestoreMap,
+        progress: &mut dyn FnMut(Status),
+    ) -> Result<()> {
         let mut engine = self.engine.lock();
         if engine.is_some() {
             return Err(JetErr::AlreadyInitialized.into());
         }
         let instance = Instance::new(Environment::default(), self.engine_parameters()?);
-        instance.init(options)?;
+        instance.init_with_map(options, map, progress)?;
         *engine = Some(instance);
         *self.services.lock() = Services::default();
         self.parameters.lock().set_stage(Stage::Running);
@@ -106,13 +113,16 @@ impl Entry {
         result
     }
 
-    /// Stops all services for good: only the end of what was begun is allowed then.
+    /// Stops services or lets them go on; no option stops all for good, and only the end of what was begun is
+    /// allowed then.
     ///
     /// # Errors
-    /// JET_errNotInitialized.
-    pub fn stop_service(&self) -> Result<()> {
-        self.engine()?.stop_service(true)?;
-        self.services.lock().all = true;
+    /// Those of [`Instance::stop_service_with`].
+    pub fn stop_service(&self, options: StopService) -> Result<()> {
+        self.engine()?.stop_service_with(options)?;
+        if options.is_empty() {
+            self.services.lock().all = true;
+        }
         Ok(())
     }
 

@@ -958,6 +958,8 @@ any_function const every_function[] = {
     (any_function)JetInit2,
     (any_function)JetInit3A,
     (any_function)JetInit3W,
+    (any_function)JetInit4A,
+    (any_function)JetInit4W,
     (any_function)JetCreateInstanceA,
     (any_function)JetCreateInstanceW,
     (any_function)JetCreateInstance2A,
