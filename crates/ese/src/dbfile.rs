@@ -8,6 +8,7 @@
 
 use crate::clock::Clock;
 use crate::error::{Error, JetErr, Result};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 use ese_format::checksum::{Verdict, verify_page};
 use ese_format::database::{
@@ -15,9 +16,12 @@ use ese_format::database::{
 };
 use ese_format::error::{FormatError, FormatErrorKind};
 use ese_format::tree::PageRead;
-use ese_format::{PageNumber, PageSize, Signature};
+use ese_format::{DbTime, ObjectId, PageNumber, PageSize, Signature};
 use ese_vfs::{Disk, File, OpenMode};
 use std::path::{Path, PathBuf};
+
+/// The largest object id (ESE: objidMax; microsoft/Extensible-Storage-Engine, dev/ese/src/inc/cat.hxx).
+const OBJECTS_MOST: u32 = 0x7FFF_FFFF;
 
 /// What the opener means to do with the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +40,14 @@ pub struct DbFile {
     page_size: PageSize,
     intent: Intent,
     header: Mutex<Copies>,
+    counters: Counters,
+}
+
+/// What the engine counts up in memory; header writes and attach arrays take it from here.
+struct Counters {
+    db_time: AtomicU64,
+    last_object: AtomicU32,
+    last_page: AtomicU32,
 }
 
 /// The header and its two copies in the file.
@@ -82,14 +94,22 @@ impl DbFile {
             )
             .file(path));
         }
-        Ok(Self {
+        let counters = Counters {
+            db_time: AtomicU64::new(header.db_time.0),
+            last_object: AtomicU32::new(header.last_object_id.0),
+            last_page: AtomicU32::new(0),
+        };
+        let this = Self {
             path: path.to_path_buf(),
             file,
             clock,
             page_size: header.page_size,
             intent,
             header: Mutex::new(Copies { header, stale }),
-        })
+            counters,
+        };
+        this.counters.last_page.store(this.page_count()?, Ordering::Relaxed);
+        Ok(this)
     }
 
     /// The path it was opened by.
@@ -123,6 +143,9 @@ impl DbFile {
         let mut copies = self.header.lock();
         let mut new = copies.header.clone();
         let result = change(&mut new);
+        self.raise_db_time(new.db_time);
+        self.raise_object_id(new.last_object_id);
+        (new.db_time, new.last_object_id) = (self.db_time(), self.last_object_id());
         new.header_flush_signature = self.clock.new_signature();
         new.flush_map_signature = Signature::NONE;
         for copy in [HeaderCopy::Primary, HeaderCopy::Shadow] {
@@ -181,6 +204,103 @@ impl DbFile {
         self.file
             .read_exact_at(into, first.file_offset(self.page_size))
             .map_err(|e| Error::io(e, "reading pages", &self.path).page(first))
+    }
+
+    /// Writes whole pages from `first` on, as they are. Not durable before [`Self::sync`].
+    ///
+    /// # Errors
+    /// `DatabaseFileReadOnly` for a file opened to be read; I/O errors.
+    pub fn write_pages(&self, first: PageNumber, bytes: &[u8]) -> Result<()> {
+        self.check_writable()?;
+        self.file
+            .write_at(bytes, first.file_offset(self.page_size))
+            .map_err(|e| Error::io(e, "writing pages", &self.path).page(first))
+    }
+
+    /// Makes all page writes and the file's length durable. After a failure nothing written since the last
+    /// good sync can be trusted.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync().map_err(|e| Error::io(e, "making pages durable", &self.path))
+    }
+
+    /// A new time for a page change: larger than any given before.
+    pub fn next_db_time(&self) -> DbTime {
+        DbTime(self.counters.db_time.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The last time given to a page change.
+    pub fn db_time(&self) -> DbTime {
+        DbTime(self.counters.db_time.load(Ordering::Relaxed))
+    }
+
+    /// Times up to `seen` are taken: the log or a page bears them.
+    pub fn raise_db_time(&self, seen: DbTime) {
+        self.counters.db_time.fetch_max(seen.0, Ordering::Relaxed);
+    }
+
+    /// A new object id: larger than any given before.
+    ///
+    /// # Errors
+    /// `OutOfObjectIDs`.
+    pub fn next_object_id(&self) -> Result<ObjectId> {
+        let next = |last: u32| (last < OBJECTS_MOST).then_some(last + 1);
+        match self.counters.last_object.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+            Ok(last) => Ok(ObjectId(last + 1)),
+            Err(_) => Err(Error::from(JetErr::OutOfObjectIDs).file(&self.path)),
+        }
+    }
+
+    /// The last object id given away.
+    pub fn last_object_id(&self) -> ObjectId {
+        ObjectId(self.counters.last_object.load(Ordering::Relaxed))
+    }
+
+    /// Object ids up to `seen` are taken.
+    pub fn raise_object_id(&self, seen: ObjectId) {
+        self.counters.last_object.fetch_max(seen.0, Ordering::Relaxed);
+    }
+
+    /// The last page that the file has room for.
+    pub fn last_page(&self) -> PageNumber {
+        PageNumber(self.counters.last_page.load(Ordering::Acquire))
+    }
+
+    /// Makes the file long enough for pages up to `last`, the new ones zeros, and takes the space for them
+    /// where the system can. The caller lets one thread at a time change the length of a file.
+    ///
+    /// # Errors
+    /// `DatabaseFileReadOnly`, `DiskFull`, I/O errors.
+    pub fn extend_to(&self, last: PageNumber) -> Result<()> {
+        self.check_writable()?;
+        if last <= self.last_page() {
+            return Ok(());
+        }
+        if last > PageNumber::MAX {
+            return Err(Error::new(JetErr::OutOfDatabaseSpace, "no database can be larger").file(&self.path));
+        }
+        self.file
+            .allocate(PageNumber(last.0 + 1).file_offset(self.page_size))
+            .map_err(|e| Error::io(e, "extending the database", &self.path))?;
+        self.counters.last_page.fetch_max(last.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Cuts the file behind page `last`. Those pages must have left the cache.
+    ///
+    /// # Errors
+    /// `DatabaseFileReadOnly`, I/O errors.
+    pub fn truncate_to(&self, last: PageNumber) -> Result<()> {
+        self.check_writable()?;
+        if last >= self.last_page() {
+            return Ok(());
+        }
+        self.counters.last_page.store(last.0, Ordering::Release);
+        self.file
+            .set_len(PageNumber(last.0 + 1).file_offset(self.page_size))
+            .map_err(|e| Error::io(e, "shrinking the database", &self.path))
     }
 
     /// The open file itself.

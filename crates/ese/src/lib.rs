@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod backup;
+pub mod buffer;
 pub mod checkpoint;
 pub mod clock;
 pub mod database;

@@ -24,7 +24,7 @@ pub struct Attachment {
     /// Its number in the log (ESE: dbid).
     pub id: u8,
     /// The file, open and locked.
-    pub file: DbFile,
+    pub file: Arc<DbFile>,
     /// Where the log says that it was attached; NONE for a file attached to be read, or without a log.
     pub attached_at: LogPosition,
     /// Where it had last been consistent when it was attached, in this log stream; else NONE.
@@ -46,12 +46,12 @@ impl Attachment {
     /// An attachment whose record is about to be, or has been, logged.
     pub fn new(
         id: u8,
-        file: DbFile,
+        file: impl Into<Arc<DbFile>>,
         attached_at: LogPosition,
         consistent_at: LogPosition,
         max_pages: u32,
     ) -> Self {
-        Self { id, file, attached_at, consistent_at, max_pages, state: Mutex::default() }
+        Self { id, file: file.into(), attached_at, consistent_at, max_pages, state: Mutex::default() }
     }
 
     /// The path, as it stands in the log.
@@ -90,8 +90,8 @@ impl Attachment {
         let mut entry = AttachEntry {
             dbid: self.id,
             flags: 0,
-            db_time: header.db_time,
-            last_object: header.last_object_id,
+            db_time: self.file.db_time(),
+            last_object: self.file.last_object_id(),
             max_pages: self.max_pages,
             attach: self.attached_at,
             consistent: self.consistent_at,

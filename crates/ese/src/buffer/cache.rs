@@ -1,0 +1,306 @@
+//! All pages in memory: the map from page to frame, the bound, and who must leave.
+//!
+//! The map is cut into shards, each with its own lock and its own clock hand; nothing is shared by all
+//! threads but counters that change on a miss. Replacement is a clock with second chances: a page enters
+//! without any and earns them by being asked for again later, so a scan passes through without driving
+//! out what others use.
+//!
+//! Locks: a shard's lock is held for look-ups only, never across I/O, and no latch is waited for under it.
+//! A frame leaves the cache only under its shard's lock and only when nobody else refers to it.
+
+use super::file::CachedFile;
+use super::frame::{Bytes, Frame};
+use super::statistics::{CacheStatistics, Counters};
+use crate::error::Result;
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex};
+use ese_format::{PageNumber, PageSize};
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A page of a file, in the cache's own numbering of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) file: u32,
+    pub(super) page: PageNumber,
+}
+
+/// Mixes the few words of a [`Key`]; nobody outside chooses keys so that they collide to any profit.
+#[derive(Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32((*byte).into());
+        }
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.0 = (self.0.rotate_left(32) ^ u64::from(n)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 29)
+    }
+}
+
+type Map = HashMap<Key, Arc<Frame>, BuildHasherDefault<KeyHasher>>;
+
+#[derive(Default)]
+struct Shard {
+    map: Map,
+    /// The frames of the map in the order in which the clock hand meets them.
+    ring: VecDeque<Arc<Frame>>,
+    hits: u64,
+}
+
+const SHARDS_MOST: usize = 64;
+/// Frames that the hand looks at under one lock.
+const TICKS: usize = 64;
+/// Frames looked at for a clean one once a dirty one is found that could leave.
+const PATIENCE: usize = 256;
+
+/// Memory that pages take, against what they may take.
+struct Budget {
+    used: AtomicUsize,
+    limit: AtomicUsize,
+    frames: AtomicUsize,
+}
+
+/// Memory of one frame, given back on drop.
+pub(super) struct Room {
+    bytes: usize,
+    budget: Arc<Budget>,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.frames.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The page cache: pages of any number of files, of any page size, within a bound in bytes.
+///
+/// The bound covers the pages. Above it come only pages that are latched or must not be written yet while
+/// everything else is driven out already, and the copies that a write in progress makes.
+pub struct PageCache {
+    shards: Box<[Mutex<Shard>]>,
+    budget: Arc<Budget>,
+    hand: AtomicUsize,
+    files: AtomicU32,
+    /// Pages that were not in memory so far, wrapping: the cache's clock.
+    misses: AtomicU32,
+    counters: Counters,
+}
+
+/// What became of an attempt to drive a page out.
+enum Evicted {
+    /// A page is gone.
+    Freed,
+    /// Only dirty pages could leave, this one among them.
+    Dirty(Arc<Frame>),
+    /// Everything is in use.
+    Nothing,
+}
+
+/// Who has the frame of a page that was missing a moment ago.
+pub(super) enum Inserted {
+    /// The caller: the latch is held exclusively, the content is to be filled in.
+    New(Arc<Frame>, Arc<Bytes>),
+    /// Somebody was faster.
+    There(Arc<Frame>),
+}
+
+impl PageCache {
+    /// A cache of that many bytes.
+    pub fn new(bytes: usize) -> Arc<Self> {
+        let shards = (bytes >> 18).clamp(1, SHARDS_MOST).next_power_of_two();
+        Arc::new(Self {
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            budget: Arc::new(Budget {
+                used: AtomicUsize::new(0),
+                limit: AtomicUsize::new(bytes),
+                frames: AtomicUsize::new(0),
+            }),
+            hand: AtomicUsize::new(0),
+            files: AtomicU32::new(0),
+            misses: AtomicU32::new(0),
+            counters: Counters::default(),
+        })
+    }
+
+    /// The bound in bytes.
+    pub fn limit(&self) -> usize {
+        self.budget.limit.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that pages take now.
+    pub fn used(&self) -> usize {
+        self.budget.used.load(Ordering::Relaxed)
+    }
+
+    /// Changes the bound. A lower one takes effect now as far as pages can leave, which may write some.
+    ///
+    /// # Errors
+    /// Those of writing pages; the bound is changed all the same.
+    pub fn set_limit(&self, bytes: usize) -> Result<()> {
+        self.budget.limit.store(bytes, Ordering::Relaxed);
+        self.shrink()
+    }
+
+    /// Counts since the cache was made.
+    pub fn statistics(&self) -> CacheStatistics {
+        let hits = self.shards.iter().map(|shard| shard.lock().hits).sum();
+        self.counters.read(hits)
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn new_file_number(&self) -> u32 {
+        self.files.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn shard(&self, key: Key) -> &Mutex<Shard> {
+        let mut hasher = KeyHasher::default();
+        hasher.write_u32(key.page.0);
+        hasher.write_u32(key.file);
+        &self.shards[(hasher.finish() >> 40) as usize & (self.shards.len() - 1)]
+    }
+
+    /// The frame of a page, if it is in memory. Counts as a use of the page.
+    pub(super) fn lookup(&self, key: Key) -> Option<Arc<Frame>> {
+        let mut shard = self.shard(key).lock();
+        let frame = shard.map.get(&key)?.clone();
+        shard.hits += 1;
+        drop(shard);
+        let frames = self.budget.frames.load(Ordering::Relaxed) as u32;
+        frame.touch(self.misses.load(Ordering::Relaxed), frames / 8);
+        Some(frame)
+    }
+
+    /// As [`Self::lookup`], without counting as a use.
+    pub(super) fn peek(&self, key: Key) -> Option<Arc<Frame>> {
+        self.shard(key).lock().map.get(&key).cloned()
+    }
+
+    /// Memory for one page, for which others may have to leave.
+    ///
+    /// # Errors
+    /// Those of writing pages, when nothing could leave without being written.
+    pub(super) fn room(&self, page_size: PageSize) -> Result<Room> {
+        let room = self.claim(page_size.bytes());
+        self.shrink()?;
+        Ok(room)
+    }
+
+    /// Memory for one page if clean pages can make way.
+    pub(super) fn room_for_clean(&self, page_size: PageSize) -> Option<Room> {
+        let room = self.claim(page_size.bytes());
+        while self.used() > self.limit() {
+            if !matches!(self.evict(), Evicted::Freed) {
+                return None;
+            }
+        }
+        Some(room)
+    }
+
+    fn claim(&self, bytes: usize) -> Room {
+        self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        self.budget.frames.fetch_add(1, Ordering::Relaxed);
+        Room { bytes, budget: self.budget.clone() }
+    }
+
+    fn shrink(&self) -> Result<()> {
+        // Each write cleans a batch; more rounds than this mean that pages are dirtied as fast.
+        let mut writes = 16;
+        while self.used() > self.limit() {
+            match self.evict() {
+                Evicted::Freed => {}
+                Evicted::Dirty(frame) if writes > 0 => {
+                    writes -= 1;
+                    if let Some(file) = frame.file.upgrade()
+                        && file.write_to_evict(&frame)? == 0
+                    {
+                        break;
+                    }
+                }
+                Evicted::Dirty(_) | Evicted::Nothing => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the hand turn until a clean page leaves.
+    fn evict(&self) -> Evicted {
+        let mut dirty: Option<Arc<Frame>> = None;
+        // Enough for every frame to spend all its chances, and for empty shards to be passed.
+        let mut ticks = 5 * self.budget.frames.load(Ordering::Relaxed) + 2 * self.shards.len();
+        while ticks > 0 {
+            let at = self.hand.fetch_add(1, Ordering::Relaxed) & (self.shards.len() - 1);
+            let mut shard = self.shards[at].lock();
+            ticks = ticks.saturating_sub(1);
+            for _ in 0..shard.ring.len().min(TICKS) {
+                let Some(frame) = shard.ring.pop_front() else { break };
+                ticks = ticks.saturating_sub(1);
+                // One reference is the map's, one is ours.
+                let is_free = Arc::strong_count(&frame) == 2 && !frame.spend_touch();
+                if is_free && frame.is_clean() {
+                    shard.map.remove(&frame.key);
+                    self.counters.evicted();
+                    return Evicted::Freed;
+                }
+                shard.ring.push_back(frame.clone());
+                if is_free && dirty.is_none() {
+                    dirty = Some(frame);
+                    ticks = ticks.min(PATIENCE);
+                }
+            }
+        }
+        dirty.map_or(Evicted::Nothing, Evicted::Dirty)
+    }
+
+    /// Enters a frame for a page unless there is one.
+    pub(super) fn insert(&self, key: Key, file: &Arc<CachedFile>, room: Room) -> Inserted {
+        let mut shard = self.shard(key).lock();
+        if let Some(frame) = shard.map.get(&key) {
+            return Inserted::There(frame.clone());
+        }
+        let misses = self.misses.fetch_add(1, Ordering::Relaxed);
+        let (frame, content) = Frame::loading(key, file.page_size(), Arc::downgrade(file), room, misses);
+        shard.map.insert(key, frame.clone());
+        shard.ring.push_back(frame.clone());
+        Inserted::New(frame, content)
+    }
+
+    /// Takes a frame out, whoever holds it.
+    pub(super) fn remove(&self, frame: &Arc<Frame>) {
+        let mut shard = self.shard(frame.key).lock();
+        frame.set_gone();
+        if shard.map.get(&frame.key).is_some_and(|there| Arc::ptr_eq(there, frame)) {
+            shard.map.remove(&frame.key);
+            shard.ring.retain(|other| !Arc::ptr_eq(other, frame));
+        }
+    }
+
+    /// Takes all frames of a file from a page on out.
+    pub(super) fn remove_file(&self, file: u32, first: PageNumber) -> Vec<Arc<Frame>> {
+        let mut removed = Vec::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let is_meant = |key: &Key| key.file == file && key.page >= first;
+            shard.ring.retain(|frame| !is_meant(&frame.key));
+            let keys: Vec<_> = shard.map.keys().filter(|key| is_meant(key)).copied().collect();
+            for key in keys {
+                if let Some(frame) = shard.map.remove(&key) {
+                    frame.set_gone();
+                    removed.push(frame);
+                }
+            }
+        }
+        removed
+    }
+}

@@ -1,0 +1,217 @@
+//! The latch of a page: who may look at its content and who may change it.
+//!
+//! Three modes: *shared* (many), *upgradable* (one, beside shared ones), *exclusive* (one, alone). The
+//! content is lent out with the latch, so no guard needs a lifetime: shared and upgradable holders have a
+//! counted reference, the exclusive one has the only reference and may change the content through it.
+//!
+//! Invariants: `content` is `None` exactly while the latch is held exclusively; a holder gives its reference
+//! back before it stops being counted, so an exclusive holder's reference is the only one. Who waits for
+//! exclusive access goes before new readers, so a thread must never ask for a latch that it holds.
+
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+/// A latch and what it protects.
+pub(super) struct Latch<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+struct State<T> {
+    content: Option<Arc<T>>,
+    readers: u32,
+    upgradable: bool,
+    /// Threads that wait for exclusive access.
+    wanted: u32,
+    /// Threads that wait for anything.
+    waiting: u32,
+}
+
+/// How a latch is to be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Shared,
+    Upgradable,
+    Exclusive,
+}
+
+impl<T> State<T> {
+    /// The content, if it can be had in that mode now; else nothing has changed.
+    fn grant(&mut self, mode: Mode) -> Option<Arc<T>> {
+        match mode {
+            Mode::Shared if self.wanted == 0 => {
+                let content = self.content.clone()?;
+                self.readers += 1;
+                Some(content)
+            }
+            Mode::Upgradable if self.wanted == 0 && !self.upgradable => {
+                let content = self.content.clone()?;
+                self.upgradable = true;
+                Some(content)
+            }
+            Mode::Exclusive if self.readers == 0 && !self.upgradable => self.content.take(),
+            _ => None,
+        }
+    }
+}
+
+impl<T> Latch<T> {
+    /// A latch that its maker holds exclusively, with the content.
+    pub(super) fn new_exclusive(content: T) -> (Self, Arc<T>) {
+        let state = State { content: None, readers: 0, upgradable: false, wanted: 0, waiting: 0 };
+        (Self { state: Mutex::new(state), changed: Condvar::new() }, Arc::new(content))
+    }
+
+    /// Takes the latch in a mode, waiting for others if need be.
+    pub(super) fn take(&self, mode: Mode) -> Arc<T> {
+        let mut state = self.state.lock();
+        if let Some(content) = state.grant(mode) {
+            return content;
+        }
+        let wanted = u32::from(mode == Mode::Exclusive);
+        state.wanted += wanted;
+        let content = self.wait(&mut state, |state| state.grant(mode));
+        state.wanted -= wanted;
+        content
+    }
+
+    /// Takes the latch if that needs no waiting.
+    pub(super) fn try_take(&self, mode: Mode) -> Option<Arc<T>> {
+        self.state.lock().grant(mode)
+    }
+
+    /// Gives the latch back that was held in a mode.
+    pub(super) fn release(&self, mode: Mode, content: Arc<T>) {
+        let mut state;
+        match mode {
+            Mode::Shared => {
+                drop(content);
+                state = self.state.lock();
+                state.readers -= 1;
+                if state.readers != 0 {
+                    return;
+                }
+            }
+            Mode::Upgradable => {
+                drop(content);
+                state = self.state.lock();
+                state.upgradable = false;
+            }
+            Mode::Exclusive => {
+                state = self.state.lock();
+                state.content = Some(content);
+            }
+        }
+        self.wake(state);
+    }
+
+    /// From upgradable to exclusive: waits for the readers that are there; new ones wait.
+    pub(super) fn upgrade(&self, content: Arc<T>) -> Arc<T> {
+        drop(content);
+        let mut state = self.state.lock();
+        state.wanted += 1;
+        let content =
+            self.wait(&mut state, |state| if state.readers == 0 { state.content.take() } else { None });
+        state.wanted -= 1;
+        state.upgradable = false;
+        content
+    }
+
+    /// From upgradable to shared.
+    pub(super) fn weaken(&self, content: Arc<T>) -> Arc<T> {
+        let mut state = self.state.lock();
+        state.readers += 1;
+        state.upgradable = false;
+        self.wake(state);
+        content
+    }
+
+    /// From exclusive to a weaker mode, without a moment in which others could change the content.
+    pub(super) fn downgrade(&self, mode: Mode, content: Arc<T>) -> Arc<T> {
+        let mut state = self.state.lock();
+        state.content = Some(content.clone());
+        match mode {
+            Mode::Shared => state.readers += 1,
+            Mode::Upgradable => state.upgradable = true,
+            Mode::Exclusive => state.content = None,
+        }
+        self.wake(state);
+        content
+    }
+
+    fn wait<R>(
+        &self,
+        state: &mut MutexGuard<'_, State<T>>,
+        mut grant: impl FnMut(&mut State<T>) -> Option<R>,
+    ) -> R {
+        loop {
+            if let Some(granted) = grant(state) {
+                return granted;
+            }
+            state.waiting += 1;
+            self.changed.wait(state);
+            state.waiting -= 1;
+        }
+    }
+
+    fn wake(&self, state: MutexGuard<'_, State<T>>) {
+        let anyone = state.waiting != 0;
+        drop(state);
+        if anyone {
+            self.changed.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn latch() -> Latch<u32> {
+        let (latch, content) = Latch::new_exclusive(7);
+        latch.release(Mode::Exclusive, content);
+        latch
+    }
+
+    #[test]
+    fn modes_exclude_each_other_as_promised() {
+        use Mode::*;
+        for (held, wanted, granted) in [
+            (Shared, Shared, true),
+            (Shared, Upgradable, true),
+            (Shared, Exclusive, false),
+            (Upgradable, Shared, true),
+            (Upgradable, Upgradable, false),
+            (Upgradable, Exclusive, false),
+            (Exclusive, Shared, false),
+            (Exclusive, Upgradable, false),
+            (Exclusive, Exclusive, false),
+        ] {
+            let latch = latch();
+            let first = latch.take(held);
+            let second = latch.try_take(wanted);
+            assert_eq!(second.is_some(), granted, "{held:?}, then {wanted:?}");
+            if let Some(second) = second {
+                latch.release(wanted, second);
+            }
+            latch.release(held, first);
+            let alone = latch.take(Exclusive);
+            assert_eq!((Arc::strong_count(&alone), *alone), (1, 7));
+        }
+    }
+
+    #[test]
+    fn an_exclusive_holder_has_the_only_reference() {
+        let latch = latch();
+        let upgradable = latch.take(Mode::Upgradable);
+        let mut content = latch.upgrade(upgradable);
+        *Arc::get_mut(&mut content).unwrap() = 8;
+        let content = latch.downgrade(Mode::Shared, content);
+        assert_eq!(*content, 8);
+        assert!(latch.try_take(Mode::Exclusive).is_none());
+        let other = latch.take(Mode::Shared);
+        latch.release(Mode::Shared, other);
+        latch.release(Mode::Shared, content);
+        let content = latch.try_take(Mode::Exclusive).unwrap();
+        latch.release(Mode::Exclusive, content);
+    }
+}

@@ -1,0 +1,73 @@
+//! Who may have a page with whom.
+
+use super::*;
+use crate::sync::thread;
+use ese_vfs::Disk;
+use std::time::Duration;
+
+#[test]
+fn modes_exclude_each_other() {
+    let disk = SimDisk::new(1);
+    let (file, _) = cached(&disk, PageSize::K4, 100);
+    let page = PageNumber(1);
+    let shared = file.read(page).unwrap();
+    let upgradable = file.upgradable(page).unwrap();
+    assert!(file.try_write(page).unwrap().is_none());
+    let other = file.try_read(page).unwrap().unwrap();
+    drop(shared);
+    drop(other);
+    let exclusive = upgradable.upgrade();
+    assert!(file.try_read(page).unwrap().is_none());
+    let shared = exclusive.downgrade();
+    assert!(file.try_read(page).unwrap().is_some());
+    drop(shared);
+    let weaker = file.upgradable(page).unwrap().downgrade();
+    let second = file.upgradable(page).unwrap();
+    drop(weaker);
+    drop(second.upgrade());
+    assert!(file.try_write(page).unwrap().is_some());
+}
+
+#[test]
+fn readers_of_a_missing_page_read_it_once() {
+    let disk = SimDisk::new(1);
+    let (file, _) = cached(&disk, PageSize::K4, 100);
+    let before = disk.reads();
+    let slow = disk.clone();
+    disk.set_hook(Some(Arc::new(|| thread::sleep(Duration::from_millis(5)))));
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let file = file.clone();
+            thread::spawn("reader", move || file.read(PageNumber(4)).unwrap().page().object()).unwrap()
+        })
+        .collect();
+    let objects: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
+    assert_eq!(objects, [objects[0]; 8]);
+    assert_eq!(slow.reads() - before, 1);
+    assert!(slow.exists(Path::new(PATH)));
+}
+
+#[test]
+fn an_upgrade_waits_for_readers_and_keeps_writers_out() {
+    let disk = SimDisk::new(1);
+    let (file, _) = cached(&disk, PageSize::K4, 100);
+    make(&file, 200, &[0], at(1), at(2));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let file = file.clone();
+            let work = move || {
+                for _ in 0..200 {
+                    drop(file.read(PageNumber(200)).unwrap());
+                    let guard = file.upgradable(PageNumber(200)).unwrap();
+                    let next = record(guard.page())[0].wrapping_add(1);
+                    let mut guard = guard.upgrade();
+                    guard.edit().replace_node_data(0, &[next]).unwrap();
+                    guard.changed(at(1), at(2));
+                }
+            };
+            thread::spawn("counter", work).unwrap()
+        })
+        .collect();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    assert_eq!(read(&file, 200).unwrap(), [(800 % 256) as u8]);
+}
