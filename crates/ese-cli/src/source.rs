@@ -53,6 +53,28 @@ impl Source {
     }
 }
 
+/// Whether a name is that of a log, by its extension.
+pub(crate) fn is_log(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| {
+        extension.eq_ignore_ascii_case("log") || extension.eq_ignore_ascii_case("jtx")
+    })
+}
+
+/// Whether a folder holds logs; a missing one does not.
+///
+/// # Errors
+/// Those of the disk.
+pub(crate) fn holds_logs(folder: &Path) -> Result<bool> {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => {
+            entries.try_fold(false, |found, entry| Ok(found | is_log(Path::new(&entry?.file_name()))))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+    .with_context(|| format!("listing {}", folder.display()))
+}
+
 /// What the first bytes of a file are the beginning of. Every kind has a file type and a checksum in its
 /// header, so that at most one fits; the error is that of the kind it comes closest to.
 fn recognise(start: &[u8]) -> Result<Kind> {

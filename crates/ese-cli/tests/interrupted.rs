@@ -4,7 +4,7 @@
 mod commands;
 mod common;
 
-use commands::{NAME, Scratch, contents, digest_of, names, state_of, succeeds};
+use commands::{NAME, Scratch, contents, digest_of, fails, names, state_of, succeeds};
 use common::ese;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -114,32 +114,66 @@ fn a_database_whose_backup_in_place_was_killed_is_recovered_and_backed_up_increm
     succeeds(ese().arg("verify").arg(scratch.path("logs")));
 }
 
-#[test]
-fn a_killed_restore_is_taken_over_by_the_next() {
-    let Some(scratch) = Scratch::new("a_killed_restore_is_taken_over_by_the_next") else { return };
+/// Kills a restore again and again; each time the next must come to the usual result. `before` makes ready
+/// for the killed one.
+fn kill_restores(scratch: &Scratch, before: impl Fn(), restore: impl Fn() -> Command) {
     let digest = digest_of(&scratch.database());
-    succeeds(&mut scratch.backup("backup", &[]));
-    let before = contents(&scratch.path("backup/new"));
-    let usual = time(&mut scratch.restore("backup", "restored"));
+    let backup = contents(&scratch.path("backup/new"));
+    before();
+    let usual = time(&mut restore());
     scratch.is_restored("restored", &digest);
     let private = scratch.path("restored.openese");
     let mut left = 0;
     kill_later_and_later(
         usual,
         || {
-            let _ = fs::remove_dir_all(scratch.path("restored"));
-            scratch.restore("backup", "restored")
+            if scratch.path("restored").exists() {
+                scratch.is_restored("restored", &digest);
+            }
+            before();
+            restore()
         },
         || {
-            if !private.exists() && scratch.path("restored").exists() {
-                // It was complete when it was killed.
-                return scratch.is_restored("restored", &digest);
-            }
+            // One that was complete when it was killed is whole; it is looked at before the next.
+            let was_complete = scratch.path("restored").exists() && !private.join("restore.json").exists();
             left += u32::from(private.exists());
-            succeeds(&mut scratch.restore("backup", "restored"));
-            scratch.is_restored("restored", &digest);
+            if !was_complete {
+                succeeds(&mut restore());
+            } else if private.exists() {
+                fails(&mut restore(), "nothing is overwritten");
+            }
         },
     );
+    scratch.is_restored("restored", &digest);
     assert!(left > 0, "no kill came while the command worked");
-    assert!(contents(&scratch.path("backup/new")) == before, "the backup is only read");
+    assert!(contents(&scratch.path("backup/new")) == backup, "the backup is only read");
+}
+
+#[test]
+fn a_killed_restore_is_taken_over_by_the_next() {
+    let Some(scratch) = Scratch::new("a_killed_restore_is_taken_over_by_the_next") else { return };
+    succeeds(&mut scratch.backup("backup", &[]));
+    kill_restores(&scratch, || {}, || scratch.restore("backup", "restored"));
+}
+
+#[test]
+fn a_killed_restore_with_logs_is_taken_over_and_the_logs_stay_whole() {
+    let Some(scratch) = Scratch::new("a_killed_restore_with_logs_is_taken_over_and_the_logs_stay_whole")
+    else {
+        return;
+    };
+    succeeds(&mut scratch.backup_in_place("backup", &[]));
+    // The stream grows by each of them; nothing is ever taken from it.
+    kill_restores(&scratch, || {}, || scratch.restore_with_logs("backup", "restored"));
+    succeeds(ese().arg("verify").arg(scratch.path("logs")));
+    succeeds(&mut scratch.backup_in_place("backup", &["--incremental"]));
+    // Where there are no logs, a stream is begun.
+    succeeds(&mut scratch.backup("backup", &[]));
+    let no_logs = || {
+        if scratch.path("logs").exists() {
+            succeeds(ese().arg("verify").arg(scratch.path("logs")));
+            fs::remove_dir_all(scratch.path("logs")).expect("a folder");
+        }
+    };
+    kill_restores(&scratch, no_logs, || scratch.restore_with_logs("backup", "restored"));
 }

@@ -7,13 +7,14 @@ use crate::exit::ExitCode;
 use crate::fields::Fields;
 use crate::output::Output;
 use crate::progress;
-use crate::source::Source;
+use crate::source::{Source, holds_logs};
 use anyhow::{Context, bail, ensure};
 use ese::backup::external::{ATOMIC, BackupSummary, INCREMENTAL};
 use ese::backup::to_directory::DirectoryRequest;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{AttachOptions, Environment, InitOptions, Instance, Session, TermOptions};
 use ese_format::PageSize;
+use ese_format::database::DatabaseHeader;
 use ese_vfs::{Disk, File, OpenMode, RealDisk};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,15 +90,7 @@ pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
 fn of_a_copy(path: &Path, to: &Path, flags: u32) -> anyhow::Result<Option<BackupSummary>> {
     let source = lock(path, false)?;
     let (_, chosen) = Source::open_database(path)?;
-    ensure!(
-        chosen.header.is_clean(),
-        "{} is in state {:?}: it needs log generations {} to {}, and only a database that was shut down cleanly can \
-         be backed up alone (JET_errDatabaseDirtyShutdown)",
-        path.display(),
-        chosen.header.state,
-        chosen.header.min_required,
-        chosen.header.max_required
-    );
+    must_be_clean(path, &chosen.header)?;
     // It only ever holds copies: what a crash left there is of no use to anybody.
     let private = PrivateFolder::take(path)?;
     private.empty()?;
@@ -122,14 +115,31 @@ fn copy_and_back_up(
 
 /// Attaches the database itself to a log stream that stays.
 fn in_place(path: &Path, logs: &Path, to: &Path, flags: u32) -> anyhow::Result<Option<BackupSummary>> {
-    let page_size = Source::open_database(path)?.1.header.page_size;
+    let (_, chosen) = Source::open_database(path)?;
+    // Logs that are there may recover it; the engine says whether they do.
+    if !holds_logs(logs)? {
+        must_be_clean(path, &chosen.header)?;
+    }
     // Only asks: attaching takes the lock itself.
     drop(lock(path, true)?);
     PrivateFolder::sweep(path)?;
     let disk = RealDisk::new();
     disk.create_dir_all(logs).with_context(|| format!("making {}", logs.display()))?;
     let logs = disk.canonicalize(logs).with_context(|| format!("finding {}", logs.display()))?;
-    attach_and_back_up(path, &logs, page_size, to, flags)
+    attach_and_back_up(path, &logs, chosen.header.page_size, to, flags)
+}
+
+fn must_be_clean(path: &Path, header: &DatabaseHeader) -> anyhow::Result<()> {
+    ensure!(
+        header.is_clean(),
+        "{} is in state {:?}: it needs log generations {} to {}, and only a database that was shut down cleanly can \
+         be backed up alone (JET_errDatabaseDirtyShutdown)",
+        path.display(),
+        header.state,
+        header.min_required,
+        header.max_required
+    );
+    Ok(())
 }
 
 /// Opens a database for reading and locks it against those who would change it.

@@ -8,7 +8,7 @@ use crate::exit::ExitCode;
 use crate::fields::{Fields, Value};
 use crate::output::Output;
 use crate::progress;
-use crate::source::{Kind, Source};
+use crate::source::{Kind, Source, is_log};
 use anyhow::{Context, Result, bail, ensure};
 use ese::params::{ParamId, Parameters};
 use ese::raw::{Environment, backup_databases, restore_folder};
@@ -170,12 +170,6 @@ fn keep_apart(backup: &Path, to: &Path, logs: Option<&Path>) -> Result<()> {
 fn absolute(path: &Path) -> Result<PathBuf> {
     let absolute = std::path::absolute(path).with_context(|| format!("finding {}", path.display()))?;
     Ok(absolute.components().collect())
-}
-
-fn is_log(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| {
-        extension.eq_ignore_ascii_case("log") || extension.eq_ignore_ascii_case("jtx")
-    })
 }
 
 /// The page size of the backup's databases, as its logs name it.

@@ -1,0 +1,167 @@
+//! Every sample through `ese backup` and `ese restore`, then read by the independent Python readers.
+
+mod common;
+
+use common::{ese, samples, unpack};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Mutex;
+
+/// A larger database takes the slower of the readers more than ten seconds: it is read by one of them.
+const BOTH_READERS_BYTES: usize = 8 << 20;
+
+/// A database among the samples and what is known of its content.
+struct Sample {
+    name: String,
+    content: Vec<u8>,
+    /// The packed document.
+    expected: PathBuf,
+    document: Value,
+}
+
+impl Sample {
+    fn is_clean(&self) -> bool {
+        self.document["state"] == "clean"
+    }
+
+    /// Tables that the second reader is known to read differently.
+    fn known_conflicts(&self) -> BTreeSet<&str> {
+        let tables = self.document["tables"].as_object().expect("tables");
+        let marked = tables.iter().filter(|(_, table)| table["agreement"] == "dissect-only");
+        marked.map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+/// All of them, largest first.
+fn all(folder: &Path) -> Vec<Sample> {
+    let mut all = Vec::new();
+    for set in fs::read_dir(folder).expect("samples") {
+        let set = set.expect("a name").path();
+        for file in set.is_dir().then(|| fs::read_dir(&set).expect("a set")).into_iter().flatten() {
+            let expected = file.expect("a name").path();
+            let Some(packed) = expected.to_str().and_then(|name| name.strip_suffix(".expected.json.gz"))
+            else {
+                continue;
+            };
+            let name = Path::new(packed).file_name().expect("a name").to_string_lossy().into_owned();
+            let content = unpack(format!("{packed}.gz").as_ref());
+            let document = serde_json::from_slice(&unpack(&expected)).expect("JSON");
+            all.push(Sample { name, content, expected, document });
+        }
+    }
+    all.sort_by_key(|sample| std::cmp::Reverse(sample.content.len()));
+    all
+}
+
+/// The Python that can import the readers, unless the test must be skipped for lack of it.
+fn python(test: &str) -> Option<PathBuf> {
+    let python = std::env::var_os("OPENESE_PYTHON").map(PathBuf::from);
+    if python.is_none() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test}: no Python with the readers");
+        eprintln!("openese: skipped: {test}: no Python with the readers: run cargo xtask test");
+    }
+    python
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Backs a sample up and restores it; says where the restored file is.
+fn round_trip(sample: &Sample, scratch: &Path) -> PathBuf {
+    let database = scratch.join(&sample.name);
+    fs::write(&database, &sample.content).expect("room");
+    let (backup, restored) = (scratch.join("backup"), scratch.join("restored"));
+    for (command, from, to) in [("backup", &database, &backup), ("restore", &backup, &restored)] {
+        let output = ese().arg(command).arg(from).arg("--to").arg(to).output().expect("the command");
+        assert!(output.status.success(), "{command} {}: {}", sample.name, said(&output));
+    }
+    assert!(fs::read(&database).expect("the database") == sample.content, "{}: changed", sample.name);
+    restored.join(&sample.name)
+}
+
+/// Reads a restored file with the independent readers, and holds it against what is expected.
+fn check(sample: &Sample, restored: &Path, python: &Path, dump: &Path) {
+    let both = sample.content.len() < BOTH_READERS_BYTES;
+    let reader = if both { "both" } else { "dissect" };
+    let mut command = Command::new(python);
+    command.arg(dump).arg(restored).args(["--reader", reader, "--check"]).arg(&sample.expected);
+    let output = command.output().expect("Python");
+    let place = sample.expected.display();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let mut conflicts = BTreeSet::new();
+    for line in errors.lines() {
+        let conflict = line
+            .strip_prefix("canonical_dump: table ")
+            .and_then(|line| line.split_once(": readers in conflict: "));
+        let Some((table, _)) = conflict else { panic!("{place}: {}", said(&output)) };
+        assert!(sample.known_conflicts().contains(table), "{place}: {line}");
+        conflicts.insert(table);
+    }
+    let results = String::from_utf8_lossy(&output.stdout);
+    if conflicts.is_empty() {
+        assert_eq!(output.status.code(), Some(0), "{place}: {}", said(&output));
+        assert!(results.trim_end().ends_with(": matches"), "{place}: {results}");
+    } else {
+        // Its status for a conflict, without a word on any difference from what is expected.
+        assert_eq!((output.status.code(), &*results), (Some(4), ""), "{place}: {}", said(&output));
+    }
+}
+
+#[test]
+fn independent_readers_find_the_expected_content_in_every_restored_sample() {
+    let test = "independent_readers_find_the_expected_content_in_every_restored_sample";
+    let Some(folder) = samples(test) else { return };
+    let Some(python) = python(test) else { return };
+    let dump = folder.join("canonical_dump.py");
+    let samples: Vec<Sample> = all(&folder).into_iter().filter(Sample::is_clean).collect();
+    assert!(samples.len() > 1, "no samples with expectations");
+    let queue = Mutex::new(samples.iter());
+    let next = || queue.lock().expect("the queue").next();
+    // The largest takes one thread as long as all the others the other.
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(sample) = next() {
+                    let scratch = tempfile::tempdir().expect("a folder");
+                    let restored = round_trip(sample, scratch.path());
+                    check(sample, &restored, &python, &dump);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_dirty_sample_is_refused_and_left_as_it_is() {
+    let Some(folder) = samples("a_dirty_sample_is_refused_and_left_as_it_is") else { return };
+    let mut refused = 0;
+    for sample in all(&folder).iter().filter(|sample| !sample.is_clean()) {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let database = scratch.path().join(&sample.name);
+        fs::write(&database, &sample.content).expect("room");
+        let backup = || {
+            let mut command = ese();
+            command.arg("backup").arg(&database).arg("--to").arg(scratch.path().join("backup"));
+            command
+        };
+        let mut in_place = backup();
+        in_place.args(["--in-place", "--logs"]).arg(scratch.path().join("logs"));
+        for mut command in [backup(), in_place] {
+            let output = command.output().expect("the command");
+            assert_eq!(output.status.code(), Some(1), "{}: {}", sample.name, said(&output));
+            assert!(said(&output).contains("JET_errDatabaseDirtyShutdown"), "{}", said(&output));
+            assert!(fs::read(&database).expect("the database") == sample.content, "{}: changed", sample.name);
+        }
+        assert_eq!(
+            fs::read_dir(scratch.path()).expect("the folder").count(),
+            1,
+            "only the database is there"
+        );
+        refused += 1;
+    }
+    assert_eq!(refused, 2, "the samples have two databases in dirty state");
+}
