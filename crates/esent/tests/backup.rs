@@ -63,6 +63,19 @@ fn restores_go_on_into_an_instance_and_init_follows_a_map() {
     common::run(&program, &[&database, &folder("map")]);
 }
 
+/// Stopping a backup or all services in its middle, in a process of either mode.
+#[test]
+fn backups_and_services_are_stopped() {
+    for mode in ["single", "multi"] {
+        let root = tempfile::tempdir().unwrap();
+        let (database, logs) = (root.path().join("test.edb"), root.path().join("logs"));
+        std::fs::create_dir(&logs).unwrap();
+        std::fs::write(&database, empty_database()).unwrap();
+        let program = common::compile("stop", root.path());
+        common::run(&program, &[Path::new(mode), &database, &logs, root.path()]);
+    }
+}
+
 #[test]
 fn sessions_databases_logs_and_errors_tell() {
     let root = tempfile::tempdir().unwrap();
