@@ -63,6 +63,29 @@ fn restores_go_on_into_an_instance_and_init_follows_a_map() {
     common::run(&program, &[&database, &folder("map")]);
 }
 
+/// The wide forms, with names of more than ASCII.
+#[test]
+fn names_in_utf_16() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = |name: &str| -> PathBuf {
+        let path = root.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let database = folder("Größe").join("データ 📦.edb");
+    let folders = ["Протокол", "安全", "📁", "restored"].map(folder);
+    let original = empty_database();
+    std::fs::write(&database, &original).unwrap();
+    let program = common::compile("wide", root.path());
+    let [logs, backup, own, restored] = &folders;
+    common::run(&program, &[&database, logs, backup, own, restored]);
+    for file in [backup.join("データ 📦.edb"), restored.join("größe/データ 📦.edb")] {
+        let bytes = std::fs::read(&file).unwrap();
+        let pages = HEADERS..original.len();
+        assert!(bytes.get(pages.clone()) == original.get(pages), "pages of {} changed", file.display());
+    }
+}
+
 /// Stopping a backup or all services in its middle, in a process of either mode.
 #[test]
 fn backups_and_services_are_stopped() {
