@@ -133,6 +133,13 @@ impl<'a> PageMut<'a> {
         put(self.bytes, OBJECT_AT, object.0.to_le_bytes());
     }
 
+    /// Sets the number that a large page carries; small pages carry none.
+    pub fn set_own_number(&mut self, page: PageNumber) {
+        if self.page_size.is_large() {
+            put(self.bytes, LARGE_NUMBER_AT, page.0.to_le_bytes());
+        }
+    }
+
     /// Sets the page's flags as they are given.
     pub fn set_flags(&mut self, flags: PageFlags) {
         put(self.bytes, FLAGS_AT, flags.bits().to_le_bytes());

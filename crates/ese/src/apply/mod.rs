@@ -7,19 +7,29 @@
 //!
 //! Operations: microsoft/Extensible-Storage-Engine, dev/ese/src/ese/logredo.cxx and node.cxx.
 
+mod create;
 mod decision;
+mod empty;
+mod group;
+mod lines;
+mod merge;
 mod node;
 #[cfg(test)]
 mod node_tests;
+mod page_move;
+mod split;
 mod undo;
 
 pub use decision::{Redo, redo_decision};
+pub use group::{Layout, Prepared, Touched, prepare, touched};
+pub use lines::{LineOperation, VirtualLine, choose_prefix, virtual_lines};
 pub use node::{PageChange, adjust_reserved, apply, check};
 pub use undo::Undone;
 
-use crate::error::{Error, JetErr};
-use ese_format::PageNumber;
+use crate::error::{Error, JetErr, Result};
 use ese_format::error::{FormatError, FormatErrorKind};
+use ese_format::page::{Page, decode_image};
+use ese_format::{PageNumber, PageSize};
 
 /// A record and its page contradict each other.
 fn mismatch(page: PageNumber, sentence: impl Into<String>) -> Error {
@@ -32,4 +42,20 @@ fn edit_error(page: PageNumber, error: FormatError) -> Error {
         FormatErrorKind::TooLarge => mismatch(page, error.detail),
         _ => Error::from(error.at_page(page)),
     }
+}
+
+/// The page before a split or merge, from the image in its record: needed when lines must move out of a page
+/// that has lost them already.
+fn image(page: PageNumber, flags: u32, bytes: &[u8], size: PageSize) -> Result<Vec<u8>> {
+    if bytes.is_empty() {
+        return Err(Error::new(
+            JetErr::DatabaseBufferDependenciesCorrupted,
+            "lines must be moved again from a page that has lost them, and the log has no image of it",
+        )
+        .page(page));
+    }
+    let place = |error: FormatError| Error::from(error.at_page(page));
+    let bytes = decode_image(flags, bytes, size).map_err(place)?;
+    Page::new(&bytes, size).and_then(|page| page.check()).map_err(place)?;
+    Ok(bytes)
 }

@@ -419,7 +419,13 @@ fn same_key(number: PageNumber, node: &Node<'_>, key: &[u8]) -> Result<()> {
 }
 
 /// Whether a node of that key and data may stand before line `line`.
-fn in_order(page: &Page<'_>, number: PageNumber, line: usize, key: &[u8], data: &[u8]) -> Result<()> {
+pub(super) fn in_order(
+    page: &Page<'_>,
+    number: PageNumber,
+    line: usize,
+    key: &[u8],
+    data: &[u8],
+) -> Result<()> {
     let is_data_key = page.is_leaf() && page.flags().contains(PageFlags::NON_UNIQUE_KEYS);
     let compare = |at: usize| -> Result<Ordering> {
         let node = page.node(at).map_err(|error| Error::from(error.at_page(number)))?;

@@ -179,7 +179,7 @@ fn undo<'a>(record: &'a LogRecord, old: &'a [u8], time: DbTime) -> Option<(Undo,
 }
 
 fn nodes(page: &Page<'_>) -> Vec<Item> {
-    let nodes = page.nodes().unwrap().map(Result::unwrap);
+    let nodes = page.nodes().unwrap().map(|node| node.unwrap());
     nodes.map(|n| Item { key: n.key(), data: n.data.to_vec(), deleted: n.is_deleted() }).collect()
 }
 

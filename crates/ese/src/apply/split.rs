@@ -1,0 +1,333 @@
+//! Splits: one record for each level of the path, from the top down, then the operation that needed the room.
+
+use super::group::Work;
+use super::lines::{LineOperation, VirtualLine, virtual_lines};
+use super::mismatch;
+use super::node::{PageChange, in_order, replaced};
+use crate::error::{Error, Result};
+use ese_format::log::record::{LogRecord, LongBytes, Split2, SplitKind, SplitOperation};
+use ese_format::page::{LineFlags, Page, PageFlags, PageMut};
+use std::borrow::Cow;
+
+/// The record of a split in its newer form.
+fn split_of(record: &LogRecord) -> Option<Cow<'_, Split2>> {
+    match record {
+        LogRecord::Split2(r) => Some(Cow::Borrowed(r)),
+        LogRecord::Split(r) => Some(Cow::Owned(Split2 {
+            page: r.page,
+            new_page: r.new_page,
+            right: r.right,
+            right_before: r.right_before,
+            parent: r.parent,
+            parent_before: r.parent_before,
+            root: r.root,
+            object: r.object,
+            kind: r.kind,
+            operation: r.operation,
+            operation_line: r.operation_line,
+            split_line: r.split_line,
+            lines: r.lines,
+            new_page_flags: r.new_page_flags,
+            split_page_flags: r.split_page_flags,
+            split_uncommitted_free: r.split_uncommitted_free,
+            new_uncommitted_free: r.new_uncommitted_free,
+            split_prefix_line: r.split_prefix_line,
+            new_prefix_line: r.new_prefix_line,
+            old_prefix: r.old_prefix.clone(),
+            new_prefix: r.new_prefix.clone(),
+            separator: r.separator.clone(),
+            image_flags: 0,
+            image: LongBytes::default(),
+        })),
+        _ => None,
+    }
+}
+
+/// The record of the operation that a split does on its way: it is not applied a second time.
+pub(super) fn consumed_operation(records: &[LogRecord]) -> Option<usize> {
+    let split = records.iter().rposition(|record| {
+        split_of(record).is_some_and(|r| r.new_page.is_some() && r.operation != SplitOperation::None)
+    })?;
+    let kind = split_of(records.get(split)?)?.operation;
+    let behind = records.get(split + 1..)?;
+    let found = behind.iter().position(|record| match kind {
+        SplitOperation::None => false,
+        SplitOperation::Insert => matches!(record, LogRecord::Insert(_)),
+        SplitOperation::Replace => matches!(record, LogRecord::Replace(_) | LogRecord::ReplaceDiff(_)),
+        SplitOperation::FlagInsertAndReplaceData => matches!(record, LogRecord::FlagInsertAndReplaceData(_)),
+    })?;
+    Some(split + 1 + found)
+}
+
+/// What a level's record does to its page besides moving lines.
+enum Operation<'r> {
+    None,
+    Leaf(PageChange<'r>),
+    Child(Cow<'r, Split2>),
+}
+
+pub(super) fn redo(
+    work: &mut Work<'_, '_>,
+    records: &[LogRecord],
+    index: usize,
+    consumed: Option<usize>,
+) -> Result<()> {
+    let Some(record) = records.get(index).and_then(split_of) else { return Ok(()) };
+    let mut below = records.iter().skip(index + 1).filter_map(split_of);
+    let child = below.find(|child| child.parent == record.page.page);
+    let operation = match (child, record.operation) {
+        (Some(child), _) => Operation::Child(child),
+        (None, SplitOperation::None) => Operation::None,
+        (None, _) => {
+            let change = consumed.and_then(|at| records.get(at)).and_then(PageChange::of_record);
+            let change = change.ok_or_else(|| {
+                mismatch(record.page.page, "a split lacks the operation that it was made for")
+            })?;
+            Operation::Leaf(change)
+        }
+    };
+    if record.new_page.is_some() { split(work, &record, &operation) } else { path(work, &record, &operation) }
+}
+
+/// A level that only learns that its child was split.
+fn path(work: &mut Work<'_, '_>, record: &Split2, operation: &Operation<'_>) -> Result<()> {
+    let number = record.page.page;
+    let Operation::Child(child) = operation else {
+        return Err(mismatch(number, "a split that makes no page is not above one that does"));
+    };
+    if !work.open(number, record.page.before, record.page.after)? {
+        return Ok(());
+    }
+    let page = work.content(number)?;
+    let line = child_line(&page, child)?;
+    let data = child.page.page.0.to_le_bytes();
+    in_order(&page, number, line, &child.separator, &data)?;
+    work.edit(number, record.page.after, |page| {
+        page.insert_node(line, &child.separator, &data, LineFlags::empty())?;
+        page.replace_node_data(line + 1, &child.new_page.0.to_le_bytes())
+    })
+}
+
+/// The line of an internal page that points to the child that was split.
+fn child_line(page: &Page<'_>, child: &Split2) -> Result<usize> {
+    let wanted = child.page.page;
+    let number = child.parent;
+    if page.is_leaf() {
+        return Err(mismatch(number, "the page above a split is a leaf"));
+    }
+    for (line, node) in page.nodes().map_err(|e| Error::from(e.at_page(number)))?.enumerate() {
+        let node = node.map_err(|e| Error::from(e.at_page(number)))?;
+        if node.data == wanted.0.to_le_bytes() {
+            return Ok(line);
+        }
+    }
+    Err(mismatch(number, format!("no line points to page {wanted}, which is split")))
+}
+
+/// Whether nothing but the operation's own line goes to the new page, so that its content follows from the
+/// records alone.
+fn moves_only_new_line(record: &Split2) -> bool {
+    record.kind != SplitKind::Vertical
+        && record.operation == SplitOperation::Insert
+        && record.split_line == record.operation_line
+        && record.split_line.checked_add(1) == Some(record.lines)
+}
+
+fn split(work: &mut Work<'_, '_>, record: &Split2, operation: &Operation<'_>) -> Result<()> {
+    let (number, new, after) = (record.page.page, record.new_page, record.page.after);
+    if [new, record.right].contains(&number) || new == record.right {
+        return Err(mismatch(number, "the pages of a split are not different ones"));
+    }
+    let is_needed = work.open(number, record.page.before, after)?;
+    let is_new_needed = work.open_new(new, after)?;
+    if record.right.is_some() && work.open(record.right, record.right_before, after)? {
+        work.edit(record.right, after, |page| {
+            page.set_previous(new);
+            Ok(())
+        })?;
+    }
+    let source = if is_needed {
+        Some(Cow::Borrowed(work.content(number)?.bytes()))
+    } else if is_new_needed && !moves_only_new_line(record) {
+        Some(Cow::Owned(before_image(work, record)?))
+    } else {
+        None
+    };
+    let size = work.layout.page_size;
+    let source = match &source {
+        Some(bytes) => Some(Page::new(bytes, size).map_err(|e| Error::from(e.at_page(number)))?),
+        None => None,
+    };
+    let (lines, before) = lines_after(source.as_ref(), record, operation)?;
+    let (stay, go) = partition(record, &lines, source.is_some())?;
+    let new_bytes = if is_new_needed { Some(new_page(work, record, go)?) } else { None };
+    let split_bytes = match source {
+        Some(source) if is_needed => Some(split_page(work, record, &source, stay)?),
+        _ => None,
+    };
+    if let Some(bytes) = new_bytes {
+        work.put(new, bytes);
+    }
+    if let Some(bytes) = split_bytes {
+        work.put(number, bytes);
+    }
+    work.before = work.before.take().or(before);
+    Ok(())
+}
+
+/// The split page before the split, from the record.
+fn before_image(work: &Work<'_, '_>, record: &Split2) -> Result<Vec<u8>> {
+    let number = record.page.page;
+    super::image(number, record.image_flags, &record.image.0, work.layout.page_size)
+}
+
+/// The lines with the operation done, and the old data of a replaced node. Without the page before, these
+/// are the new line alone.
+fn lines_after(
+    source: Option<&Page<'_>>,
+    record: &Split2,
+    operation: &Operation<'_>,
+) -> Result<(Vec<VirtualLine>, Option<Vec<u8>>)> {
+    let number = record.page.page;
+    let line = usize::from(record.operation_line);
+    let place = |error: Error| error.page(number);
+    let change = match operation {
+        Operation::None => {
+            let lines = source.map_or_else(|| Ok(Vec::new()), |page| virtual_lines(page, None));
+            return Ok((lines.map_err(place)?, None));
+        }
+        Operation::Child(child) => {
+            let Some(page) = source else { return Ok((Vec::new(), None)) };
+            let (separator, left, right) = (&child.separator[..], child.page.page, child.new_page);
+            let line = child_line(page, child)?;
+            let operation = LineOperation::Child { line, separator, left, right };
+            return Ok((virtual_lines(page, Some(operation)).map_err(place)?, None));
+        }
+        Operation::Leaf(change) => change,
+    };
+    let versioned = if change.prefix().is_versioned() { LineFlags::VERSION } else { LineFlags::empty() };
+    if let PageChange::Insert(r) = change {
+        let key = [&r.prefix[..], &r.suffix].concat();
+        return match source {
+            None => Ok((vec![VirtualLine { key, data: r.data.clone(), flags: versioned }], None)),
+            Some(page) => {
+                let operation = LineOperation::Insert { line, key: &key, data: &r.data, flags: versioned };
+                Ok((virtual_lines(page, Some(operation)).map_err(place)?, None))
+            }
+        };
+    }
+    let Some(page) = source else { return Ok((Vec::new(), None)) };
+    let node = page.node(line).map_err(|e| Error::from(e.at_page(number)))?;
+    let (data, flags) = match change {
+        PageChange::Replace(r) => (replaced(number, r, node.data, false)?, node.flags),
+        PageChange::ReplaceDiff(r) => (replaced(number, r, node.data, true)?, node.flags),
+        PageChange::FlagInsertAndReplaceData(r) => {
+            (Cow::Borrowed(&r.data[..]), node.flags - LineFlags::DELETED)
+        }
+        _ => return Err(mismatch(number, "a split was made for an operation that never needs one")),
+    };
+    let operation = LineOperation::Replace { line, data: &data, flags: flags | versioned };
+    Ok((virtual_lines(page, Some(operation)).map_err(place)?, Some(node.data.to_vec())))
+}
+
+/// The lines that stay and those that go, checked against the record.
+fn partition<'l>(
+    record: &Split2,
+    lines: &'l [VirtualLine],
+    is_whole: bool,
+) -> Result<(&'l [VirtualLine], &'l [VirtualLine])> {
+    if !is_whole {
+        return Ok((&[], lines));
+    }
+    let number = record.page.page;
+    if lines.len() != usize::from(record.lines) {
+        return Err(mismatch(
+            number,
+            format!("a split of {} lines meets a page that has {}", record.lines, lines.len()),
+        ));
+    }
+    let at = usize::from(record.split_line);
+    let is_possible = match record.kind {
+        SplitKind::Vertical => at == 0 && !lines.is_empty(),
+        SplitKind::Right | SplitKind::Append => at > 0 && at < lines.len(),
+    };
+    match lines.split_at_checked(at).filter(|_| is_possible) {
+        Some(parts) => Ok(parts),
+        None => Err(mismatch(number, format!("{} lines cannot be split at line {at}", lines.len()))),
+    }
+}
+
+fn new_page(work: &Work<'_, '_>, record: &Split2, lines: &[VirtualLine]) -> Result<Vec<u8>> {
+    let flags = PageFlags::from_bits_retain(record.new_page_flags) - PageFlags::SCRUBBED;
+    let number = record.new_page;
+    if lines.is_empty() {
+        return Err(mismatch(number, "a split moves no lines to its new page"));
+    }
+    if flags.intersects(PageFlags::ROOT | PageFlags::EMPTY | PageFlags::PRE_INIT) {
+        return Err(mismatch(number, format!("a split cannot make a page with flags {:#x}", flags.bits())));
+    }
+    let prefix = match usize::try_from(record.new_prefix_line) {
+        Err(_) => &[],
+        Ok(line) => match lines.get(line) {
+            Some(line) => &line.key[..],
+            None => return Err(mismatch(number, format!("there is no line {line} to take the prefix from"))),
+        },
+    };
+    work.fresh(number, record.object, record.page.after, flags, |page| {
+        if record.kind != SplitKind::Vertical && flags.contains(PageFlags::LEAF) {
+            page.set_previous(record.page.page);
+            page.set_next(record.right);
+        }
+        fill(page, prefix, lines)?;
+        page.set_uncommitted_free_bytes(usize::try_from(record.new_uncommitted_free).unwrap_or(0));
+        Ok(())
+    })
+}
+
+fn split_page(
+    work: &Work<'_, '_>,
+    record: &Split2,
+    page: &Page<'_>,
+    lines: &[VirtualLine],
+) -> Result<Vec<u8>> {
+    let number = record.page.page;
+    let place = |error: ese_format::FormatError| Error::from(error.at_page(number));
+    let header = page.external_header().map_err(place)?;
+    let flags = PageFlags::from_bits_retain(record.split_page_flags) - PageFlags::SCRUBBED;
+    let is_vertical = record.kind == SplitKind::Vertical;
+    if flags.contains(PageFlags::ROOT) != page.is_root() || is_vertical != page.is_root() {
+        return Err(mismatch(number, "the kind of a split and of its page do not agree"));
+    }
+    let whole_root;
+    let (prefix, lines) = if is_vertical {
+        let data = record.new_page.0.to_le_bytes().to_vec();
+        whole_root = [VirtualLine { key: Vec::new(), data, flags: LineFlags::empty() }];
+        (header, &whole_root[..])
+    } else if record.kind == SplitKind::Right && record.split_prefix_line >= 0 {
+        (&record.new_prefix[..], lines)
+    } else {
+        (header, lines)
+    };
+    let mut bytes = work.fresh(number, page.object(), record.page.after, flags, |new| {
+        new.set_previous(page.previous());
+        new.set_next(page.next());
+        if !is_vertical && page.is_leaf() {
+            new.set_next(record.new_page);
+        }
+        fill(new, prefix, lines)?;
+        new.set_uncommitted_free_bytes(usize::try_from(record.split_uncommitted_free).unwrap_or(0));
+        Ok(())
+    })?;
+    if page.counts_reserved_tags() {
+        PageMut::new(&mut bytes, page.page_size()).map_err(place)?.mark_reserved_tags();
+    }
+    Ok(bytes)
+}
+
+fn fill(page: &mut PageMut<'_>, header: &[u8], lines: &[VirtualLine]) -> ese_format::Result<()> {
+    page.set_external_header(header)?;
+    for (index, line) in lines.iter().enumerate() {
+        page.insert_node(index, &line.key, &line.data, line.flags)?;
+    }
+    Ok(())
+}
