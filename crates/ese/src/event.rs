@@ -122,6 +122,10 @@ macro_rules! events {
 }
 
 events! {
+    INSTANCE_STARTING = 102, Information, "An instance starts: version of the engine";
+    INSTANCE_STOPPED = 103, Information, "An instance has ended";
+    INSTANCE_STOPPED_WITH_ERROR = 104, Error, "An instance has ended with an error: error number";
+    INSTANCE_STARTED = 105, Information, "An instance has started: seconds";
     RESTORE_STARTED = 204, Information, "A restore begins to replay logs: backup log folder, roll-forward folder";
     RESTORE_ENDED = 205, Information, "A restore has ended";
     NO_MATCHING_FULL_BACKUP = 206, Error, "An incremental backup was refused because no full backup matches: database";
@@ -145,6 +149,8 @@ events! {
     RECOVERY_STARTED = 300, Information, "Recovery starts";
     LOG_REPLAYED = 301, Information, "A log file was replayed: log, statistics, most frequent type of record, its count";
     RECOVERY_COMPLETED = 302, Information, "Recovery has completed";
+    DATABASE_ATTACHED = 326, Information, "A database was attached: its number, file";
+    DATABASE_DETACHED = 327, Information, "A database was detached: its number, file";
     RESTORE_LOG_PATH_UNUSABLE = 426, Error, "The folder for a restore's logs cannot be used: path";
     HEADER_TRAILER_MISMATCH = 430, Error, "Header and trailer of a database copy do not match: database";
     FIRST_LOG_TOO_HIGH = 431, Error, "The first log given is too high: given log, needed log";

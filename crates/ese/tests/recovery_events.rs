@@ -11,15 +11,17 @@ use ese::recovery::RedoOptions;
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese::{JetErr, Result};
 use ese_format::Generation;
-use ese_vfs::{Disk, OpenMode, SimDisk};
+use ese_vfs::{Disk, Effect, Fault, OpKind, OpenMode, SimDisk};
 use restore_bench::{DATABASES, World, code, environment, parameters};
 use std::path::Path;
 
-/// The events of some work.
+/// The events of some work, without those of the instance's own life.
 fn events_of<T>(world: &World, work: impl FnOnce() -> T) -> (T, Vec<Event>) {
     let before = world.events.ids().len();
     let done = work();
-    (done, world.events.events().split_off(before))
+    let mut events = world.events.events().split_off(before);
+    events.retain(|event| !(102..=105).contains(&event.id));
+    (done, events)
 }
 
 fn ids(events: &[Event]) -> Vec<u32> {
@@ -183,12 +185,47 @@ fn recovery_of_an_unrestored_copy_is_refused_and_reported() {
 #[test]
 fn to_stop_before_undo_is_no_failure() {
     let world = killed(9);
-    let options = InitOptions { redo: RedoOptions::WITHOUT_UNDO, ..InitOptions::default() };
+    let options = InitOptions { redo: RedoOptions::WITHOUT_UNDO };
     let (done, events) =
         events_of(&world, || init(&world, &world.disk, parameters("/log", "/system"), options));
     assert_eq!(code(done), JetErr::RecoveredWithoutUndo);
     assert!(!ids(&events).contains(&454) && !ids(&events).contains(&302), "{events:?}");
     assert_eq!(ids(&events).first(), Some(&300));
+}
+
+#[test]
+fn the_life_of_an_instance_and_its_databases_is_reported() {
+    let world = World::new(15);
+    let session = world.instance.begin_session().unwrap();
+    session.detach(Some(Path::new(DATABASES[1]))).unwrap();
+    world.instance.term(TermOptions::default()).unwrap();
+    let events = world.events.events();
+    assert_eq!(ids(&events), [102, 105, 326, 326, 327, 327, 103]);
+    let of = |event: &Event| event.strings.clone();
+    assert_eq!(of(&events[3]), ["2", DATABASES[1]]);
+    assert_eq!(of(&events[4]), ["2", DATABASES[1]]);
+    assert_eq!(of(&events[5]), ["1", DATABASES[0]]);
+}
+
+#[test]
+fn an_end_that_fails_is_reported_with_its_error() {
+    let world = World::new(16);
+    world.disk.add_fault(Fault::once(OpKind::Sync, Effect::DeviceError).for_good());
+    let code = code(world.instance.term(TermOptions::default()));
+    let last = world.events.events().pop().unwrap();
+    assert_eq!((last.id, last.strings), (104, vec![code.code().to_string()]));
+}
+
+#[test]
+fn attach_of_an_unrestored_copy_is_refused_and_reported() {
+    let world = World::new(17);
+    world.back_up(0).unwrap();
+    world.copy("/out/a.edb", "/data/copy.edb");
+    world.instance.begin_session().unwrap().detach(Some(Path::new(DATABASES[0]))).unwrap();
+    let (done, events) = events_of(&world, || world.attach("/data/copy.edb"));
+    assert_eq!(code(done), JetErr::SoftRecoveryOnBackupDatabase);
+    assert_eq!(ids(&events), [619]);
+    assert_eq!(strings(&events, 619), ["/data/copy.edb"]);
 }
 
 // ---- Restore

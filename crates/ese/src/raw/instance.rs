@@ -4,7 +4,7 @@ use super::running::Running;
 use super::session::Session;
 use super::start::{InitOptions, RecoveryGuide, start};
 use crate::backup::external::ExternalBackup;
-use crate::backup::gate::{Condition, Readiness};
+use crate::backup::gate::{self, Condition, Readiness};
 use crate::backup::to_directory::Status;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, JetErr, Result};
@@ -203,9 +203,28 @@ impl Instance {
     /// The backup that this instance can have.
     ///
     /// # Errors
-    /// `NotInitialized`.
+    /// `NotInitialized`, `TermInProgress`.
     pub fn backup(&self) -> Result<BackupAccess> {
-        Ok(BackupAccess(self.running()?))
+        self.backup_for(false)
+    }
+
+    /// As [`Self::backup`], for a call that begins a backup: while initialisation or recovery runs that
+    /// may be tried again later.
+    ///
+    /// # Errors
+    /// `NotInitialized`, `TermInProgress`; `BackupNotAllowedYet` during initialisation.
+    pub fn backup_to_begin(&self) -> Result<BackupAccess> {
+        self.backup_for(true)
+    }
+
+    fn backup_for(&self, begins: bool) -> Result<BackupAccess> {
+        self.running().map(BackupAccess).map_err(|not_running| {
+            // What the gate says about an instance that does not run, more exactly than that.
+            match gate::pass(&self.condition(), begins) {
+                Err(code) => Error::new(code, "the instance cannot serve a backup now"),
+                Ok(()) => not_running,
+            }
+        })
     }
 
     /// Refuses all further work but term (JetStopService); `false` lets it serve again.

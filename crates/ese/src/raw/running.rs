@@ -5,9 +5,9 @@ use crate::backup::external::ExternalBackup;
 use crate::backup::gate::Condition;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
-use crate::database::{Attachments, Lifecycle};
+use crate::database::{Attachment, Attachments, Lifecycle};
 use crate::error::{Error, JetErr, Result};
-use crate::event::EventSink;
+use crate::event::{Event, EventSink, id};
 use crate::log::Log;
 use crate::sync::job::JobRunner;
 use crate::sync::{Arc, Mutex};
@@ -70,6 +70,15 @@ impl Running {
         }
     }
 
+    pub(super) fn report<const N: usize>(&self, id: u32, strings: [String; N]) {
+        self.events.report(&Event::new(id, strings));
+    }
+
+    /// Tells the event log of an attach or detach.
+    pub(super) fn report_database(&self, id: u32, attachment: &Attachment) {
+        self.report(id, [attachment.id.to_string(), attachment.path().display().to_string()]);
+    }
+
     /// Refuses the work of a session that outlived the instance.
     pub(super) fn check_alive(&self) -> Result<()> {
         match *self.ended.lock() {
@@ -102,6 +111,10 @@ impl Running {
             self.attachments.remove(attachment.id);
         }
         self.locks.lock().clear();
+        match &result {
+            Ok(()) => self.report(id::INSTANCE_STOPPED, []),
+            Err(error) => self.report(id::INSTANCE_STOPPED_WITH_ERROR, [error.code().code().to_string()]),
+        }
         result
     }
 
@@ -114,6 +127,7 @@ impl Running {
         for attachment in self.attachments.all() {
             attachment.close_all();
             self.lifecycle().detach(&attachment, 0)?;
+            self.report_database(id::DATABASE_DETACHED, &attachment);
         }
         if let Some(log) = &self.log {
             use ese_format::log::record::{LogRecord, Terminate};

@@ -4,7 +4,7 @@ use super::running::Running;
 use crate::database::{Attachment, canonical};
 use crate::dbfile::Intent;
 use crate::error::{Error, JetErr, Result};
-use crate::event::{Event, id};
+use crate::event::id;
 use crate::sync::{Arc, Mutex};
 use std::path::{Path, PathBuf};
 
@@ -68,12 +68,13 @@ impl Session {
             return Ok(true);
         }
         let intent = if options.read_only { Intent::Read } else { Intent::Write };
-        running.lifecycle().attach(&path, intent, options.max_pages, self.0.id).inspect_err(|error| {
+        let attached = running.lifecycle().attach(&path, intent, options.max_pages, self.0.id);
+        let attachment = attached.inspect_err(|error| {
             if error.code() == JetErr::SoftRecoveryOnBackupDatabase {
-                let name = path.display().to_string();
-                running.events.report(&Event::new(id::UNFINISHED_RESTORE, [name]));
+                running.report(id::UNFINISHED_RESTORE, [path.display().to_string()]);
             }
         })?;
+        running.report_database(id::DATABASE_ATTACHED, &attachment);
         if let Some(log) = &running.log {
             running.checkpoint.advance_held(log.durable())?;
         }
@@ -105,6 +106,7 @@ impl Session {
         }
         for attachment in chosen {
             running.lifecycle().detach(&attachment, self.0.id)?;
+            running.report_database(id::DATABASE_DETACHED, &attachment);
         }
         if let Some(log) = &running.log {
             running.checkpoint.advance_held(log.durable())?;

@@ -62,6 +62,8 @@ pub(super) fn start(
         locks.push(lock(&**disk, &system_dir, JetErr::SystemPathInUse)?);
     }
     let events = filtered(environment, parameters);
+    let began = environment.clock.monotonic();
+    events.report(&Event::new(id::INSTANCE_STARTING, [env!("CARGO_PKG_VERSION").to_owned()]));
     let starter = Starter { environment, parameters, events: &events, log_dir, system_dir, options };
     let attachments = Arc::new(Attachments::default());
     let (log, hooks) = match parameters.recovery_on() || parameters.recovery_repairs() {
@@ -99,10 +101,12 @@ pub(super) fn start(
         log.set_write_waker(write.waker());
         jobs.extend([prepare, write]);
     }
+    let seconds = environment.clock.monotonic().saturating_sub(began).as_secs();
+    events.report(&Event::new(id::INSTANCE_STARTED, [seconds.to_string()]));
     Ok(Running {
         disk: disk.clone(),
         clock: environment.clock.clone(),
-        events,
+        events: events.clone(),
         log,
         hooks,
         status,

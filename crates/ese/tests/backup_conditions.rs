@@ -1,0 +1,166 @@
+//! The condition of a real instance, as a backup hears of it at its beginning and at its end.
+
+mod restore_bench;
+
+use ese::JetErr;
+use ese::backup::external::EndOptions;
+use ese::backup::state::Phase;
+use ese::raw::{InitOptions, Instance, TermOptions};
+use ese::sync::{Arc, Mutex};
+use ese_format::log::LogHeader;
+use ese_format::{Generation, LogTime, PageSize, Signature};
+use ese_vfs::{Effect, Fault, OpKind};
+use restore_bench::{DATABASES, World, code, parameters};
+use std::path::Path;
+
+/// What a call says at each step that some work takes on the disk, once each in a row.
+fn meanwhile(
+    world: &World,
+    call: impl Fn() -> JetErr + Send + Sync + 'static,
+    work: impl FnOnce(),
+) -> Vec<JetErr> {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let gather = heard.clone();
+    world.disk.set_hook(Some(Arc::new(move || gather.lock().push(call()))));
+    work();
+    world.disk.set_hook(None);
+    let mut heard = std::mem::take(&mut *heard.lock());
+    heard.dedup();
+    heard
+}
+
+/// The code of a begin, whether the instance or its backup says it.
+fn begin(instance: &Instance) -> JetErr {
+    code(instance.backup_to_begin().and_then(|backup| backup.begin(0)))
+}
+
+fn end(instance: &Instance) -> JetErr {
+    code(instance.backup().and_then(|backup| backup.end(EndOptions::PLAIN)))
+}
+
+#[test]
+fn backup_not_allowed_yet_while_recovery_runs() {
+    let world = World::new(1);
+    world.instance.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
+    let recovering = Instance::new(world.environment(), parameters("/log", "/system"));
+    assert_eq!((begin(&recovering), end(&recovering)), (JetErr::NotInitialized, JetErr::NotInitialized));
+    let again = recovering.clone();
+    let heard = meanwhile(&world, move || begin(&again), || recovering.init(InitOptions::default()).unwrap());
+    assert_eq!(heard, [JetErr::BackupNotAllowedYet]);
+    assert!(recovering.backup_to_begin().is_ok());
+}
+
+#[test]
+fn not_initialized_for_an_end_while_recovery_runs() {
+    let world = World::new(2);
+    world.instance.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
+    let recovering = Instance::new(world.environment(), parameters("/log", "/system"));
+    let again = recovering.clone();
+    let heard = meanwhile(&world, move || end(&again), || recovering.init(InitOptions::default()).unwrap());
+    assert_eq!(heard, [JetErr::NotInitialized]);
+}
+
+#[test]
+fn term_in_progress_while_the_instance_ends() {
+    let world = World::new(3);
+    for call in [begin as fn(&Instance) -> JetErr, end] {
+        let again = world.instance.clone();
+        let term = || world.instance.term(TermOptions::default()).unwrap();
+        assert_eq!(meanwhile(&world, move || call(&again), term), [JetErr::TermInProgress]);
+        world.instance.init(InitOptions::default()).unwrap();
+    }
+}
+
+#[test]
+fn client_request_to_stop_jet_service_until_it_is_taken_back() {
+    let world = World::new(4);
+    let backup = world.instance.backup().unwrap();
+    backup.begin(0).unwrap();
+    world.instance.stop_service(true).unwrap();
+    assert_eq!(begin(&world.instance), JetErr::ClientRequestToStopJetService);
+    assert_eq!(end(&world.instance), JetErr::ClientRequestToStopJetService);
+    assert_eq!(code(world.back_up(0)), JetErr::ClientRequestToStopJetService);
+    assert_eq!(backup.state().phase, Phase::Database, "it is not ended");
+    world.instance.stop_service(false).unwrap();
+    assert_eq!(end(&world.instance), JetErr::BackupAbortByServer, "stopping the service stopped it");
+}
+
+#[test]
+fn instance_unavailable_after_a_sync_of_the_log_failed() {
+    let world = World::new(5);
+    let backup = world.instance.backup().unwrap();
+    backup.begin(0).unwrap();
+    world.disk.add_fault(Fault::once(OpKind::Sync, Effect::DeviceError).for_good());
+    let aborted = backup.end(EndOptions::from_flags(2).unwrap());
+    assert_eq!(aborted.unwrap(), None, "it is over, though the log could not say so");
+    assert_eq!(begin(&world.instance), JetErr::InstanceUnavailable);
+    assert_eq!(end(&world.instance), JetErr::InstanceUnavailable);
+    assert_eq!(code(world.back_up(0)), JetErr::InstanceUnavailable);
+}
+
+#[test]
+fn log_write_fail_after_a_write_of_the_log_failed() {
+    let world = World::new(6);
+    world.disk.add_fault(Fault::once(OpKind::Write, Effect::DeviceError).for_good());
+    assert_eq!(begin(&world.instance), JetErr::LogWriteFail);
+    assert_eq!(begin(&world.instance), JetErr::LogWriteFail);
+    assert_eq!(code(world.back_up(0)), JetErr::LogWriteFail);
+    assert_eq!(end(&world.instance), JetErr::NoBackup);
+}
+
+#[test]
+fn log_disk_full_while_the_instance_lives_on_its_reserve() {
+    let world = World::new(7);
+    // The next log file was not made ahead; the disk refuses it and the roll-over takes a reserve log.
+    let backup = world.instance.backup().unwrap();
+    backup.begin(0).unwrap();
+    world.disk.add_fault(Fault::once(OpKind::Write, Effect::StorageFull).of("edbtmp.log"));
+    let listed = backup.log_info();
+    world.disk.clear_faults();
+    // The record of the roll-over itself went into the reserve log; what follows is refused.
+    assert!(listed.is_ok(), "{listed:?}");
+    backup.end(EndOptions::from_flags(2).unwrap()).unwrap();
+    assert_eq!(begin(&world.instance), JetErr::LogDiskFull);
+    assert_eq!(code(world.back_up(0)), JetErr::LogDiskFull);
+}
+
+#[test]
+fn log_sequence_end_without_a_generation_to_roll_over_to() {
+    let world = World::new(8);
+    world.instance.term(TermOptions::default()).unwrap();
+    for folder in ["/log", "/system"] {
+        for name in world.names(folder) {
+            world.remove(&format!("{folder}/{name}"));
+        }
+    }
+    let signature = Signature { random: 5, ..Signature::NONE };
+    let time = LogTime::from_utc(2026, 1, 2, 3, 4, 5, 6);
+    let mut bytes = LogHeader::new(Generation::MAX, 16, PageSize::K4, signature, time).encode().unwrap();
+    bytes.resize(16 * 4096, 0);
+    world.disk.install(Path::new("/log/edb.log"), &bytes).unwrap();
+    world.instance.init(InitOptions::default()).unwrap();
+    assert_eq!(begin(&world.instance), JetErr::LogSequenceEnd);
+    assert_eq!(code(world.back_up(0)), JetErr::LogSequenceEnd);
+}
+
+#[test]
+fn invalid_backup_and_logging_disabled_by_the_instances_own_parameters() {
+    use ese::params::ParamId;
+    let world = World::new(9);
+    world.instance.term(TermOptions::default()).unwrap();
+    let with = |change: &dyn Fn(&mut ese::params::Parameters)| {
+        let mut parameters = parameters("/newlog", "/newlog");
+        change(&mut parameters);
+        let instance = Instance::new(world.environment(), parameters);
+        instance.init(InitOptions::default()).unwrap();
+        instance
+    };
+    let circular = with(&|p| p.set_integer(ParamId::CircularLog, 1).unwrap());
+    let session = circular.begin_session().unwrap();
+    session.attach(Path::new(DATABASES[0]), Default::default()).unwrap();
+    assert_eq!(code(circular.backup().unwrap().begin(1)), JetErr::InvalidBackup);
+    circular.backup().unwrap().begin(0).unwrap();
+    circular.term(TermOptions { stop_backup: true, ..TermOptions::default() }).unwrap();
+    let unlogged = with(&|p| p.set_text(ParamId::Recovery, "off").unwrap());
+    assert_eq!(begin(&unlogged), JetErr::LoggingDisabled);
+}
