@@ -95,6 +95,11 @@ impl Instance {
         }))
     }
 
+    /// Whether both are the same instance.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The world around it.
     pub fn environment(&self) -> &Environment {
         &self.0.environment
