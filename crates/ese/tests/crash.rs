@@ -243,7 +243,8 @@ fn cut_recovery(setup: Setup) {
         succeed(recover(&whole, setup), &whole, &format!("cut after {cut}"));
         longest = longest.max(whole.operations());
         // All cuts of recovery are met over neighbouring cuts of the workload, not all at each.
-        for again in (cut % 11..whole.operations()).step_by(11) {
+        let step = if setup.rolls > 0 { 29 } else { 11 };
+        for again in (cut % step..whole.operations()).step_by(step as usize) {
             let situation = format!("{setup:?}: cut after {cut}, recovery cut after {again}");
             let disk = found.crash_keeping(true);
             disk.cut_after(again);

@@ -90,7 +90,7 @@ fn a_stream_of_windows_is_continued_behind_its_end() {
         let archive = disk.content(Path::new("/edb00001.log")).unwrap();
         let kept = usize::from(end.segment) * 4096;
         let old = scan_generation(&disk, Path::new("/edb00001.log"), false).unwrap();
-        assert_eq!(old.last_segment, end.segment);
+        assert_eq!(old.end.last_segment(), end.segment);
         assert!(archive[kept + 4096..].iter().all(|byte| *byte == 0));
         assert_eq!(scan_stream(&config, false).unwrap().last.unwrap().header.version, version);
     }

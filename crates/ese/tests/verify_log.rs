@@ -9,6 +9,7 @@ use ese_format::{Generation, LogPosition, LogTime, PageSize, Signature};
 use ese_vfs::RealDisk;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn unpack(test: &str, name: &str, to: &Path) -> Option<PathBuf> {
     let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
@@ -150,7 +151,7 @@ fn check(files: &[Generated]) -> StreamReport {
     for other in ["edbtmp.log", "edbres00001.jrs", "V0100001.log", "edb.chk"] {
         std::fs::write(folder.path().join(other), b"not one of ours").unwrap();
     }
-    verify_log_stream(&RealDisk::new(), folder.path(), "edb").unwrap()
+    verify_log_stream(Arc::new(RealDisk::new()), folder.path(), "edb").unwrap()
 }
 
 fn codes(files: &[Generated]) -> Vec<JetErr> {
@@ -210,6 +211,6 @@ fn a_cut_record_is_sound_only_before_a_recovery() {
 #[test]
 fn an_empty_folder_has_no_log() {
     let folder = tempfile::tempdir().unwrap();
-    let error = verify_log_stream(&RealDisk::new(), folder.path(), "edb").unwrap_err();
+    let error = verify_log_stream(Arc::new(RealDisk::new()), folder.path(), "edb").unwrap_err();
     assert_eq!(error.code(), JetErr::MissingLogFile);
 }

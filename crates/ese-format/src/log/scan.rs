@@ -45,6 +45,27 @@ pub struct LogEnd {
     pub restored: Option<u16>,
     /// Whether something of this generation, or something unreadable, is left behind the end.
     pub has_leftovers: bool,
+    /// Whether there are only zeros behind the end. A file that was used before may have segments of older
+    /// generations there.
+    pub is_blank_behind: bool,
+}
+
+impl LogEnd {
+    /// An end before segment `next_segment` of which nothing else is known.
+    pub const fn before(next_segment: u16) -> Self {
+        Self {
+            next_segment,
+            accumulated_checksum: 0,
+            restored: None,
+            has_leftovers: false,
+            is_blank_behind: false,
+        }
+    }
+
+    /// The last segment of the log; 0 for a log without records.
+    pub const fn last_segment(&self) -> u16 {
+        self.next_segment.saturating_sub(1)
+    }
 }
 
 /// The scan of one log file.
@@ -60,6 +81,7 @@ pub struct Scan {
     accumulated: u64,
     restored: Option<u16>,
     leftovers: u32,
+    is_blank_behind: bool,
 }
 
 /// Where the log stops.
@@ -83,6 +105,7 @@ impl Scan {
             accumulated: 0,
             restored: None,
             leftovers: 0,
+            is_blank_behind: true,
         }
     }
 
@@ -101,8 +124,22 @@ impl Scan {
         self.number = number.saturating_add(1);
         let here = LogPosition::new(self.generation, number, 0);
         if self.is_unwritten(segment) {
+            self.is_blank_behind &= self.is_zero_filled;
             return Ok(self.unused(number));
         }
+        let found = self.push_written(segment, following, here)?;
+        self.is_blank_behind &= matches!(found, Found::Data { .. });
+        Ok(found)
+    }
+
+    /// What to make of a segment that something was written to.
+    fn push_written(
+        &mut self,
+        segment: &mut Segment,
+        following: Option<&Segment>,
+        here: LogPosition,
+    ) -> Result<Found> {
+        let number = here.segment;
         let corrected = match check_segment(segment, number) {
             SegmentCheck::Good => None,
             SegmentCheck::Corrected { bit } => Some(bit),
@@ -135,7 +172,7 @@ impl Scan {
     /// # Errors
     /// [`FormatErrorKind::LogCorrupt`] when a segment could not be read and nothing proves that it had
     /// never been durable.
-    pub fn finish(self) -> Result<LogEnd> {
+    pub fn finish(&self) -> Result<LogEnd> {
         if let Some(gap) = self.end.filter(|gap| gap.is_unreadable)
             && self.leftovers == 0
         {
@@ -147,6 +184,7 @@ impl Scan {
             accumulated_checksum: self.accumulated,
             restored: self.restored,
             has_leftovers: self.leftovers > 0,
+            is_blank_behind: self.is_blank_behind,
         })
     }
 
@@ -255,6 +293,8 @@ mod tests {
         if end.restored.is_none() {
             assert_eq!(end.accumulated_checksum, sum);
         }
+        let behind = &file[usize::from(end.last_segment())..usize::from(header().last_data_segment())];
+        assert_eq!(end.is_blank_behind, behind.iter().all(is_zero));
         (end.next_segment, end.has_leftovers)
     }
 

@@ -131,8 +131,9 @@ impl LogFiles {
         system_directory.join(format!("{}{ext}", self.base))
     }
 
-    /// All archives that exist, lowest generation first; both numbers of digits are recognised. When
-    /// one generation exists in both, the name that this stream would give wins.
+    /// All archives that exist, lowest generation first; both numbers of digits are recognised, and letters
+    /// of either case, as on Windows. When one generation exists under several names, the one that this
+    /// stream would give wins.
     ///
     /// # Errors
     /// A folder that cannot be read; a missing folder has no archives.
@@ -141,8 +142,7 @@ impl LogFiles {
             .names()?
             .into_iter()
             .filter_map(|(name, path, len)| {
-                let digits = name.strip_prefix(&self.base)?.strip_suffix(self.extension())?;
-                Some(Archive { generation: parse_generation(digits)?, path, len })
+                Some(Archive { generation: self.generation_of(&name)?, path, len })
             })
             .collect();
         found.sort_by_key(|archive| (archive.generation, archive.path != self.archive(archive.generation)));
@@ -152,7 +152,31 @@ impl LogFiles {
 
     /// The generation of an archive by its file name; none for every other name.
     pub fn generation_of(&self, file_name: &str) -> Option<Generation> {
-        parse_generation(file_name.strip_prefix(&self.base)?.strip_suffix(self.extension())?)
+        parse_generation(self.middle(file_name)?)
+    }
+
+    /// What stands between base and extension in a file name of this stream.
+    fn middle<'a>(&self, file_name: &'a str) -> Option<&'a str> {
+        let (base, rest) = file_name.split_at_checked(self.base.len())?;
+        let (middle, extension) = rest.split_at_checked(rest.len().checked_sub(self.extension().len())?)?;
+        (base.eq_ignore_ascii_case(&self.base) && extension.eq_ignore_ascii_case(self.extension()))
+            .then_some(middle)
+    }
+
+    /// The current log if it exists, in letters of either case.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn find_current(&self) -> Result<Option<PathBuf>> {
+        let usual = self.current();
+        if self.disk.exists(&usual) {
+            return Ok(Some(usual));
+        }
+        Ok(self
+            .names()?
+            .into_iter()
+            .find(|(name, ..)| self.middle(name) == Some(""))
+            .map(|(_, path, _)| path))
     }
 
     /// The archive of one generation, under whichever name it has.
@@ -266,16 +290,20 @@ mod tests {
             "edb00000.log",
             "edb00004.jtx",
             "xdb00005.log",
+            "EDB000fe.LOG",
             "edb000FF.log",
         ] {
             files.disk().open(&dir.path().join(name), OpenMode::CreateNew).unwrap();
         }
         let found = files.archives().unwrap();
-        assert_eq!(found.iter().map(|a| a.generation.0).collect::<Vec<_>>(), [2, 3, 0xFF]);
+        assert_eq!(found.iter().map(|a| a.generation.0).collect::<Vec<_>>(), [2, 3, 0xFE, 0xFF]);
         assert_eq!(found[0].path, dir.path().join("edb00002.log"));
         assert_eq!(files.reserves().unwrap().len(), 1);
         assert_eq!(files.find_archive(Generation(3)), Some(dir.path().join("edb00003.log")));
         assert_eq!(files.find_archive(Generation(4)), None);
+        assert_eq!(files.find_current().unwrap(), Some(files.current()));
+        assert_eq!(files.generation_of("e"), None);
+        assert_eq!(files.generation_of("edb.log"), None);
     }
 
     #[test]

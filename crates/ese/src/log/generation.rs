@@ -1,15 +1,15 @@
 //! Beginning generations: headers and the roll-over.
 
 use super::config::{LogConfig, LogHooks};
+use super::file::LogFile;
 use super::files::LogFiles;
 use super::next_file::NextFile;
 use super::writer::Fault;
-use crate::error::{Error, JetErr, Result};
+use crate::error::{Error, Result};
 use crate::sync::Arc;
-use ese_format::error::FormatErrorKind;
 use ese_format::log::{DbmsParam, LogHeader, LogVersion};
 use ese_format::primitives::{Generation, LogPosition, LogTime, Signature};
-use ese_vfs::{Disk, File, OpenMode};
+use ese_vfs::{Disk, File};
 use std::path::Path;
 
 /// What all generations of a stream have in common.
@@ -109,39 +109,5 @@ pub(super) struct Parts<'a> {
 /// JET_errBadLogVersion, JET_errLogFileSizeMismatch when the file has not the length that its header says,
 /// errors of the file.
 pub fn read_log_header(disk: &dyn Disk, path: &Path) -> Result<LogHeader> {
-    open_generation(disk, path, OpenMode::Read).map(|(_, header)| header)
-}
-
-/// Opens a log file and reads its header.
-pub(super) fn open_generation(
-    disk: &dyn Disk,
-    path: &Path,
-    mode: OpenMode,
-) -> Result<(Arc<dyn File>, LogHeader)> {
-    let file = disk.open(path, mode).map_err(|e| Error::io(e, "open a log file", path))?;
-    let len = file.len().map_err(|e| Error::io(e, "measure a log file", path))?;
-    let mut block = vec![0; LogHeader::BYTES];
-    if len < block.len() as u64 {
-        return Err(Error::new(JetErr::LogFileCorrupt, "a log file without a whole header").file(path));
-    }
-    file.read_exact_at(&mut block, 0).map_err(|e| Error::io(e, "read a log header", path))?;
-    let header = LogHeader::decode(&block).map_err(|e| header_error(e, path))?;
-    header.check_version().map_err(|e| header_error(e, path))?;
-    if len != header.file_bytes() {
-        return Err(Error::new(
-            JetErr::LogFileSizeMismatch,
-            format!("{len} bytes where the header says {}", header.file_bytes()),
-        )
-        .file(path));
-    }
-    Ok((file, header))
-}
-
-fn header_error(error: ese_format::error::FormatError, path: &Path) -> Error {
-    let code = match error.kind {
-        FormatErrorKind::UnsupportedVersion => JetErr::BadLogVersion,
-        FormatErrorKind::WrongFileType => JetErr::FileInvalidType,
-        _ => JetErr::LogFileCorrupt,
-    };
-    Error::from(error).with_code(code).file(path)
+    Ok(LogFile::open(disk, path)?.of_right_length()?.header().clone())
 }

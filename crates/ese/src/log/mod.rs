@@ -1,6 +1,7 @@
 //! The write-ahead log as a value: it knows files, segments and bytes, not databases or sessions.
 //!
 //! - [`LogFiles`] names the files of one log stream.
+//! - [`LogFile`] reads one of them.
 //! - [`scan_stream`] looks at what is there and finds the end of the log, changing nothing.
 //! - [`LogReader`] delivers the records from a position on, one generation after the other.
 //! - [`Log`] appends: [`Log::create`] begins a new stream, [`Log::open`] continues one.
@@ -13,6 +14,7 @@
 mod background;
 mod checkpoint;
 mod config;
+mod file;
 mod files;
 mod flush;
 mod generation;
@@ -30,6 +32,7 @@ mod tests;
 pub use background::{LogWriter, PrepareNextLog};
 pub use checkpoint::{read_checkpoint, write_checkpoint};
 pub use config::{LogConfig, LogHooks, NoHooks};
+pub use file::{LogFile, LogFileRecords};
 pub use files::{Archive, LogFiles};
 pub use generation::read_log_header;
 pub use open::{StreamScan, discard_generations_from, scan_stream};

@@ -1,14 +1,13 @@
 //! Opening a stream: looking at it, creating it, continuing it.
 
 use super::config::{LogConfig, LogHooks};
+use super::file::{LogFile, Segments};
 use super::files::{Archive, LogFiles};
 use super::flush::Writer;
-use super::generation::{
-    CurrentFile, Parts, Previous, StreamIdentity, begin_generation, open_generation, read_log_header,
-};
+use super::generation::{CurrentFile, Parts, Previous, StreamIdentity, begin_generation, read_log_header};
 use super::next_file::{NextFile, ensure_reserves, fill_with_zeros, remove};
 use super::reader::check_stream;
-use super::scan::{GenerationScan, SegmentReader, good_segment, scan_generation};
+use super::scan::{GenerationScan, scan_generation};
 use super::writer::Log;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::Arc;
@@ -180,15 +179,12 @@ impl Log {
             was_circular: config.circular || header.flags & circular_flags != 0,
         };
         let (generation, segment, current) = if has_current {
-            let (file, header) = open_generation(files.disk().as_ref(), &last_path, OpenMode::Write)?;
-            let current = CurrentFile {
-                file,
-                generation: header.generation,
-                created: header.created,
-                checksum: last.checksum,
-            };
-            clean_tail(&current, &last, &last_path, closed)?;
-            (header.generation, last.last_segment + 1, current)
+            let file = LogFile::open_as(files.disk().as_ref(), &last_path, OpenMode::Write)?;
+            let file = file.of_right_length()?;
+            clean_tail(&file, &last, closed)?;
+            let end = &last.end;
+            let current = continued(&file, end.accumulated_checksum);
+            (current.generation, end.next_segment, current)
         } else if has_next {
             // The second rename of the roll-over. The file must not be made anew: as long as there is no
             // current log, its header alone says that nothing is lost.
@@ -196,13 +192,13 @@ impl Log {
             let path = files.current();
             disk.rename(&files.next(), &path).map_err(|e| Error::io(e, "rename a log file", &path))?;
             files.sync_directory()?;
-            let (file, header) = open_generation(disk, &path, OpenMode::Write)?;
-            hooks.new_generation(header.generation, header.created)?;
-            let (generation, created) = (header.generation, header.created);
-            (generation, 1, CurrentFile { file, generation, created, checksum: 0 })
+            let file = LogFile::open_as(disk, &path, OpenMode::Write)?.of_right_length()?;
+            let current = continued(&file, 0);
+            hooks.new_generation(current.generation, current.created)?;
+            (current.generation, 1, current)
         } else {
             let generation = header.generation.next();
-            let previous = Previous { created: header.created, checksum: last.checksum };
+            let previous = Previous { created: header.created, checksum: last.end.accumulated_checksum };
             let current =
                 start_generation(generation, Some(previous), &stream, &config, &files, hooks.as_ref())?;
             (generation, 1, current)
@@ -277,28 +273,29 @@ fn start_generation(
         .map_err(|fault| fault.error)
 }
 
+/// A file that takes more segments; `checksum` is that of the ones it has.
+fn continued(file: &LogFile, checksum: u64) -> CurrentFile {
+    let (generation, created) = (file.header().generation, file.header().created);
+    CurrentFile { file: file.file().clone(), generation, created, checksum }
+}
+
 /// Repairs a torn last segment and wipes what stands behind it: leftover valid segments must never be
 /// taken for new log by the next crash, nor end up in an archive.
-fn clean_tail(
-    current: &CurrentFile,
-    scan: &GenerationScan,
-    path: &std::path::Path,
-    closed: bool,
-) -> Result<()> {
-    let wipe = scan.residue || (scan.unclean && !closed);
-    if !wipe && !scan.torn {
+fn clean_tail(log: &LogFile, scan: &GenerationScan, closed: bool) -> Result<()> {
+    let end = &scan.end;
+    let wipe = end.has_leftovers || (!end.is_blank_behind && !closed);
+    if !wipe && end.restored.is_none() {
         return Ok(());
     }
-    let file = current.file.as_ref();
-    if scan.torn {
-        let mut reader = SegmentReader::new(current.file.clone(), path, scan.header.file_sectors);
-        let image = good_segment(&mut reader, scan, scan.last_segment)?;
-        let offset = u64::from(scan.last_segment) * SEGMENT_BYTES as u64;
-        file.write_at(image.as_slice(), offset).map_err(|e| Error::io(e, "repair the log", path))?;
+    let (file, path) = (log.file().as_ref(), log.path());
+    if let Some(torn) = end.restored {
+        let image = Segments::new(log.clone()).good(end, torn)?;
+        let offset = u64::from(torn) * SEGMENT_BYTES as u64;
+        file.write_at(&image, offset).map_err(|e| Error::io(e, "repair the log", path))?;
         // The shadow is the only good copy until this is durable.
         file.sync().map_err(|e| Error::io(e, "sync the log", path))?;
     }
-    let end = (u64::from(scan.last_segment) + 1) * SEGMENT_BYTES as u64;
-    fill_with_zeros(file, path, end, scan.header.file_bytes())?;
+    let from = u64::from(end.next_segment) * SEGMENT_BYTES as u64;
+    fill_with_zeros(file, path, from, scan.header.file_bytes())?;
     file.sync().map_err(|e| Error::io(e, "sync the log", path))
 }

@@ -1,13 +1,12 @@
 //! Reading the records of a stream, one generation after the other.
 
+use super::file::{LogFile, Pass};
 use super::files::LogFiles;
-use super::generation::open_generation;
-use super::scan::{GenerationScan, SegmentReader, good_segment, scan_segments};
+use super::generation::read_log_header;
 use crate::error::{Error, JetErr, Result};
-use ese_format::log::{Assembler, LogHeader, RawRecord};
+use ese_format::log::{Assembler, Found, LogHeader, RawRecord};
 use ese_format::primitives::{Generation, LogPosition, PageSize, Signature};
-use ese_vfs::OpenMode;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What a reader insists on.
 #[derive(Debug, Clone, Default)]
@@ -35,17 +34,23 @@ pub enum ReadEvent<'a> {
 
 /// The open generation.
 struct Open {
-    scan: GenerationScan,
-    segments: SegmentReader,
-    path: PathBuf,
+    pass: Pass,
     is_current: bool,
-    next_segment: u16,
+    /// The first segment whose records may be wanted.
+    from: u16,
+}
+
+impl Open {
+    fn header(&self) -> &LogHeader {
+        self.pass.file().header()
+    }
 }
 
 /// Reads the records of a stream from a position to its end, over archives and the current log.
 ///
-/// Every generation is scanned before its first record is delivered, so its end, its damage and its
-/// link to the one before are known by then. Memory: a few segments and one record.
+/// Every file is read once, one segment ahead. So damage is found when it is reached, and the link of a
+/// generation to the one before when it begins: whoever must not act on a log that is damaged further on
+/// reads it to its end first. Memory: a few segments and one record.
 pub struct LogReader {
     files: LogFiles,
     options: ReadOptions,
@@ -68,7 +73,7 @@ impl LogReader {
     pub fn open(files: LogFiles, start: LogPosition, options: ReadOptions) -> Result<Self> {
         let path = files.current();
         let current = if files.disk().exists(&path) {
-            Some(open_generation(files.disk().as_ref(), &path, OpenMode::Read)?.1.generation)
+            Some(read_log_header(files.disk().as_ref(), &path)?.generation)
         } else {
             None
         };
@@ -92,19 +97,14 @@ impl LogReader {
         .file(reader.files.archive(start.generation)))
     }
 
-    /// The header of the generation that is being read.
+    /// The header of the generation that is being read; at the end, of the last one.
     pub fn header(&self) -> Option<&LogHeader> {
-        self.scan().map(|scan| &scan.header)
+        self.open.as_ref().map(Open::header)
     }
 
     /// The file that is being read.
     pub fn path(&self) -> Option<&Path> {
-        self.open.as_ref().map(|open| open.path.as_path())
-    }
-
-    /// The scan of the generation that is being read; at the end, of the last one.
-    pub fn scan(&self) -> Option<&GenerationScan> {
-        self.open.as_ref().map(|open| &open.scan)
+        self.open.as_ref().map(|open| open.pass.file().path())
     }
 
     /// The next generation or record; `None` at the end of the stream. A record that a crash cut off
@@ -119,7 +119,7 @@ impl LogReader {
     pub fn next_event(&mut self) -> Result<Option<ReadEvent<'_>>> {
         loop {
             if std::mem::take(&mut self.announce) {
-                return Ok(self.open.as_ref().map(|open| ReadEvent::Generation(&open.scan.header)));
+                return Ok(self.open.as_ref().map(|open| ReadEvent::Generation(open.header())));
             }
             let found = match self.records.next_record() {
                 Ok(Some(record)) => {
@@ -140,22 +140,27 @@ impl LogReader {
         }
     }
 
-    /// Feeds the next segment of the open generation.
+    /// Feeds the next segment of the open generation; `false` at the end of its log.
     fn next_segment(&mut self) -> Result<bool> {
-        let Some(open) = self.open.as_mut().filter(|open| open.next_segment <= open.scan.last_segment) else {
-            return Ok(false);
+        let Some(open) = &mut self.open else { return Ok(false) };
+        let fed = loop {
+            match open.pass.advance() {
+                Err(e) => break Err(e),
+                // What comes behind the end of the log decides whether it is one.
+                Ok(None) => break Ok(false),
+                Ok(Some((number, Found::Data { .. } | Found::Restored))) if number >= open.from => {
+                    break self.records.feed(open.pass.segment()).map(|()| true).map_err(Error::from);
+                }
+                Ok(Some(_)) => {}
+            }
         };
-        let number = open.next_segment;
-        open.next_segment += 1;
-        let fed = good_segment(&mut open.segments, &open.scan, number)
-            .and_then(|segment| Ok(self.records.feed(&segment)?));
-        fed.map(|()| true).map_err(|e| self.place(e))
+        fed.map_err(|e| self.place(e))
     }
 
     /// Enters the generation behind the open one, if there is one.
     fn next_generation(&mut self) -> Result<bool> {
         let Some(open) = &self.open else { return Ok(false) };
-        let next = open.scan.header.generation.next();
+        let next = open.header().generation.next();
         let is_needed = self.options.hard_restore_to.is_some_and(|last| next <= last);
         if (open.is_current && !is_needed) || self.options.last.is_some_and(|last| next > last) {
             return Ok(false);
@@ -184,16 +189,14 @@ impl LogReader {
                     .file(self.files.archive(generation)));
             }
         };
-        let disk = self.files.disk();
-        let (file, header) =
-            open_generation(disk.as_ref(), &path, OpenMode::Read).map_err(|e| self.restoring(e))?;
-        self.check_link(&header, generation).map_err(|e| e.file(&path))?;
+        let file = LogFile::open(self.files.disk().as_ref(), &path)
+            .and_then(LogFile::of_right_length)
+            .map_err(|e| self.restoring(e))?;
+        self.check_link(file.header(), generation).map_err(|e| e.file(&path))?;
         let is_last = is_current || (self.current.is_none() && self.is_highest(generation)?);
         let is_complete = self.options.hard_restore_to.is_some_and(|last| generation <= last);
-        let segments = SegmentReader::new(file.clone(), &path, header.file_sectors);
-        let scan =
-            scan_segments(file, &path, header, is_last && !is_complete).map_err(|e| self.restoring(e))?;
-        self.open = Some(Open { scan, segments, path, is_current, next_segment: segment });
+        let pass = Pass::new(file, is_last && !is_complete);
+        self.open = Some(Open { pass, is_current, from: segment });
         self.announce = true;
         Ok(true)
     }
@@ -212,7 +215,7 @@ impl LogReader {
         }
         check_stream(header, self.options.page_size, self.options.signature.as_ref())?;
         let Some(open) = &self.open else { return Ok(()) };
-        let before = &open.scan.header;
+        let (before, checksum) = (open.header(), open.pass.end().accumulated_checksum);
         check_stream(header, None, Some(&before.signature))?;
         if header.previous_created != before.created {
             return Err(Error::new(
@@ -223,12 +226,12 @@ impl LogReader {
                 ),
             ));
         }
-        if header.version.has_accumulated_checksum() && header.previous_checksum != open.scan.checksum {
+        if header.version.has_accumulated_checksum() && header.previous_checksum != checksum {
             return Err(Error::new(
                 JetErr::LogSequenceChecksumMismatch,
                 format!(
-                    "the generation before has checksum {:#018x}, {:#018x} is recorded",
-                    open.scan.checksum, header.previous_checksum
+                    "the generation before has checksum {checksum:#018x}, {:#018x} is recorded",
+                    header.previous_checksum
                 ),
             ));
         }

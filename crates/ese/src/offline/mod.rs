@@ -5,7 +5,6 @@
 //! and no more: a scan reports a page or node that cannot be read and goes on with the next.
 //! Memory is bounded by a small page cache and the schema, whatever the size of the file.
 
-mod log_file;
 mod long_value;
 mod orphans;
 mod pages;
@@ -13,8 +12,8 @@ mod scan;
 mod schema;
 mod verify_log;
 
+pub use crate::log::{LogFile, LogFileRecords};
 pub use ese_format::tree::Entry;
-pub use log_file::{LogFile, LogFileRecords};
 pub use long_value::LongValues;
 pub use pages::{CORRECTIONS_KEPT, Correction};
 pub use scan::TreeScan;

@@ -1,12 +1,11 @@
 //! Checking log files: every segment, every record, and how the generations hang together.
 
-use super::log_file::LogFile;
 use crate::error::{Error, JetErr, Result};
+use crate::log::{LogFile, LogFiles};
+use crate::sync::Arc;
+use ese_format::LogPosition;
 use ese_format::log::{Found, LogHeader};
-use ese_format::{Generation, LogPosition};
 use ese_vfs::Disk;
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Problems that a report keeps; more are only counted.
@@ -101,7 +100,7 @@ pub fn verify_log_file(disk: &dyn Disk, path: &Path, is_last: bool) -> Result<Lo
             return Ok(report);
         }
     };
-    report.segments = end.next_segment - 1;
+    report.segments = end.last_segment();
     report.restored = end.restored;
     report.has_leftovers = end.has_leftovers;
     report.accumulated_checksum = end.accumulated_checksum;
@@ -156,33 +155,27 @@ impl StreamReport {
 ///
 /// # Errors
 /// That of reading the folder; JET_errMissingLogFile when there is no log at all.
-pub fn verify_log_stream(disk: &dyn Disk, folder: &Path, base: &str) -> Result<StreamReport> {
-    let (archives, current) = log_files(disk, folder, base)?;
+pub fn verify_log_stream(disk: Arc<dyn Disk>, folder: &Path, base: &str) -> Result<StreamReport> {
+    let files = LogFiles::probe(disk, folder, base, true, true)?;
+    let (archives, current) = (files.archives()?, files.find_current()?);
+    // Without a current log the highest archive is where the stream ends.
+    let Some(last) = current.as_ref().or(archives.last().map(|archive| &archive.path)) else {
+        return Err(Error::new(JetErr::MissingLogFile, format!("no log files {base}*")).file(folder));
+    };
     let mut report = StreamReport { files: Vec::new(), problems: Vec::new() };
-    let archive_count = archives.len();
-    for (at, (generation, path)) in archives.iter().enumerate() {
-        // Without a current log the highest archive is where the stream ends.
-        let is_last = current.is_none() && at + 1 == archive_count;
-        match verify_log_file(disk, path, is_last) {
+    let named = archives.iter().map(|archive| (&archive.path, Some(archive.generation)));
+    for (path, name) in named.chain(current.iter().map(|path| (path, None))) {
+        match verify_log_file(&**files.disk(), path, path == last) {
             Ok(file) => {
-                if file.header.generation != *generation {
-                    let detail =
-                        format!("generation {} under the name of {generation}", file.header.generation);
+                let found = file.header.generation;
+                if let Some(name) = name.filter(|name| *name != found) {
+                    let detail = format!("generation {found} under the name of {name}");
                     report.problems.push(Error::new(JetErr::LogGenerationMismatch, detail).file(path));
                 }
                 report.files.push(file);
             }
             Err(error) => report.problems.push(error),
         }
-    }
-    if let Some(path) = &current {
-        match verify_log_file(disk, path, true) {
-            Ok(file) => report.files.push(file),
-            Err(error) => report.problems.push(error),
-        }
-    }
-    if archives.is_empty() && current.is_none() {
-        return Err(Error::new(JetErr::MissingLogFile, format!("no log files {base}*")).file(folder));
     }
     report.files.sort_by_key(|file| file.header.generation);
     for pair in report.files.windows(2) {
@@ -242,33 +235,4 @@ fn check_link(before: &LogReport, after: &LogReport, problems: &mut Vec<Error>) 
     {
         problem(JetErr::LogFileCorrupt, format!("the record at {cut} is cut off"));
     }
-}
-
-/// The archives of a stream by generation, and its current log.
-fn log_files(
-    disk: &dyn Disk,
-    folder: &Path,
-    base: &str,
-) -> Result<(BTreeMap<Generation, PathBuf>, Option<PathBuf>)> {
-    let entries = disk.read_dir(folder).map_err(|e| Error::io(e, "list the log folder", folder))?;
-    let (mut archives, mut current) = (BTreeMap::new(), None);
-    for entry in entries.into_iter().filter(|entry| !entry.metadata.is_dir) {
-        let path = entry.path;
-        let is_log =
-            path.extension().is_some_and(|x| x.eq_ignore_ascii_case("log") || x.eq_ignore_ascii_case("jtx"));
-        let Some(stem) = path.file_stem().and_then(OsStr::to_str).filter(|_| is_log) else { continue };
-        let Some((head, number)) = stem.split_at_checked(base.len()) else { continue };
-        if !head.eq_ignore_ascii_case(base) {
-            continue;
-        }
-        if number.is_empty() {
-            current = Some(path);
-        } else if matches!(number.len(), 5 | 8)
-            && number.bytes().all(|b| b.is_ascii_hexdigit())
-            && let Ok(generation) = u32::from_str_radix(number, 16)
-        {
-            archives.insert(Generation(generation), path);
-        }
-    }
-    Ok((archives, current))
 }

@@ -52,8 +52,7 @@ pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
         problem(&error);
         // What stands before the damage can still be shown.
         let place = || error.log_position().map_or(1, |position| position.segment.max(1));
-        let next_segment = unreadable.unwrap_or_else(place);
-        LogEnd { next_segment, accumulated_checksum: 0, restored: None, has_leftovers: false }
+        LogEnd::before(unreadable.unwrap_or_else(place))
     });
     if end.has_leftovers {
         eprintln!("ese: behind the end of the log stand segments of a write that was cut; they do not count");

@@ -11,6 +11,7 @@ use ese_format::database::DatabaseHeader;
 use ese_vfs::RealDisk;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where the last complete atomic backup is, then the one before it, then a backup that is not atomic.
 const PLACES: [&str; 3] = ["new", "old", "."];
@@ -79,7 +80,7 @@ fn logs(folder: &Path, names: &[PathBuf]) -> Result<Vec<StreamReport>> {
         }
     }
     let check = |base: &String| {
-        verify_log_stream(&RealDisk::new(), folder, base)
+        verify_log_stream(Arc::new(RealDisk::new()), folder, base)
             .with_context(|| format!("checking the logs {base} in {}", folder.display()))
     };
     bases.iter().map(check).collect()

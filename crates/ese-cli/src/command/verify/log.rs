@@ -6,6 +6,7 @@ use ese::offline::{LogReport, StreamReport, verify_log_file, verify_log_stream};
 use ese_vfs::RealDisk;
 use serde::Serialize;
 use std::path::Path;
+use std::sync::Arc;
 
 #[derive(Serialize)]
 struct FileLine {
@@ -53,7 +54,7 @@ pub(crate) fn run(path: &Path, out: &Output) -> anyhow::Result<ExitCode> {
 
 /// Checks all log files of a folder that have this base name.
 pub(crate) fn run_folder(folder: &Path, base: &str, out: &Output) -> anyhow::Result<ExitCode> {
-    print(&verify_log_stream(&RealDisk::new(), folder, base)?, out)
+    print(&verify_log_stream(Arc::new(RealDisk::new()), folder, base)?, out)
 }
 
 fn print(report: &StreamReport, out: &Output) -> anyhow::Result<ExitCode> {

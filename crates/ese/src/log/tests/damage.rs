@@ -28,7 +28,14 @@ fn one_flipped_bit_is_corrected_and_more_are_damage() {
     assert!(damage.detail().contains("1:3:0"), "{damage}");
     let hard = ReadOptions { hard_restore_to: Some(Generation(1)), ..ReadOptions::default() };
     let files = config(&disk).files().unwrap();
-    let damage = LogReader::open(files, LogPosition::start_of(Generation(1)), hard).err().unwrap();
+    let mut reader = LogReader::open(files, LogPosition::start_of(Generation(1)), hard).unwrap();
+    let damage = loop {
+        match reader.next_event() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the damage was not found"),
+            Err(e) => break e,
+        }
+    };
     assert_eq!(damage.code(), JetErr::LogCorruptDuringHardRestore);
     // The last segment: acknowledged, so this is no end of the log either.
     let disk = five_segments();

@@ -173,7 +173,7 @@ impl LogHooks for Watching {
         assert!(!disk.is_unsynced(path).unwrap());
         let scan = scan_generation(disk, path, true)?;
         assert_eq!((scan.header.generation, scan.header.created), (generation, created));
-        assert_eq!(scan.last_segment, 0, "records before the hook");
+        assert_eq!(scan.end.last_segment(), 0, "records before the hook");
         self.seen.lock().push(generation);
         Ok(())
     }
@@ -226,7 +226,7 @@ fn circular_logging_reuses_files_and_old_segments_are_no_records() {
     let written = fill(&log, &mut rng, 3);
     log.flush_all().unwrap();
     let scan = scan_stream(&config, false).unwrap();
-    assert!(scan.last.as_ref().unwrap().unclean, "the file was not a reused one");
+    assert!(!scan.last.as_ref().unwrap().end.is_blank_behind, "the file was not a reused one");
     assert_eq!(scan.last.unwrap().header.flags, LogHeader::CIRCULAR | LogHeader::CIRCULAR_HISTORY);
     assert_eq!(read_from(&disk, written[0].0).unwrap(), written);
     assert_eq!(read_all(&disk).unwrap().last(), written.last());
