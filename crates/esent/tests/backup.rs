@@ -86,6 +86,30 @@ fn names_in_utf_16() {
     }
 }
 
+#[test]
+fn missing_and_wrong_arguments() {
+    let root = tempfile::tempdir().unwrap();
+    let (database, folder) = (root.path().join("test.edb"), root.path().join("work"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(&database, empty_database()).unwrap();
+    common::run(&common::compile("arguments", root.path()), &[&database, &folder]);
+}
+
+#[test]
+fn handles_that_were_never_given_out() {
+    let root = tempfile::tempdir().unwrap();
+    let database = root.path().join("test.edb");
+    let [logs, backup] = ["logs", "backup"].map(|name| root.path().join(name));
+    std::fs::create_dir(&logs).unwrap();
+    std::fs::create_dir(&backup).unwrap();
+    let original = empty_database();
+    std::fs::write(&database, &original).unwrap();
+    common::run(&common::compile("handles", root.path()), &[&database, &logs, &backup]);
+    let bytes = std::fs::read(backup.join("test.edb")).unwrap();
+    let pages = HEADERS..original.len();
+    assert!(bytes.get(pages.clone()) == original.get(pages), "pages of the backup changed");
+}
+
 /// Stopping a backup or all services in its middle, in a process of either mode.
 #[test]
 fn backups_and_services_are_stopped() {

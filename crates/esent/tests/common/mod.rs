@@ -16,7 +16,16 @@ pub(crate) fn compile(name: &str, folder: &Path) -> PathBuf {
     let library = library_folder();
     let program = folder.join(format!("{name}.program"));
     let output = Command::new("cc")
-        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-D_POSIX_C_SOURCE=200809L", "-I"])
+        .args([
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-g",
+            "-pthread",
+            "-D_POSIX_C_SOURCE=200809L",
+            "-I",
+        ])
         .arg(root.join("include"))
         .arg(root.join("tests/c").join(name).with_extension("c"))
         .arg("-o")
