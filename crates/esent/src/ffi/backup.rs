@@ -16,12 +16,12 @@ const READ_ALIGNMENT: usize = 4096;
 jet_api! {
     /// Begins a backup of the only instance.
     fn JetBeginExternalBackup(grbit: JET_GRBIT) {
-        only()?.begin(grbit)
+        PROCESS.only_instance()?.backup_to_begin()?.begin(grbit)
     }
 
     /// Begins a backup.
     fn JetBeginExternalBackupInstance(instance: JET_INSTANCE, grbit: JET_GRBIT) {
-        of(instance)?.begin(grbit)
+        PROCESS.instance(instance)?.backup_to_begin()?.begin(grbit)
     }
 
     /// Lists the databases to back up.

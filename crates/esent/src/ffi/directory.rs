@@ -50,7 +50,7 @@ fn back_up<F: Form>(
     grbit: JET_GRBIT,
     callback: JET_PFNSTATUS,
 ) -> Result<()> {
-    let backup = entry.backup()?;
+    let backup = entry.backup_to_begin()?;
     let folder = folder(target)?;
     let create = entry.parameters().lock().create_path_if_missing();
     let request = DirectoryRequest { folder: folder.as_deref(), flags: grbit, create };

@@ -207,9 +207,7 @@ fn restore_entry<F: Form>(
     target: Option<Text<F>>,
     callback: JET_PFNSTATUS,
 ) -> Result<()> {
-    if entry.is_running() {
-        return Err(Error::new(JetErr::AlreadyInitialized, "a restore needs an instance at rest"));
-    }
+    let _restoring = entry.restore()?;
     let source = whole(required_path(source)?)?;
     let target = target.map(path).transpose()?.flatten().filter(|path| !path.as_os_str().is_empty());
     let target = target.map(whole).transpose()?;

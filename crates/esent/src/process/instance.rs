@@ -19,6 +19,17 @@ pub struct Entry {
     /// There while it is initialised.
     engine: Mutex<Option<Instance>>,
     services: Mutex<Services>,
+    /// A restore is running on it.
+    restoring: Mutex<bool>,
+}
+
+/// Shows that a restore is running on an instance, until it is dropped.
+pub struct Restoring<'a>(&'a Entry);
+
+impl Drop for Restoring<'_> {
+    fn drop(&mut self) {
+        *self.0.restoring.lock() = false;
+    }
 }
 
 /// What JetStopService has stopped since the engine started.
@@ -37,6 +48,7 @@ impl Entry {
             parameters: Mutex::new(parameters),
             engine: Mutex::new(None),
             services: Mutex::default(),
+            restoring: Mutex::default(),
         }
     }
 
@@ -78,20 +90,24 @@ impl Entry {
     /// Starts the engine.
     ///
     /// # Errors
-    /// JET_errAlreadyInitialized; those of [`Instance::init_with_map`].
+    /// JET_errAlreadyInitialized, JET_errRestoreInProgress; those of [`Instance::init_with_map`].
     pub fn init(
         &self,
         options: InitOptions,
         map: &RestoreMap,
         progress: &mut dyn FnMut(Status),
     ) -> Result<()> {
-        let mut engine = self.engine.lock();
-        if engine.is_some() {
-            return Err(JetErr::AlreadyInitialized.into());
-        }
         let instance = Instance::new(Environment::default(), self.engine_parameters()?);
-        instance.init_with_map(options, map, progress)?;
-        *engine = Some(instance);
+        {
+            let mut engine = self.engine.lock();
+            if engine.is_some() {
+                return Err(JetErr::AlreadyInitialized.into());
+            }
+            self.check_not_restoring()?;
+            *engine = Some(instance.clone());
+        }
+        // Not under the lock: whoever asks meanwhile is told so, and does not wait.
+        instance.init_with_map(options, map, progress).inspect_err(|_| self.forget(&instance))?;
         *self.services.lock() = Services::default();
         self.parameters.lock().set_stage(Stage::Running);
         Ok(())
@@ -103,14 +119,25 @@ impl Entry {
     /// # Errors
     /// Those of [`Instance::term`].
     pub fn term(&self, options: TermOptions) -> Result<()> {
-        let mut engine = self.engine.lock();
-        let Some(instance) = engine.as_ref() else { return Ok(()) };
+        let Some(instance) = self.engine.lock().clone() else { return Ok(()) };
         let result = instance.term(options);
         if !instance.is_running() {
+            self.forget(&instance);
+        }
+        match result {
+            // Another thread was faster.
+            Err(error) if error.code() == JetErr::NotInitialized => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The engine is no more, unless another one has taken its place.
+    fn forget(&self, instance: &Instance) {
+        let mut engine = self.engine.lock();
+        if engine.as_ref().is_some_and(|engine| engine.is(instance)) {
             *engine = None;
             self.parameters.lock().set_stage(Stage::Created);
         }
-        result
     }
 
     /// Stops services or lets them go on; no option stops all for good, and only the end of what was begun is
@@ -138,16 +165,38 @@ impl Entry {
         Ok(())
     }
 
+    /// Marks it as being restored: what needs an engine is refused meanwhile.
+    ///
+    /// # Errors
+    /// JET_errAlreadyInitialized when its engine runs, JET_errRestoreInProgress.
+    pub fn restore(&self) -> Result<Restoring<'_>> {
+        let engine = self.engine.lock();
+        if engine.is_some() {
+            return Err(Error::new(JetErr::AlreadyInitialized, "a restore needs an instance at rest"));
+        }
+        self.check_not_restoring()?;
+        *self.restoring.lock() = true;
+        Ok(Restoring(self))
+    }
+
+    fn check_not_restoring(&self) -> Result<()> {
+        match *self.restoring.lock() {
+            true => Err(Error::new(JetErr::RestoreInProgress, "a restore is running on the instance")),
+            false => Ok(()),
+        }
+    }
+
     /// Whether it is initialised.
     pub fn is_running(&self) -> bool {
-        self.engine.lock().is_some()
+        self.engine.lock().as_ref().is_some_and(Instance::is_running)
     }
 
     /// The engine.
     ///
     /// # Errors
-    /// JET_errNotInitialized.
+    /// JET_errNotInitialized, JET_errRestoreInProgress.
     pub fn engine(&self) -> Result<Instance> {
+        self.check_not_restoring()?;
         let missing = || Error::new(JetErr::NotInitialized, "the instance is not initialised");
         self.engine.lock().clone().ok_or_else(missing)
     }
@@ -155,9 +204,17 @@ impl Entry {
     /// The backup that the instance can have.
     ///
     /// # Errors
-    /// JET_errNotInitialized.
+    /// JET_errNotInitialized, JET_errTermInProgress.
     pub fn backup(&self) -> Result<BackupAccess> {
         self.engine()?.backup()
+    }
+
+    /// As [`Self::backup`], for a call that begins one.
+    ///
+    /// # Errors
+    /// JET_errNotInitialized, JET_errTermInProgress, JET_errBackupNotAllowedYet.
+    pub fn backup_to_begin(&self) -> Result<BackupAccess> {
+        self.engine()?.backup_to_begin()
     }
 
     /// Begins a session.

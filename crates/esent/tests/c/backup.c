@@ -236,6 +236,21 @@ static void restore_external(const char *database, const char *backup, const cha
     use(target, "first", logs);
 }
 
+static JET_INSTANCE restoring;
+
+/* What the instance of a restore says while it runs. */
+static JET_ERR status_of_restore(JET_SESID sesid, JET_SNP snp, JET_SNT snt, void *pv)
+{
+    JET_SESID session;
+    EXPECT(JET_errRestoreInProgress, JetBeginExternalBackupInstance(restoring, 0));
+    EXPECT(JET_errRestoreInProgress, JetEndExternalBackupInstance(restoring));
+    EXPECT(JET_errRestoreInProgress, JetBackupInstanceA(restoring, NULL, 0, NULL));
+    EXPECT(JET_errRestoreInProgress, JetRestoreInstanceA(restoring, "anywhere", NULL, NULL));
+    EXPECT(JET_errRestoreInProgress, JetInit(&restoring));
+    EXPECT(JET_errRestoreInProgress, JetBeginSessionA(restoring, &session, NULL, NULL));
+    return status(sesid, snp, snt, pv);
+}
+
 static void restore_own(const char *database, const char *backup, const char *restored)
 {
     char target[PATH], logs[PATH], folder[PATH];
@@ -250,8 +265,10 @@ static void restore_own(const char *database, const char *backup, const char *re
     EXPECT(JET_errInvalidPath, JetRestoreInstanceA(instance, backup, folder, NULL));
     set_number(&instance, JET_paramCreatePathIfNotExist, 1);
     begins = completes = 0;
-    EXPECT(JET_errSuccess, JetRestoreInstanceA(instance, backup, folder, status));
+    restoring = instance;
+    EXPECT(JET_errSuccess, JetRestoreInstanceA(instance, backup, folder, status_of_restore));
     CHECK(begins == 1 && completes == 1);
+    EXPECT(JET_errNotInitialized, JetBeginExternalBackupInstance(instance, 0));
     EXPECT(JET_errSuccess, JetTerm(instance));
     use(target, "second", logs);
 }
@@ -272,6 +289,7 @@ int main(int argc, char **argv)
     /* Nothing runs yet. */
     EXPECT(JET_errNotInitialized, JetBeginExternalBackup(0));
     EXPECT(JET_errNotInitialized, JetBackupA(NULL, 0, NULL));
+    EXPECT(JET_errNotInitialized, JetEndExternalBackup());
     EXPECT(JET_errSuccess, JetGetInstanceInfoA(&count, &running));
     CHECK(count == 0);
     before = facts(database);
@@ -286,7 +304,13 @@ int main(int argc, char **argv)
     EXPECT(JET_errAlreadyInitialized, JetInit(&instance));
     EXPECT(JET_errRunningInMultiInstanceMode, JetInit(NULL));
     EXPECT(JET_errRunningInMultiInstanceMode, JetBeginExternalBackup(0));
+    EXPECT(JET_errRunningInMultiInstanceMode, JetEndExternalBackup());
+    EXPECT(JET_errRunningInMultiInstanceMode, JetBackupA(NULL, 0, NULL));
     EXPECT(JET_errRunningInMultiInstanceMode, JetStopBackup());
+    EXPECT(JET_errNoBackup, JetEndExternalBackupInstance(instance));
+    EXPECT(JET_errInvalidParameter, JetEndExternalBackupInstance(instance + 1));
+    EXPECT(JET_errInvalidParameter, JetBackupInstanceA(instance + 1, NULL, 0, NULL));
+    EXPECT(JET_errInvalidGrbit, JetBackupInstanceA(instance, NULL, JET_bitBackupSnapshot, NULL));
     EXPECT(JET_errAlreadyInitialized,
            JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramLogFileSize, 256, NULL));
     /* The folder is taken. */

@@ -3,9 +3,18 @@
  * Arguments: the database; a folder for logs. */
 #include "support.h"
 
+static JET_INSTANCE recovering;
+
 static JET_ERR with_context(JET_SNP snp, JET_SNT snt, void *pv, void *context)
 {
     JET_SNPROG *progress = pv;
+    /* A backup may be tried again when recovery is done. */
+    if (snt != JET_sntComplete) {
+        EXPECT(JET_errBackupNotAllowedYet, JetBeginExternalBackupInstance(recovering, 0));
+        EXPECT(JET_errBackupNotAllowedYet, JetBackupInstanceA(recovering, NULL, 0, NULL));
+        EXPECT(JET_errNotInitialized, JetEndExternalBackupInstance(recovering));
+        EXPECT(JET_errAlreadyInitialized, JetInit(&recovering));
+    }
     CHECK(snp == JET_snpRestore && progress->cbStruct == sizeof *progress);
     if (snt == JET_sntBegin)
         ++*(int *)context;
@@ -84,6 +93,7 @@ int main(int argc, char **argv)
     EXPECT(JET_errFeatureNotAvailable, JetInit4A(&instance, &info2, 0));
     map2.csetdbparam = 0;
     CHECK(heard == 0);
+    recovering = instance;
     EXPECT(JET_errSuccess, JetInit4A(&instance, &info2, 0));
     CHECK(heard == 101);
     EXPECT(JET_errSuccess, JetTerm(instance));
