@@ -86,6 +86,13 @@ fn a_first_backup_that_is_killed_over_and_over_comes_to_its_end() {
     succeeds(&mut scratch.restore("backup", "restored"));
     scratch.is_restored("restored", &digest);
     assert_eq!(names(&scratch.path("")), ["backup", "other", NAME]);
+    // So does the recovery of the database itself.
+    kill_later_and_later(usual, || scratch.backup_in_place("in-place", &[]), || {});
+    assert_eq!(state_of(&scratch.database()), "clean shutdown");
+    assert_eq!(digest_of(&scratch.database()), digest);
+    succeeds(&mut scratch.backup_in_place("in-place", &["--incremental"]));
+    succeeds(&mut scratch.restore("in-place", "restored"));
+    scratch.is_restored("restored", &digest);
 }
 
 #[test]
