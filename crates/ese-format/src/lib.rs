@@ -13,6 +13,7 @@ pub mod compress;
 pub mod database;
 pub mod empty;
 pub mod error;
+pub mod key;
 pub mod log;
 pub mod long_value;
 pub mod node;

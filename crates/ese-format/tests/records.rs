@@ -3,30 +3,13 @@
 mod common;
 
 use ese_format::PageSize;
-use ese_format::catalog::{
-    CATALOG_OBJECT, CATALOG_ROOT, CatalogRow, RowKind, TableSchema, TableSchemaBuilder,
-};
+use ese_format::catalog::TableSchema;
 use ese_format::column::ColumnPlace;
 use ese_format::compress::{self, Scheme};
 use ese_format::database::choose_header;
 use ese_format::long_value::{LongValueId, LongValueKey, LongValueRoot, unpack_chunk};
 use ese_format::record::{Field, Piece, Record, RecordWriter, TaggedFlags, TaggedValue};
 use ese_format::tree::{FileImage, Tree};
-use std::collections::BTreeMap;
-
-fn schemas(image: FileImage<'_>, size: PageSize) -> Vec<TableSchema> {
-    let mut builders: BTreeMap<u32, TableSchemaBuilder> = BTreeMap::new();
-    let mut scan = Tree::new(image, CATALOG_ROOT, CATALOG_OBJECT).scan();
-    while let Some(entry) = scan.next() {
-        let row = CatalogRow::decode(entry.unwrap().data, size).unwrap();
-        if row.kind == RowKind::Table {
-            builders.insert(row.table.0, TableSchemaBuilder::new(&row).unwrap());
-        } else {
-            builders.get_mut(&row.table.0).unwrap().add(&row).unwrap();
-        }
-    }
-    builders.into_values().map(|builder| builder.finish(None)).collect()
-}
 
 /// Writes the record again from its columns; the filler of NULL columns is taken over.
 fn rewrite(bytes: &[u8], schema: &TableSchema, size: PageSize) -> Vec<u8> {
@@ -81,7 +64,7 @@ fn every_record_is_written_as_windows_wrote_it() {
     for sample in samples {
         let size = choose_header(&sample.bytes).unwrap().header.page_size;
         let image = FileImage::new(&sample.bytes, size);
-        for schema in schemas(image, size) {
+        for schema in common::schemas(image, size) {
             let mut scan = Tree::new(image, schema.root, schema.object_id).scan();
             while let Some(entry) = scan.next() {
                 let entry = entry.unwrap();
@@ -110,7 +93,7 @@ fn every_packed_value_is_packed_again_as_windows_did() {
     for sample in samples {
         let size = choose_header(&sample.bytes).unwrap().header.page_size;
         let image = FileImage::new(&sample.bytes, size);
-        for schema in schemas(image, size) {
+        for schema in common::schemas(image, size) {
             let mut scan = Tree::new(image, schema.root, schema.object_id).scan();
             while let Some(entry) = scan.next() {
                 let record = Record::parse(entry.unwrap().data, size).unwrap();
@@ -149,7 +132,7 @@ fn every_long_value_is_whole() {
     for sample in samples {
         let size = choose_header(&sample.bytes).unwrap().header.page_size;
         let image = FileImage::new(&sample.bytes, size);
-        for tree in schemas(image, size).iter().filter_map(|schema| schema.long_values) {
+        for tree in common::schemas(image, size).iter().filter_map(|schema| schema.long_values) {
             let mut found: Vec<Stored> = Vec::new();
             let mut scan = Tree::new(image, tree.root, tree.object_id).scan();
             while let Some(entry) = scan.next() {

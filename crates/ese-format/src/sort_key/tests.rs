@@ -42,6 +42,11 @@ fn texts_are_in_order() {
 }
 
 #[test]
+fn some_texts_are_proven() {
+    assert!(is_proven(&utf16("Coop-8 \0")) && !is_proven(&utf16("漢字")));
+}
+
+#[test]
 fn details_of_keys() {
     let flags = MapFlags::DEFAULT | MapFlags::DIGITS_AS_NUMBERS;
     let number = |text: &str| key(&utf16(text), 1, flags);

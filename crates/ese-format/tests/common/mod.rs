@@ -1,9 +1,14 @@
 //! Access to the sample files, which live beside the workspace and not in it.
 #![allow(dead_code, reason = "every test binary uses another part")]
 
+use ese_format::PageSize;
+use ese_format::catalog::{
+    CATALOG_OBJECT, CATALOG_ROOT, CatalogRow, RowKind, TableSchema, TableSchemaBuilder,
+};
+use ese_format::tree::{FileImage, Tree};
 use flate2::read::GzDecoder;
 use serde_json::Value;
-use std::{fs, io::Read, path::PathBuf};
+use std::{collections::BTreeMap, fs, io::Read, path::PathBuf};
 
 /// One file of a sample set, unpacked, with what `facts.json` says about it.
 pub(crate) struct Sample {
@@ -52,4 +57,19 @@ pub(crate) fn databases(test: &str) -> Option<Vec<Sample>> {
     }
     assert!(samples.len() >= 19, "{} sample databases only", samples.len());
     Some(samples)
+}
+
+/// The tables of a database.
+pub(crate) fn schemas(image: FileImage<'_>, size: PageSize) -> Vec<TableSchema> {
+    let mut builders: BTreeMap<u32, TableSchemaBuilder> = BTreeMap::new();
+    let mut scan = Tree::new(image, CATALOG_ROOT, CATALOG_OBJECT).scan();
+    while let Some(entry) = scan.next() {
+        let row = CatalogRow::decode(entry.unwrap().data, size).unwrap();
+        if row.kind == RowKind::Table {
+            builders.insert(row.table.0, TableSchemaBuilder::new(&row).unwrap());
+        } else {
+            builders.get_mut(&row.table.0).unwrap().add(&row).unwrap();
+        }
+    }
+    builders.into_values().map(|builder| builder.finish(None)).collect()
 }

@@ -6,6 +6,8 @@ mod codes;
 pub use codes::JetErr;
 
 use ese_format::error::{FormatError, FormatErrorKind};
+use ese_format::key::KeyError;
+use ese_format::sort_key::CollationError;
 use ese_format::{LogPosition, PageNumber};
 use std::fmt;
 use std::io;
@@ -191,6 +193,37 @@ impl std::error::Error for Error {
 impl From<JetErr> for Error {
     fn from(code: JetErr) -> Self {
         Self::new(code, "")
+    }
+}
+
+impl From<KeyError> for Error {
+    /// An index whose sort is foreign counts as a damaged secondary index; where it is the primary one, its
+    /// user knows better.
+    fn from(error: KeyError) -> Self {
+        let code = match &error {
+            KeyError::NullDisallowed => JetErr::NullKeyDisallowed,
+            KeyError::Truncated => JetErr::KeyTruncated,
+            KeyError::ForeignSort => JetErr::SecondaryIndexCorrupted,
+            KeyError::KeyIsMade => JetErr::KeyIsMade,
+            KeyError::KeyNotMade => JetErr::KeyNotMade,
+            KeyError::InvalidFlags => JetErr::InvalidGrbit,
+            KeyError::InvalidLength => JetErr::InvalidBufferSize,
+            KeyError::InvalidKey => JetErr::InvalidParameter,
+            KeyError::ShorterThanTuple => JetErr::IndexTuplesKeyTooSmall,
+            KeyError::Unproven => JetErr::UnicodeTranslationFail,
+            KeyError::Format(format) => return format.clone().into(),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<CollationError> for Error {
+    fn from(error: CollationError) -> Self {
+        let code = match error {
+            CollationError::InvalidFlags(_) => JetErr::InvalidLCMapStringFlags,
+            CollationError::UnknownSort => JetErr::InvalidLanguageId,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
