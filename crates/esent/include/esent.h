@@ -2836,6 +2836,15 @@ JET_ERR JET_API JetExternalRestore2A(JET_PSTR szCheckpointFilePath, JET_PSTR szL
 /* Recover restored files and roll forward from a target instance (UTF-16 text). */
 JET_ERR JET_API JetExternalRestore2W(JET_PWSTR szCheckpointFilePath, JET_PWSTR szLogPath, JET_RSTMAP_W *rgrstmap, JET_LONG crstfilemap, JET_PWSTR szBackupLogPath, JET_LOGINFO_W *pLogInfo, JET_PWSTR szTargetInstanceName, JET_PWSTR szTargetInstanceLogPath, JET_PWSTR szTargetInstanceCheckpointPath, JET_PFNSTATUS pfn);
 
+/* Old snapshot begin (8-bit text). */
+JET_ERR JET_API JetSnapshotStartA(JET_INSTANCE instance, JET_PSTR szDatabases, JET_GRBIT grbit);
+
+/* Old snapshot begin (UTF-16 text). */
+JET_ERR JET_API JetSnapshotStartW(JET_INSTANCE instance, JET_PWSTR szDatabases, JET_GRBIT grbit);
+
+/* Old snapshot end. */
+JET_ERR JET_API JetSnapshotStop(JET_INSTANCE instance, JET_GRBIT grbit);
+
 /* List instances and their databases (8-bit text). */
 JET_ERR JET_API JetGetInstanceInfoA(JET_ULONG *pcInstanceInfo, JET_INSTANCE_INFO_A **paInstanceInfo);
 
@@ -2888,6 +2897,7 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetRestore2 JetRestore2W
 #define JetRestoreInstance JetRestoreInstanceW
 #define JetSetSystemParameter JetSetSystemParameterW
+#define JetSnapshotStart JetSnapshotStartW
 #else
 #define JetAttachDatabase JetAttachDatabaseA
 #define JetAttachDatabase2 JetAttachDatabase2A
@@ -2922,6 +2932,7 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetRestore2 JetRestore2A
 #define JetRestoreInstance JetRestoreInstanceA
 #define JetSetSystemParameter JetSetSystemParameterA
+#define JetSnapshotStart JetSnapshotStartA
 #endif
 
 #ifdef __cplusplus

@@ -192,6 +192,24 @@ jet_api! {
         backup.end(EndOptions::from_flags(grbit)?).map(drop)
     }
 
+    /// Declared for a kind of snapshot that was never finished: JET_wrnNyi, which is negative.
+    fn JetSnapshotStartA | JetSnapshotStart(instance: JET_INSTANCE, szDatabases: TextA, grbit: JET_GRBIT) {
+        let _ = (instance, szDatabases, grbit);
+        Ok(JetErr::WrnNyi)
+    }
+
+    /// Declared for a kind of snapshot that was never finished: JET_wrnNyi, which is negative.
+    fn JetSnapshotStartW(instance: JET_INSTANCE, szDatabases: TextW, grbit: JET_GRBIT) {
+        let _ = (instance, szDatabases, grbit);
+        Ok(JetErr::WrnNyi)
+    }
+
+    /// Declared for a kind of snapshot that was never finished: JET_wrnNyi, which is negative.
+    fn JetSnapshotStop(instance: JET_INSTANCE, grbit: JET_GRBIT) {
+        let _ = (instance, grbit);
+        Ok(JetErr::WrnNyi)
+    }
+
     /// Lets a running backup fail.
     fn JetStopBackup() {
         only()?.stop();

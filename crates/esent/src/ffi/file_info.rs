@@ -9,13 +9,17 @@ use ese_format::database::{DatabaseHeader, PROBE_BYTES, choose_header};
 use ese_format::log::LogHeader;
 use ese_format::{BackupInfo, LogPosition, LogTime, Signature};
 use ese_vfs::{Disk, File, OpenMode, RealDisk};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Levels (JET_DbInfo...).
 const FILE_SIZE: u32 = 10;
 const MISC: u32 = 14;
 const PAGE_SIZE: u32 = 17;
+const IN_USE: u32 = 15;
 const FILE_TYPE: u32 = 19;
+const FILE_SIZE_ON_DISK: u32 = 21;
 
 /// Kinds of files (JET_filetype...).
 const TYPE_UNKNOWN: u32 = 0;
@@ -46,8 +50,8 @@ fn file_info<F: Form>(name: Text<F>, result: Bytes, length: u32, level: u32) -> 
     }
     let sizes: &[u32] = match level {
         MISC => &MISC_SIZES,
-        FILE_SIZE => &[8],
-        PAGE_SIZE | FILE_TYPE => &[4],
+        FILE_SIZE | FILE_SIZE_ON_DISK => &[8],
+        PAGE_SIZE | FILE_TYPE | IN_USE => &[4],
         _ => return Err(Error::new(JetErr::InvalidParameter, format!("level {level} is not supported"))),
     };
     if !sizes.contains(&length) {
@@ -61,10 +65,30 @@ fn file_info<F: Form>(name: Text<F>, result: Bytes, length: u32, level: u32) -> 
         MISC => misc(&header()?),
         PAGE_SIZE => (header()?.page_size.bytes() as u32).to_le_bytes().to_vec(),
         FILE_TYPE => file_type(&start).to_le_bytes().to_vec(),
+        IN_USE => u32::from(is_in_use(&*file, &path)?).to_le_bytes().to_vec(),
+        FILE_SIZE_ON_DISK => allocated(&path)?.to_le_bytes().to_vec(),
         _ => file.len().map_err(|e| Error::io(e, "ask for the length", &path))?.to_le_bytes().to_vec(),
     };
     result.fill(&bytes, length);
     Ok(())
+}
+
+/// Whether an instance, of this process or another, has the file attached: it locks it then. To find out takes
+/// the lock for a moment, in which an attach would be refused.
+fn is_in_use(file: &dyn File, path: &Path) -> Result<bool> {
+    match file.try_lock(true) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(Error::io(error, "lock the file", path)),
+    }
+}
+
+/// Bytes that the file takes on the disk.
+fn allocated(path: &Path) -> Result<u64> {
+    /// The unit of `st_blocks`, whatever the file system's blocks are.
+    const UNIT: u64 = 512;
+    let facts = std::fs::metadata(path).map_err(|e| Error::io(e, "ask for the size on disk", path))?;
+    Ok(facts.blocks() * UNIT)
 }
 
 /// The first bytes of a file, enough for both headers at any page size.

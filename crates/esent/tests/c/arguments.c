@@ -205,6 +205,9 @@ int main(int argc, char **argv)
     EXPECT(JET_errInvalidPath, JetBackupInstanceW(instance, lone, 0, NULL));
     EXPECT(JET_errInvalidGrbit, JetBackupInstanceA(instance, NULL, 0x10, NULL));
     EXPECT(JET_errAlreadyInitialized, JetRestoreInstanceA(instance, "/no/such/folder", NULL, NULL));
+    EXPECT(JET_wrnNyi, JetSnapshotStartA(instance, NULL, 0));
+    EXPECT(JET_wrnNyi, JetSnapshotStartW(0, NULL, 0));
+    EXPECT(JET_wrnNyi, JetSnapshotStop(instance, 7));
     in_a_backup(database);
     each_gives(instance, JET_errNoBackup, database);
     EXPECT(JET_errInvalidParameter, JetGetInstanceInfoA(NULL, NULL));

@@ -69,6 +69,7 @@ static void database_facts(JET_SESID session, const char *database)
 {
     JET_DBID dbid = JET_dbidNil;
     JET_ULONG number = 0, owned = 0;
+    JET_UINT64 bytes = 0;
     JET_DBINFOMISC4 open, file;
     char text[UNITS];
     JET_WCHAR wide[UNITS];
@@ -95,6 +96,13 @@ static void database_facts(JET_SESID session, const char *database)
     file = facts(database);
     CHECK(open.dbstate == JET_dbstateDirtyShutdown && memcmp(&open, &file, sizeof open) == 0);
     EXPECT(JET_errInvalidBufferSize, JetGetDatabaseInfoA(session, dbid, &open, 17, JET_DbInfoMisc));
+    EXPECT(JET_errSuccess, JetGetDatabaseFileInfoA(database, &number, sizeof number, JET_DbInfoDBInUse));
+    CHECK(number == 1);
+    EXPECT(JET_errSuccess, JetGetDatabaseFileInfoA(database, &bytes, sizeof bytes, JET_DbInfoFilesize));
+    CHECK(bytes % 4096 == 0 && bytes >= 16 * 4096);
+    EXPECT(JET_errSuccess, JetGetDatabaseFileInfoA(database, &bytes, sizeof bytes, JET_DbInfoFilesizeOnDisk));
+    CHECK(bytes != 0 && bytes % 512 == 0);
+    EXPECT(JET_errInvalidBufferSize, JetGetDatabaseFileInfoA(database, &bytes, 4, JET_DbInfoFilesizeOnDisk));
     EXPECT(JET_errInvalidBufferSize, JetGetDatabaseInfoA(session, dbid, &number, 8, JET_DbInfoPageSize));
     EXPECT(JET_errInvalidParameter, JetGetDatabaseInfoA(session, dbid, NULL, 4, JET_DbInfoPageSize));
     EXPECT(JET_errInvalidParameter, JetGetDatabaseInfoA(session, dbid, &number, 4, 999));
@@ -189,9 +197,13 @@ int main(int argc, char **argv)
     JET_INSTANCE instance;
     JET_SESID session = 0, second = 0;
     JET_SIGNATURE signature;
+    JET_ULONG in_use;
 
     CHECK(argc == 3);
     error_facts();
+    in_use = 1;
+    EXPECT(JET_errSuccess, JetGetDatabaseFileInfoA(argv[1], &in_use, sizeof in_use, JET_DbInfoDBInUse));
+    CHECK(in_use == 0);
     instance = create("facts", argv[2]);
     EXPECT(JET_errNotInitialized, JetGetInstanceMiscInfo(instance, &signature, sizeof signature, 0));
     EXPECT(JET_errSuccess, JetInit(&instance));
