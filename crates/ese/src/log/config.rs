@@ -44,6 +44,8 @@ pub struct LogConfig {
     pub params: DbmsParam,
     /// Continue a stream whose files have another size than `segments` says, in their size.
     pub keep_stream_size: bool,
+    /// Logs outside the sequence may be deleted (JET_paramDeleteOutOfRangeLogs).
+    pub delete_out_of_range: bool,
 }
 
 impl LogConfig {
@@ -69,6 +71,7 @@ impl LogConfig {
             version: LogVersion::CURRENT,
             params: DbmsParam::default(),
             keep_stream_size: false,
+            delete_out_of_range: false,
         }
     }
 

@@ -73,7 +73,12 @@ impl LogReader {
     pub fn open(files: LogFiles, start: LogPosition, options: ReadOptions) -> Result<Self> {
         let path = files.current();
         let current = if files.disk().exists(&path) {
-            Some(read_log_header(files.disk().as_ref(), &path)?.generation)
+            match read_log_header(files.disk().as_ref(), &path) {
+                Ok(header) => Some(header.generation),
+                // Archives up to some generation can be read without it.
+                Err(_) if options.last.is_some() => None,
+                Err(error) => return Err(error),
+            }
         } else {
             None
         };

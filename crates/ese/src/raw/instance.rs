@@ -79,6 +79,7 @@ struct Inner {
     /// Init and term, one at a time.
     lifecycle: Mutex<()>,
     stopped: Mutex<StopService>,
+    warning: Mutex<Option<JetErr>>,
 }
 
 impl Instance {
@@ -92,6 +93,7 @@ impl Instance {
             running: RwLock::default(),
             lifecycle: Mutex::default(),
             stopped: Mutex::default(),
+            warning: Mutex::default(),
         }))
     }
 
@@ -155,9 +157,10 @@ impl Instance {
         }
         self.0.parameters.write().set_stage(Stage::Running);
         let parameters = self.parameters();
-        let mut guide = RecoveryGuide { map: map.clone(), progress };
+        let mut guide = RecoveryGuide { map: map.clone(), progress, warning: None };
         match start(&self.0.environment, &parameters, self.0.status.clone(), options, &mut guide) {
             Ok(running) => {
+                *self.0.warning.lock() = guide.warning;
                 *self.0.running.write() = Some(Arc::new(running));
                 self.0.status.lock().readiness = Readiness::Ready;
                 Ok(())
@@ -191,6 +194,7 @@ impl Instance {
 
     fn reset(&self) {
         *self.0.stopped.lock() = StopService::empty();
+        *self.0.warning.lock() = None;
         *self.0.status.lock() = Condition::default();
         self.0.parameters.write().set_stage(Stage::Created);
     }
@@ -286,6 +290,12 @@ impl Instance {
             true => self.stop_service(true),
             false => Ok(()),
         }
+    }
+
+    /// What the last init has to warn of: committed logs that were lost (`WrnCommittedLogFilesLost`) or
+    /// removed (`WrnCommittedLogFilesRemoved`), as its options allowed.
+    pub fn init_warning(&self) -> Option<JetErr> {
+        *self.0.warning.lock()
     }
 
     /// What is stopped of the work that can be resumed.

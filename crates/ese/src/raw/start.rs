@@ -17,7 +17,7 @@ use crate::log::{
     read_log_header, scan_stream,
 };
 use crate::params::{ParamId, Parameters};
-use crate::recovery::{Paths, Percent, Purpose, Redo, RedoOptions, RedoParts, analyse, finish};
+use crate::recovery::{LostLogs, Paths, Percent, Purpose, Redo, RedoOptions, RedoParts, analyse, finish};
 use crate::restore::map::RestoreMap;
 use crate::sync::job::{Job, JobRunner};
 use crate::sync::{Arc, Mutex};
@@ -43,6 +43,8 @@ pub(super) struct RecoveryGuide<'a> {
     pub(super) map: RestoreMap,
     /// Hears how far recovery is, if there is one.
     pub(super) progress: &'a mut dyn FnMut(Status),
+    /// What the caller is to be warned of afterwards.
+    pub(super) warning: Option<JetErr>,
 }
 
 /// Starts an instance.
@@ -139,6 +141,7 @@ pub(super) fn log_config(environment: &Environment, parameters: &Parameters, dir
     config.segments = LogConfig::segments_of_kib(p.log_file_kib());
     config.page_size = p.page_size();
     config.circular = p.circular_logging();
+    config.delete_out_of_range = p.delete_out_of_range_logs();
     // The parameter counts sectors of 512 bytes.
     let buffer = p.integer(ParamId::LogBuffers).saturating_mul(512);
     config.buffer_bytes = usize::try_from(buffer).unwrap_or(config.buffer_bytes);
@@ -194,8 +197,9 @@ impl Starter<'_> {
         let clock = &self.environment.clock;
         let config = self.config();
         let redo = self.options.redo;
-        let scan = scan_stream(&config, redo.contains(RedoOptions::ALLOW_MISSING_CURRENT_LOG))
-            .inspect_err(|error| self.report_failure(error))?;
+        let Survey { scan, checkpoint: last, start, warning } =
+            self.survey(&config, &self.paths(&guide.map)).inspect_err(|error| self.report_failure(error))?;
+        guide.warning = warning;
         let path = scan.files.checkpoint(&self.system_dir);
         let (log, hooks) = match scan.signature() {
             None => {
@@ -209,20 +213,14 @@ impl Starter<'_> {
                 (Log::create(config, hooks.clone())?, hooks)
             }
             Some(signature) => {
-                let last = usable_checkpoint(&**disk, &path, &signature)?;
-                let is_closed =
-                    scan.closed_at().is_some() && last.as_ref().map(|c| c.checkpoint) == scan.closed_at();
-                let start = match is_closed {
-                    true => None,
-                    false => Some(
-                        self.redo(&config, &scan, last.as_ref(), signature, attachments, guide)
-                            .inspect_err(|error| self.report_failure(error))?,
-                    ),
-                };
+                if let Some(start) = &start {
+                    self.redo(&config, &scan, start, signature, attachments, guide)
+                        .inspect_err(|error| self.report_failure(error))?;
+                }
                 let hooks = self.hooks(attachments, last, path);
                 hooks.checkpoint.set_signature(signature);
                 let log = Log::open(config, scan, hooks.clone())?;
-                if let Some(redo_from) = start {
+                if let Some((redo_from, _)) = start {
                     finish(&log, attachments, &hooks.checkpoint, &**clock, redo_from, false)?;
                     self.events.report(&Event::new(id::RECOVERY_COMPLETED, []));
                     (guide.progress)(Status::Complete);
@@ -258,26 +256,71 @@ impl Starter<'_> {
         self.events.report(&Event::new(id::RECOVERY_FAILED, [error.code().code().to_string()]));
     }
 
-    /// Replays what the last run left; returns where replay began.
+    /// Finds the logs and reads what recovery will have to replay. Logs that it may do without are dropped.
+    fn survey(&self, config: &LogConfig, paths: &Paths) -> Result<Survey> {
+        let options = self.options.redo;
+        let mut may_lack_current = options.contains(RedoOptions::ALLOW_MISSING_CURRENT_LOG);
+        let mut warning = None;
+        let mut is_first = true;
+        loop {
+            match self.look(config, may_lack_current, is_first) {
+                Ok(survey) => return Ok(Survey { warning, ..survey }),
+                Err((error, checkpoint)) => {
+                    let lost = LostLogs { config, paths, options, checkpoint };
+                    let before = config.files()?.archives()?.len();
+                    let code = error.code();
+                    warning = lost.go_on_without(error)?.or(warning);
+                    // Every round but the first must make the stream shorter.
+                    if !is_first && before == config.files()?.archives()?.len() {
+                        return Err(Error::new(code, "the logs cannot be used"));
+                    }
+                    may_lack_current = true;
+                    is_first = false;
+                }
+            }
+        }
+    }
+
+    /// One look at the logs; with an error comes where recovery would have begun.
+    fn look(
+        &self,
+        config: &LogConfig,
+        may_lack_current: bool,
+        is_first: bool,
+    ) -> std::result::Result<Survey, (Error, LogPosition)> {
+        let disk = &*self.environment.disk;
+        let unknown = |error| (error, LogPosition::NONE);
+        let scan = scan_stream(config, may_lack_current).map_err(unknown)?;
+        let Some(signature) = scan.signature() else {
+            return Ok(Survey { scan, checkpoint: None, start: None, warning: None });
+        };
+        let path = scan.files.checkpoint(&self.system_dir);
+        let checkpoint = usable_checkpoint(disk, &path, &signature).map_err(unknown)?;
+        let at = checkpoint.as_ref().map_or(LogPosition::NONE, |c| c.checkpoint);
+        if scan.closed_at().is_some_and(|closed| closed == at) {
+            return Ok(Survey { scan, checkpoint, start: None, warning: None });
+        }
+        if is_first {
+            self.events.report(&Event::new(id::RECOVERY_STARTED, []));
+        }
+        let start = choose_start(disk, &scan, checkpoint.as_ref()).map_err(unknown)?;
+        LogReader::open(scan.files.clone(), start.0, read_options(config, signature))
+            .and_then(|mut reader| analyse(&mut reader))
+            .map_err(|error| (error, at))?;
+        Ok(Survey { scan, checkpoint, start: Some(start), warning: None })
+    }
+
+    /// Replays what the last run left.
     fn redo(
         &self,
         config: &LogConfig,
         scan: &StreamScan,
-        checkpoint: Option<&Checkpoint>,
+        (start, attached): &(LogPosition, Vec<AttachEntry>),
         signature: Signature,
         attachments: &Attachments,
         guide: &mut RecoveryGuide<'_>,
-    ) -> Result<LogPosition> {
+    ) -> Result<()> {
         let disk = &*self.environment.disk;
-        self.events.report(&Event::new(id::RECOVERY_STARTED, []));
-        let (start, attached) = choose_start(disk, scan, checkpoint)?;
-        let options = ReadOptions {
-            page_size: Some(config.page_size),
-            signature: Some(signature),
-            ..ReadOptions::default()
-        };
-        let open = || LogReader::open(scan.files.clone(), start, options.clone());
-        analyse(&mut open()?)?;
         (guide.progress)(Status::Begin);
         let paths = self.paths(&guide.map);
         let parts = RedoParts {
@@ -291,18 +334,20 @@ impl Starter<'_> {
             true => Purpose::CrashOrBackup,
             false => Purpose::Crash,
         };
-        let mut redo = Redo::begin(parts, (start, signature), &attached, paths, purpose)?;
+        let mut redo = Redo::begin(parts, (*start, signature), attached, paths, purpose)?;
         let last = scan.end().generation;
         let mut percent = Percent::new(start.generation, last);
         let progress = &mut *guide.progress;
-        redo.run(&mut open()?, &mut |at| {
+        let mut reader = LogReader::open(scan.files.clone(), *start, read_options(config, signature))?;
+        redo.run(&mut reader, &mut |at| {
             percent.at(at).into_iter().for_each(|done| progress(Status::Progress(done)));
         })?;
-        redo.complete(self.options.redo)?;
+        guide.warning =
+            redo.complete(self.options.redo)?.filter(|_| guide.warning.is_none()).or(guide.warning);
         if self.options.redo.contains(RedoOptions::WITHOUT_UNDO) {
             return Err(Error::new(JetErr::RecoveredWithoutUndo, "redo is done, undo was not asked for"));
         }
-        Ok(start)
+        Ok(())
     }
 
     /// Where recovery finds the databases.
@@ -317,6 +362,19 @@ impl Starter<'_> {
             None => Paths::Logged,
         }
     }
+}
+
+/// What there is to start from.
+struct Survey {
+    scan: StreamScan,
+    checkpoint: Option<Checkpoint>,
+    /// Where redo begins, and what is attached there; none when nothing is to be recovered.
+    start: Option<(LogPosition, Vec<AttachEntry>)>,
+    warning: Option<JetErr>,
+}
+
+fn read_options(config: &LogConfig, signature: Signature) -> ReadOptions {
+    ReadOptions { page_size: Some(config.page_size), signature: Some(signature), ..ReadOptions::default() }
 }
 
 /// Where redo begins, and which databases are attached there: the checkpoint if it can be used, else the

@@ -6,6 +6,7 @@
 
 mod analysis;
 mod attach;
+mod lost;
 mod progress;
 mod redo;
 mod replayed;
@@ -13,6 +14,7 @@ mod undo;
 
 pub use analysis::{Analysis, analyse};
 pub use attach::{Paths, Purpose, RedoOptions};
+pub use lost::LostLogs;
 pub use progress::Percent;
 pub use redo::{Redo, RedoParts};
 pub use undo::finish;

@@ -120,8 +120,10 @@ impl<'a> Redo<'a> {
     /// Checks, at the end of the log, that no database waits and none needs more of it.
     ///
     /// # Errors
-    /// `AttachedDatabaseMismatch`, `RequiredLogFilesMissing`, `CommittedLogFilesMissing`.
-    pub fn complete(&self, options: RedoOptions) -> Result<()> {
+    /// `AttachedDatabaseMismatch`, `RequiredLogFilesMissing`, `CommittedLogFilesMissing`; the loss of
+    /// committed logs becomes a warning when it is allowed.
+    pub fn complete(&self, options: RedoOptions) -> Result<Option<JetErr>> {
+        let mut warning = None;
         for (logged, why) in self.deferred.values() {
             let sentence = match why {
                 Deferral::Unwanted => continue,
@@ -146,7 +148,14 @@ impl<'a> Redo<'a> {
                 )
                 .file(a.path()));
             }
-            if header.max_committed > self.last && !options.contains(RedoOptions::IGNORE_LOST_LOGS) {
+            if header.max_committed > self.last && options.contains(RedoOptions::IGNORE_LOST_LOGS) {
+                warning = Some(JetErr::WrnCommittedLogFilesLost);
+                let last = self.parts.attachments.admitted();
+                a.file.update_header(|h| {
+                    h.max_committed = last.generation;
+                    h.max_committed_time = last.created;
+                })?;
+            } else if header.max_committed > self.last {
                 self.report_end_too_early(a.path(), &header);
                 return Err(Error::new(
                     JetErr::CommittedLogFilesMissing,
@@ -158,7 +167,7 @@ impl<'a> Redo<'a> {
                 .file(a.path()));
             }
         }
-        Ok(())
+        Ok(warning)
     }
 
     fn report<const N: usize>(&self, id: u32, strings: [String; N]) {

@@ -138,7 +138,7 @@ impl Recovery<'_> {
         }
         // Up to here the logs stand elsewhere.
         let reached = sequence.last();
-        sequence.extend(&roll_files, events)?;
+        sequence.extend(&roll_files, request.log.delete_out_of_range, events)?;
         if sequence.last() > reached {
             let files = roll_files.clone();
             stretches.push(Stretch { files, first: reached.next(), last: None, is_backup: false });
@@ -195,6 +195,9 @@ impl Recovery<'_> {
 
         let mut config = request.log.clone();
         config.keep_stream_size = true;
+        if let Some(stale) = sequence.stale() {
+            remove(disk, stale)?;
+        }
         let mut scan = scan_stream(&config, true)?;
         let continues = scan.last.as_ref().is_some_and(|last| last.header.generation >= reached);
         if !continues {
@@ -334,7 +337,7 @@ impl LogHooks for RestoreHooks {
 fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
     match disk.remove_file(path) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => {
-            Err(Error::io(cause, "remove the old checkpoint", path))
+            Err(Error::io(cause, "remove what is out of date", path))
         }
         _ => Ok(()),
     }

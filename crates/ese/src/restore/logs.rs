@@ -97,7 +97,12 @@ impl BackupLogs {
 
     /// These logs as the beginning of a sequence that others may continue.
     pub fn sequence(&self) -> Sequence {
-        Sequence { signature: self.given.signature, last: self.given.highest, created: self.created.clone() }
+        Sequence {
+            signature: self.given.signature,
+            last: self.given.highest,
+            created: self.created.clone(),
+            stale: None,
+        }
     }
 }
 
@@ -110,18 +115,33 @@ pub struct TargetLogs {
     pub last: Generation,
 }
 
+/// Whether a log is the current one of its folder, which must come last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CurrentLog {
+    IsNot,
+    MustFollow,
+    MayBeStale,
+}
+
 /// The logs of a restore in the order of their replay, as far as they are checked.
 #[derive(Debug, Clone)]
 pub struct Sequence {
     signature: Signature,
     last: Generation,
     created: BTreeMap<Generation, LogTime>,
+    stale: Option<PathBuf>,
 }
 
 impl Sequence {
     /// The highest generation so far.
     pub fn last(&self) -> Generation {
         self.last
+    }
+
+    /// A current log of the same stream that is older than the logs to replay: it has to go before the
+    /// stream is continued. Only when the caller allows that it goes.
+    pub fn stale(&self) -> Option<&Path> {
+        self.stale.as_deref()
     }
 
     /// Adds the logs of an instance that runs.
@@ -131,7 +151,7 @@ impl Sequence {
     pub fn extend_to_target(&mut self, target: &TargetLogs, events: &dyn EventSink) -> Result<()> {
         let archives = target.files.archives()?.into_iter().filter(|a| a.generation <= target.last);
         for archive in archives {
-            self.add(&target.files, &archive.path, false, events)?;
+            self.add(&target.files, &archive.path, CurrentLog::IsNot, events)?;
         }
         match self.last < target.last {
             true => self.gap(&target.files, events),
@@ -140,22 +160,29 @@ impl Sequence {
     }
 
     /// Adds the logs that a folder has above these, the current one included. Those that the folder has
-    /// of the same generations must be the same logs.
+    /// of the same generations must be the same logs. `may_be_stale`: see [`Self::stale`].
     ///
     /// # Errors
     /// ExistingLogFileHasBadSignature, MissingCurrentLogFiles for a gap, ExistingLogFileIsNotContiguous.
-    pub fn extend(&mut self, files: &LogFiles, events: &dyn EventSink) -> Result<()> {
+    pub fn extend(&mut self, files: &LogFiles, may_be_stale: bool, events: &dyn EventSink) -> Result<()> {
         for archive in files.archives()? {
-            self.add(files, &archive.path, false, events)?;
+            self.add(files, &archive.path, CurrentLog::IsNot, events)?;
         }
-        let current = files.current();
-        match files.disk().exists(&current) {
-            true => self.add(files, &current, true, events),
-            false => Ok(()),
+        let path = files.current();
+        if !files.disk().exists(&path) {
+            return Ok(());
         }
+        let current = if may_be_stale { CurrentLog::MayBeStale } else { CurrentLog::MustFollow };
+        self.add(files, &path, current, events)
     }
 
-    fn add(&mut self, files: &LogFiles, path: &Path, is_current: bool, events: &dyn EventSink) -> Result<()> {
+    fn add(
+        &mut self,
+        files: &LogFiles,
+        path: &Path,
+        current: CurrentLog,
+        events: &dyn EventSink,
+    ) -> Result<()> {
         let name = path.display().to_string();
         let header = read_log_header(files.disk().as_ref(), path)?;
         let refuse = |code, detail: &str| Err(Error::new(code, detail).file(path));
@@ -174,7 +201,9 @@ impl Sequence {
             if same.is_some_and(|created| *created != header.created) {
                 return out_of_sequence("an existing log is not the one of the backup");
             }
-            if is_current {
+            if current == CurrentLog::MayBeStale {
+                self.stale = Some(path.to_path_buf());
+            } else if current == CurrentLog::MustFollow {
                 return out_of_sequence("the existing current log is older than those to replay");
             }
             return Ok(());
