@@ -9,7 +9,7 @@ use ese::raw::{InitOptions, Instance, TermOptions};
 use ese::sync::{Arc, Mutex};
 use ese_format::log::LogHeader;
 use ese_format::{Generation, LogTime, PageSize, Signature};
-use ese_vfs::{Effect, Fault, OpKind};
+use ese_vfs::{Disk, Effect, Fault, OpKind};
 use restore_bench::{DATABASES, World, code, parameters};
 use std::path::Path;
 
@@ -163,4 +163,17 @@ fn invalid_backup_and_logging_disabled_by_the_instances_own_parameters() {
     circular.term(TermOptions { stop_backup: true, ..TermOptions::default() }).unwrap();
     let unlogged = with(&|p| p.set_text(ParamId::Recovery, "off").unwrap());
     assert_eq!(begin(&unlogged), JetErr::LoggingDisabled);
+}
+
+#[test]
+fn file_already_exists_for_two_databases_of_one_name() {
+    let world = World::new(10);
+    world.disk.create_dir_all(Path::new("/data/inner")).unwrap();
+    let session = world.instance.begin_session().unwrap();
+    session.detach(Some(Path::new(DATABASES[1]))).unwrap();
+    world.copy(DATABASES[1], "/data/inner/a.edb");
+    session.attach(Path::new("/data/inner/a.edb"), Default::default()).unwrap();
+    assert_eq!(code(world.back_up(0)), JetErr::FileAlreadyExists);
+    assert!(world.names("/out").is_empty(), "nothing of the failed backup stays");
+    assert_eq!(end(&world.instance), JetErr::NoBackup);
 }

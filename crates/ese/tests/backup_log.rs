@@ -108,6 +108,27 @@ fn a_backup_is_complete_even_if_the_log_cannot_say_so() {
 }
 
 #[test]
+fn an_end_whose_header_updates_cannot_be_logged_fails() {
+    for (effect, expected) in
+        [(Effect::DeviceError, JetErr::LogWriteFail), (Effect::StorageFull, JetErr::LogDiskFull)]
+    {
+        let bench = Bench::new();
+        bench.backup.begin(0).unwrap();
+        bench.copy_databases();
+        bench.copy_logs();
+        bench.disk.add_fault(Fault::once(OpKind::Write, effect).of(CURRENT).for_good());
+        assert_eq!(code(bench.backup.end(EndOptions::PLAIN)), expected);
+        let last = bench.events.events().pop().unwrap();
+        assert_eq!((last.id, last.strings), (214, vec![expected.code().to_string()]));
+        assert!(
+            !bench.database(1).header().last_full_backup.is_some(),
+            "what is not logged is not remembered"
+        );
+        assert_eq!(bench.backup.state().phase, Phase::Idle);
+    }
+}
+
+#[test]
 fn an_abandoned_backup_is_over_even_if_the_log_cannot_say_so() {
     let bench = Bench::new();
     bench.backup.begin(0).unwrap();

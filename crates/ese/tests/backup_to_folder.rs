@@ -127,6 +127,52 @@ fn a_failed_atomic_backup_leaves_the_one_before_it() {
     assert!(bench.disk.content(Path::new("/out/old/1.edb")).unwrap() == first);
 }
 
+#[test]
+fn delete_backup_file_fail_for_a_leftover_that_stays() {
+    let bench = Bench::new();
+    bench.disk.create_dir_all(Path::new("/out/temp")).unwrap();
+    bench.disk.install(Path::new("/out/temp/1.edb"), b"left by a crash").unwrap();
+    bench.disk.add_fault(Fault::once(OpKind::Remove, Effect::DeviceError).of("temp/1.edb"));
+    assert_eq!(code(bench.to_folder(Some("/out"), 0)), JetErr::DeleteBackupFileFail);
+    assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
+    bench.to_folder(Some("/out"), 0).unwrap();
+}
+
+#[test]
+fn make_backup_directory_fail_for_a_folder_that_cannot_be_made() {
+    let bench = Bench::new();
+    bench.disk.add_fault(Fault::once(OpKind::CreateDir, Effect::DeviceError).of("/out/temp"));
+    assert_eq!(code(bench.to_folder(Some("/out"), ATOMIC)), JetErr::MakeBackupDirectoryFail);
+    assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
+    bench.to_folder(Some("/out"), ATOMIC).unwrap();
+}
+
+#[test]
+fn missing_file_to_backup_when_logs_since_the_last_backup_are_gone() {
+    let bench = Bench::new();
+    bench.to_folder(Some("/out"), 0).unwrap();
+    let before = bench.names("/out");
+    bench.roll(3);
+    for log in ["/log/edb00001.log", "/log/edb00002.log"] {
+        bench.disk.remove_file(Path::new(log)).unwrap();
+    }
+    assert_eq!(code(bench.to_folder(Some("/out"), INCREMENTAL)), JetErr::MissingFileToBackup);
+    assert_eq!(bench.names("/out"), before);
+    assert_eq!(bench.events.ids().iter().rev().take(2).collect::<Vec<_>>(), [&214, &459]);
+}
+
+#[test]
+fn term_in_progress_when_the_instance_ends_during_the_copy() {
+    use ese::backup::to_directory::DirectoryRequest;
+    let bench = Bench::new();
+    let request = DirectoryRequest { folder: Some(Path::new("/out")), flags: 0, create: false };
+    let failed = bench.backup.backup_to(request, &mut |_| bench.condition.lock().terminating = true);
+    assert_eq!(code(failed), JetErr::TermInProgress);
+    assert!(bench.names("/out").is_empty());
+    bench.condition.lock().terminating = false;
+    assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
+}
+
 /// Cut at every change of the disk, the folder holds one whole atomic backup, and the next one can begin.
 #[test]
 fn an_atomic_backup_cut_anywhere_leaves_a_whole_one() {
