@@ -110,6 +110,17 @@ fn handles_that_were_never_given_out() {
     assert!(bytes.get(pages.clone()) == original.get(pages), "pages of the backup changed");
 }
 
+#[test]
+fn instances_of_several_threads() {
+    let root = tempfile::tempdir().unwrap();
+    for number in 0..4 {
+        let folder = root.path().join(number.to_string());
+        std::fs::create_dir_all(folder.join("logs")).unwrap();
+        std::fs::write(folder.join("test.edb"), empty_database()).unwrap();
+    }
+    common::run(&common::compile("threads", root.path()), &[root.path()]);
+}
+
 /// Stopping a backup or all services in its middle, in a process of either mode.
 #[test]
 fn backups_and_services_are_stopped() {

@@ -1,0 +1,92 @@
+//! The functions of instances, backup and restore exist under all their names.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Whole families of functions (column `category` of the table of functions).
+const FAMILIES: &[&str] = &["instance", "params", "backup", "restore", "snapshot", "session"];
+
+/// Functions of other families that clients of backup and restore use.
+const OTHERS: &[&str] = &[
+    "JetAttachDatabase",
+    "JetAttachDatabase2",
+    "JetAttachDatabase3",
+    "JetDetachDatabase",
+    "JetDetachDatabase2",
+    "JetOpenDatabase",
+    "JetCloseDatabase",
+    "JetGetInstanceInfo",
+    "JetGetInstanceMiscInfo",
+    "JetGetDatabaseInfo",
+    "JetGetDatabaseFileInfo",
+    "JetGetLogFileInfo",
+    "JetGetErrorInfo",
+    "JetGetThreadStats",
+    "JetGetVersion",
+    "JetFreeBuffer",
+];
+
+/// What is not offered; by what its names begin with.
+const MISSING: &[&str] = &[
+    // Transactions.
+    "JetBeginTransaction",
+    "JetPrepareToCommitTransaction",
+    "JetCommitTransaction",
+    "JetRollback",
+    // Snapshots together with the operating system.
+    "JetOSSnapshot",
+    // Backups taken elsewhere, or in sections.
+    "JetBeginSurrogateBackup",
+    "JetEndSurrogateBackup",
+    "JetOpenFileSectionInstance",
+    // Repair of a database out of a copy of it, and going back in time.
+    "JetOnlinePatchDatabasePage",
+    "JetRemoveLogfile",
+    "JetBeginDatabaseIncrementalReseed",
+    "JetEndDatabaseIncrementalReseed",
+    "JetPatchDatabasePages",
+    "JetConsumeLogData",
+    "JetRBS",
+    // Pools and counters that this engine does not have.
+    "JetSetResourceParam",
+    "JetGetResourceParam",
+    "JetGetThreadStats",
+];
+
+/// The symbols of both families as the table has them, the aliases among them.
+fn wanted() -> BTreeSet<String> {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/tables/functions.csv");
+    let mut reader = csv::Reader::from_path(table).unwrap();
+    let columns = reader.headers().unwrap().clone();
+    let column = |name: &str| columns.iter().position(|c| c == name).unwrap();
+    let (name, family, base, alias) =
+        (column("name"), column("category"), column("base_name"), column("export_alias"));
+    let mut wanted = BTreeSet::new();
+    for row in reader.records() {
+        let row = row.unwrap();
+        if FAMILIES.contains(&&row[family]) || OTHERS.contains(&&row[base]) {
+            wanted.insert(row[name].to_owned());
+            wanted.insert(row[alias].to_owned());
+        }
+    }
+    wanted.remove("");
+    wanted
+}
+
+#[test]
+fn all_but_the_known_ones_exist() {
+    let wanted = wanted();
+    assert!(wanted.len() > 150, "the table has {} of them", wanted.len());
+    let folder = tempfile::tempdir().unwrap();
+    let program = common::compile("exports", folder.path());
+    let arguments: Vec<&Path> = wanted.iter().map(Path::new).collect();
+    let output = String::from_utf8(common::run(&program, &arguments).stdout).unwrap();
+    let missing: BTreeSet<&str> = output.lines().collect();
+    let is_known = |name: &str| MISSING.iter().any(|start| name.starts_with(start));
+    let unknown: Vec<_> = missing.iter().filter(|name| !is_known(name)).collect();
+    assert!(unknown.is_empty(), "missing: {unknown:?}");
+    let there: Vec<_> = wanted.iter().filter(|n| is_known(n) && !missing.contains(n.as_str())).collect();
+    assert!(there.is_empty(), "there, although listed as missing: {there:?}");
+}
