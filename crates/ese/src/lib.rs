@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod backup;
+pub mod btree;
 pub mod buffer;
 pub mod checkpoint;
 pub mod clock;
@@ -23,6 +24,7 @@ pub mod recovery;
 pub mod restore;
 pub mod sync;
 pub mod transaction;
+pub mod undo;
 pub mod version;
 
 pub use error::{Error, JetErr, Result};

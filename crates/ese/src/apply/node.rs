@@ -354,9 +354,13 @@ impl Action<'_> {
             }
             Self::Flags { line, flags } => page.set_line_flags(line, flags)?,
             Self::Data { line, data, flags, reserved } => {
+                // The page never keeps more than its free bytes: what is wanted back no more goes first.
+                if reserved < 0 {
+                    adjust_reserved(page, reserved);
+                }
                 page.replace_node_data(line, &data)?;
                 page.set_line_flags(line, flags)?;
-                if reserved != 0 {
+                if reserved > 0 {
                     adjust_reserved(page, reserved);
                 }
             }

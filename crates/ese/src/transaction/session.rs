@@ -66,6 +66,11 @@ impl Transaction {
         self.owner.begun()
     }
 
+    /// The clock's present number.
+    pub fn now(&self) -> Stamp {
+        self.all.clock().now()
+    }
+
     /// Whether it was begun to read only.
     pub fn is_read_only(&self) -> bool {
         self.read_only

@@ -9,6 +9,8 @@ use crate::sync::atomic::Ordering;
 pub struct Changes {
     versions: Vec<Arc<Version>>,
     starts: Vec<usize>,
+    /// Those of the innermost level that are undone already, while it is rolled back.
+    undone: Vec<Arc<Version>>,
 }
 
 impl Changes {
@@ -42,15 +44,24 @@ impl Changes {
     }
 
     /// The newest change of the innermost level that is not undone.
-    pub fn last_to_undo(&self) -> Option<Arc<Version>> {
+    pub fn last_to_undo(&mut self) -> Option<Arc<Version>> {
         let start = self.starts.last().copied().unwrap_or(0);
-        self.versions.get(start..)?.iter().rev().find(|version| !version.is_undone()).cloned()
+        while self.versions.len() > start {
+            let last = self.versions.last()?;
+            if !last.is_undone() {
+                return Some(last.clone());
+            }
+            self.undone.extend(self.versions.pop());
+        }
+        None
     }
 
     /// The innermost level is rolled back: its changes, all undone.
     pub fn end_level(&mut self) -> Vec<Arc<Version>> {
         let start = self.starts.pop().unwrap_or(0);
-        self.versions.split_off(start.min(self.versions.len()))
+        let mut all = self.versions.split_off(start.min(self.versions.len()));
+        all.append(&mut self.undone);
+        all
     }
 
     /// The whole transaction ends: its changes.

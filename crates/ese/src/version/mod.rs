@@ -5,7 +5,7 @@
 //!   snapshot sees, who conflicts with whom, how much room of a page a rollback may want back.
 //! - [`Changes`] is the list of one session's versions, for its rollback.
 //! - The store also knows which before-images are not in the log: a page with such changes is not
-//!   written before they are ([`VersionStore::release_page`]).
+//!   written before they are (it is the page cache's [`BeforeImages`](crate::buffer::BeforeImages)).
 //!
 //! It is data only: it finds no nodes and changes no page. Rules: microsoft/Extensible-Storage-Engine,
 //! `dev/ese/src/ese/ver.cxx`; UndoInfo: `logapi.cxx`, `bf.cxx`.
@@ -19,7 +19,7 @@ mod store;
 
 pub use changes::Changes;
 pub use entry::{Bookmark, Change, Node, TreeId, Version};
-pub use pending::{PageRelease, RaiseDurable};
+pub use pending::RaiseDurable;
 pub use store::{NewVersion, Seen, VersionStore};
 
 #[cfg(test)]

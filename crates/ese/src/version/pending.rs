@@ -6,6 +6,7 @@
 //! before the image is forgotten, so that the page can never reach the disk ahead of both.
 
 use super::entry::{Change, Version};
+use crate::buffer::{CachedFile, PageRelease};
 use crate::error::Result;
 use crate::log::{Log, Urgency};
 use crate::sync::atomic::Ordering;
@@ -20,15 +21,10 @@ pub trait RaiseDurable: Send + Sync {
     fn raise_durable(&self, page: PageNumber, end: LogPosition);
 }
 
-/// Whether a page may be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PageRelease {
-    /// It may.
-    Free,
-    /// It may once the log is durable up to here.
-    After(LogPosition),
-    /// Not now: during redo nothing can be logged.
-    Stay,
+impl RaiseDurable for CachedFile {
+    fn raise_durable(&self, page: PageNumber, end: LogPosition) {
+        CachedFile::raise_durable(self, page, end);
+    }
 }
 
 const SHARDS: usize = 64;

@@ -2,7 +2,8 @@
 
 use super::changes::Changes;
 use super::entry::{Bookmark, Change, Node, Version};
-use super::pending::{PageRelease, PendingPages, RaiseDurable};
+use super::pending::{PendingPages, RaiseDurable};
+use crate::buffer::{BeforeImages, PageRelease};
 use crate::error::{Error, JetErr, Result};
 use crate::log::Log;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
@@ -369,14 +370,6 @@ impl VersionStore {
         }
     }
 
-    /// A page is about to be written, its latch held: whether it may, see [`PageRelease`].
-    ///
-    /// # Errors
-    /// Those of the log.
-    pub fn release_page(&self, database: u8, page: PageNumber) -> Result<PageRelease> {
-        self.pending.release(database, page)
-    }
-
     /// Nodes moved from one page to another by a split or merge, both pages latched. `moved` says which.
     pub fn nodes_moved(
         &self,
@@ -391,6 +384,12 @@ impl VersionStore {
     /// The before-image of a version that redo could not take from its page is in the log after all.
     pub fn no_longer_pending(&self, version: &Version) {
         self.pending.remove(version);
+    }
+}
+
+impl BeforeImages for VersionStore {
+    fn before_write(&self, database: u8, page: PageNumber) -> Result<PageRelease> {
+        self.pending.release(database, page)
     }
 }
 

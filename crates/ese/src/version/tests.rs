@@ -1,6 +1,7 @@
 //! Visibility, conflicts, room for rollbacks, and before-images.
 
 use super::*;
+use crate::buffer::{BeforeImages, PageRelease};
 use crate::clock::SeededClock;
 use crate::error::JetErr;
 use crate::log::{Log, LogConfig, NoHooks};
@@ -230,22 +231,22 @@ fn a_page_waits_for_its_before_images_or_for_the_commit() {
     };
     let a = change(&mut s, b"a");
     assert!(a.is_pending());
-    assert_eq!(store.release_page(1, page).unwrap(), PageRelease::Stay);
+    assert_eq!(store.before_write(1, page).unwrap(), PageRelease::Stay);
     store.set_log(Some(log.clone()));
-    assert_eq!(store.release_page(1, PageNumber(78)).unwrap(), PageRelease::Free);
-    let PageRelease::After(end) = store.release_page(1, page).unwrap() else { panic!() };
+    assert_eq!(store.before_write(1, PageNumber(78)).unwrap(), PageRelease::Free);
+    let PageRelease::After(end) = store.before_write(1, page).unwrap() else { panic!() };
     assert_eq!(end, log.tip());
     assert!(!a.is_pending());
-    assert_eq!(store.release_page(1, page).unwrap(), PageRelease::Free);
+    assert_eq!(store.before_write(1, page).unwrap(), PageRelease::Free);
     // What waits moves with its node; what is committed waits for the commit.
     let b = change(&mut s, b"b");
     let to = PageNumber(99);
     store.nodes_moved(1, page, to, |bookmark| bookmark.key >= b"b");
-    assert_eq!(store.release_page(1, page).unwrap(), PageRelease::Free);
+    assert_eq!(store.before_write(1, page).unwrap(), PageRelease::Free);
     s.transaction.ensure_logged(&log).unwrap();
     let committed = s.transaction.commit(Some(&log)).unwrap();
     store.committed(&s.transaction, &mut s.changes, committed);
     assert!(!b.is_pending());
     assert_eq!(*file.0.lock(), [(to, committed.end)]);
-    assert_eq!(store.release_page(1, to).unwrap(), PageRelease::Free);
+    assert_eq!(store.before_write(1, to).unwrap(), PageRelease::Free);
 }

@@ -1,0 +1,26 @@
+//! B+trees with updates: descent, positions, changes, splits.
+//!
+//! A tree is a value ([`Tree`]); what changes it comes as [`Work`]: a session's transaction with the log, the
+//! versions and the source of pages. Every change follows one rule, "do is redo": a record is built, checked,
+//! appended, and applied by the function that recovery uses.
+//!
+//! Latches: from root to leaf, from left to right; against that order they are only tried. No latch
+//! survives a call of this module. A way down holds a page until its child is latched. Format:
+//! microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/{bt,node}.cxx`.
+
+mod change;
+mod cursor;
+mod search;
+mod split;
+mod split_plan;
+mod tree;
+mod work;
+
+pub use change::{add, delete, insert, lock, remove, replace, set_external_header, undo};
+pub use cursor::TreeCursor;
+pub use search::Target;
+pub use tree::Tree;
+pub use work::{PageSource, Versioning, Work};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Finding places in trees.
+
+use super::tree::Tree;
+use crate::buffer::{ExclusivePage, SharedPage};
+use crate::error::Result;
+use ese_format::PageNumber;
+use ese_format::node::Node;
+use ese_format::page::{Page, PageFlags};
+use std::cmp::Ordering;
+
+/// No tree is deeper, for each level has at least two entries. A longer way down is a circle.
+const DEPTH_MOST: usize = 32;
+
+/// A place in the order of a tree's nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// In trees with equal keys, the data part; empty stands before all data.
+    pub data: &'a [u8],
+    /// Behind all nodes with this very key, whatever their data; else before the node of key and data.
+    pub behind: bool,
+}
+
+impl<'a> Target<'a> {
+    /// Before the first node with this key or a higher one.
+    pub const fn before(key: &'a [u8]) -> Self {
+        Self { key, data: &[], behind: false }
+    }
+
+    /// Behind the last node with this very key.
+    pub const fn behind(key: &'a [u8]) -> Self {
+        Self { key, data: &[], behind: true }
+    }
+
+    /// Before the node with this key and data.
+    pub const fn exact(key: &'a [u8], data: &'a [u8]) -> Self {
+        Self { key, data, behind: false }
+    }
+
+    /// Compares a leaf's node with the place; `Equal` only for the very node.
+    fn compare(&self, node: &Node<'_>, is_unique: bool) -> Ordering {
+        let order = node.compare_key(self.key);
+        match order {
+            Ordering::Equal if self.behind => Ordering::Less,
+            Ordering::Equal if !is_unique => node.data.cmp(self.data),
+            _ => order,
+        }
+    }
+
+    /// Whether everything under an internal node comes before the place. Separators are compared with key
+    /// and data together; an empty one is the end.
+    fn is_behind(&self, separator: &Node<'_>, is_unique: bool) -> bool {
+        if separator.key_len() == 0 {
+            return false;
+        }
+        let data = if is_unique { &[][..] } else { self.data };
+        compare_parts([separator.prefix, separator.suffix], [self.key, data]) != Ordering::Greater
+    }
+}
+
+/// Compares two byte strings, each in two parts.
+fn compare_parts(a: [&[u8]; 2], b: [&[u8]; 2]) -> Ordering {
+    let (mut a0, mut a1) = (a[0], a[1]);
+    let (mut b0, mut b1) = (b[0], b[1]);
+    loop {
+        if a0.is_empty() {
+            (a0, a1) = (a1, &[]);
+        }
+        if b0.is_empty() {
+            (b0, b1) = (b1, &[]);
+        }
+        let n = a0.len().min(b0.len());
+        if n == 0 {
+            return a0.len().cmp(&b0.len());
+        }
+        match a0[..n].cmp(&b0[..n]) {
+            Ordering::Equal => (a0, b0) = (&a0[n..], &b0[n..]),
+            order => return order,
+        }
+    }
+}
+
+/// The first line of a leaf at or behind a place, and whether it is the very node.
+pub(super) fn leaf_line(tree: &Tree, page: &Page<'_>, target: &Target<'_>) -> Result<(usize, bool)> {
+    let (mut low, mut high) = (0, page.line_count());
+    let mut exact = false;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match target.compare(&page.node(middle)?, tree.is_unique) {
+            Ordering::Less => low = middle + 1,
+            order => {
+                exact = order == Ordering::Equal;
+                high = middle;
+            }
+        }
+    }
+    Ok((low, exact && low < page.line_count()))
+}
+
+/// The line of an internal page that leads to a place.
+pub(super) fn child_line(
+    tree: &Tree,
+    page: &Page<'_>,
+    number: PageNumber,
+    target: &Target<'_>,
+) -> Result<usize> {
+    let (mut low, mut high) = (0, page.line_count());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if target.is_behind(&page.node(middle)?, tree.is_unique) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if low < page.line_count() {
+        return Ok(low);
+    }
+    Err(tree.corrupt(number, "no entry of an internal page leads to a key that belongs there"))
+}
+
+/// Which way to go down.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Way<'a> {
+    To(Target<'a>),
+    First,
+    Last,
+}
+
+impl Way<'_> {
+    /// The child page that an internal page has in that way.
+    pub(super) fn child(&self, tree: &Tree, page: &Page<'_>, number: PageNumber) -> Result<PageNumber> {
+        let line = match self {
+            Way::To(target) => child_line(tree, page, number, target)?,
+            Way::First => 0,
+            Way::Last => page.line_count().saturating_sub(1),
+        };
+        let child = page.node(line)?.child()?;
+        if child == number {
+            return Err(tree.corrupt(number, "a page leads to itself"));
+        }
+        Ok(child)
+    }
+}
+
+/// Goes down to a leaf, to read it.
+pub(super) fn read_leaf(tree: &Tree, way: Way<'_>) -> Result<SharedPage> {
+    let mut page = tree.file.read(tree.root)?;
+    for _ in 0..DEPTH_MOST {
+        tree.check(&page.page(), page.number())?;
+        if page.page().is_leaf() {
+            return Ok(page);
+        }
+        let child = way.child(tree, &page.page(), page.number())?;
+        // The child is latched before its parent is left: nobody splits or empties it in between.
+        page = tree.file.read(child)?;
+    }
+    Err(tree.corrupt(tree.root, "the way down has no end"))
+}
+
+/// Goes down to a leaf, to change it alone.
+pub(super) fn write_leaf(tree: &Tree, way: Way<'_>) -> Result<ExclusivePage> {
+    let mut page = tree.file.read(tree.root)?;
+    for _ in 0..DEPTH_MOST {
+        tree.check(&page.page(), page.number())?;
+        if page.page().is_leaf() {
+            // Only the root is found to be a leaf when it is latched already.
+            drop(page);
+            let root = tree.file.write(tree.root)?;
+            tree.check(&root.page(), root.number())?;
+            if root.page().is_leaf() {
+                return Ok(root);
+            }
+            drop(root);
+            page = tree.file.read(tree.root)?;
+            continue;
+        }
+        let child = way.child(tree, &page.page(), page.number())?;
+        if page.page().flags().contains(PageFlags::PARENT_OF_LEAF) {
+            let leaf = tree.file.write(child)?;
+            tree.check(&leaf.page(), leaf.number())?;
+            if !leaf.page().is_leaf() {
+                return Err(tree.corrupt(child, "a page that should be a leaf is none"));
+            }
+            return Ok(leaf);
+        }
+        page = tree.file.read(child)?;
+    }
+    Err(tree.corrupt(tree.root, "the way down has no end"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn parts_compare_like_wholes(
+            a in proptest::collection::vec(0u8..3, 0..6), b in proptest::collection::vec(0u8..3, 0..6),
+            i in 0usize..6, j in 0usize..6,
+        ) {
+            let (i, j) = (i.min(a.len()), j.min(b.len()));
+            prop_assert_eq!(compare_parts([&a[..i], &a[i..]], [&b[..j], &b[j..]]), a.cmp(&b));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Trees on the simulated disk, held against a model.
+
+use super::*;
+use crate::buffer::{CachedFile, FileParts, Health, PageCache};
+use crate::clock::SeededClock;
+use crate::dbfile::{DbFile, Intent};
+use crate::error::{JetErr, Result};
+use crate::log::{Log, LogConfig, NoHooks};
+use crate::sync::{Arc, Mutex};
+use crate::transaction::Transactions;
+use crate::undo::{self, Files};
+use crate::version::{Bookmark, VersionStore};
+use ese_format::empty::EmptyDatabase;
+use ese_format::page::{NewPage, PageFlags};
+use ese_format::{LogPosition, LogTime, ObjectId, PageNumber, PageSize, Signature};
+use ese_vfs::{Disk, SimDisk};
+use std::path::Path;
+
+mod model;
+mod positions;
+mod sessions;
+
+const PATH: &str = "/a.edb";
+const ROOT: PageNumber = PageNumber(40);
+const OBJECT: ObjectId = ObjectId(9);
+
+/// Hands out the pages behind the roots, one after the other, and takes them back.
+pub(super) struct Pages {
+    free: Mutex<Vec<PageNumber>>,
+    next: Mutex<u32>,
+}
+
+impl PageSource for Pages {
+    fn take(&self, tree: &Tree, _: PageNumber, count: usize) -> Result<Vec<PageNumber>> {
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            match self.free.lock().pop() {
+                Some(page) => taken.push(page),
+                None => {
+                    let mut next = self.next.lock();
+                    *next += 1;
+                    tree.file.file().extend_to(PageNumber(*next + 16))?;
+                    taken.push(PageNumber(*next));
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    fn give(&self, _: &Tree, pages: &[PageNumber]) -> Result<()> {
+        self.free.lock().extend_from_slice(pages);
+        Ok(())
+    }
+}
+
+/// An engine of one tree.
+pub(super) struct Bench {
+    pub(super) _disk: SimDisk,
+    pub(super) tree: Tree,
+    pub(super) log: Arc<Log>,
+    pub(super) store: Arc<VersionStore>,
+    pub(super) all: Arc<Transactions>,
+    pub(super) pages: Arc<Pages>,
+}
+
+impl Files for Bench {
+    fn file(&self, _: u8) -> Option<(Arc<CachedFile>, bool)> {
+        Some((self.tree.file.clone(), true))
+    }
+}
+
+impl Bench {
+    pub(super) fn new(page_size: PageSize, is_unique: bool, cache_pages: usize) -> Self {
+        let disk = SimDisk::new(3);
+        let signature = Signature { random: 5, ..Signature::NONE };
+        let encoded = EmptyDatabase::new(page_size, signature, LogTime::from_utc(2026, 1, 2, 3, 4, 5, 6))
+            .encode()
+            .unwrap();
+        let mut bytes = encoded.header.encode().repeat(2);
+        bytes.resize((encoded.page_count as usize + 2) * page_size.bytes(), 0);
+        disk.install(Path::new(PATH), &bytes).unwrap();
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let config = LogConfig::new(shared, Arc::new(SeededClock::new(7)), "/", "edb");
+        let log = Arc::new(Log::create(config, Arc::new(NoHooks)).unwrap());
+        let store = VersionStore::new(64 << 20);
+        store.set_log(Some(log.clone()));
+        let file =
+            DbFile::open(&disk, Arc::new(SeededClock::new(1)), Path::new(PATH), Intent::Write).unwrap();
+        let cache = PageCache::new(cache_pages * page_size.bytes());
+        let parts = FileParts {
+            id: 1,
+            file: Arc::new(file),
+            log: log.clone(),
+            images: store.clone(),
+            health: Arc::new(Health::new()),
+            double_write: None,
+        };
+        let file = CachedFile::with_parts(&cache, parts);
+        let kind = if is_unique { PageFlags::empty() } else { PageFlags::NON_UNIQUE_KEYS | PageFlags::INDEX };
+        let tree = Tree { file, root: ROOT, object: OBJECT, is_unique, kind, is_logged: true };
+        let mut root = tree.file.fresh(ROOT).unwrap();
+        let new = NewPage {
+            number: ROOT,
+            object: OBJECT,
+            db_time: tree.file.file().next_db_time(),
+            flags: PageFlags::ROOT | PageFlags::LEAF | kind,
+            reserved_tags: false,
+        };
+        root.format(new).unwrap().set_external_header(&[0; 16]).unwrap();
+        root.changed(LogPosition::NONE, LogPosition::NONE);
+        drop(root);
+        let pages = Arc::new(Pages { free: Mutex::default(), next: Mutex::new(100) });
+        Self { _disk: disk, tree, log, store, all: Transactions::new(), pages }
+    }
+
+    pub(super) fn session(&self) -> Work {
+        let (log, store) = (Some(self.log.clone()), self.store.clone());
+        Work::new(log, store, self.pages.clone(), self.all.open().unwrap())
+    }
+
+    pub(super) fn rollback(&self, work: &mut Work) {
+        undo::rollback(work, self).unwrap();
+    }
+
+    /// All records that a session sees, by a scan forward.
+    pub(super) fn scan(&self, work: &Work) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut cursor = TreeCursor::new(self.tree.clone());
+        let mut all = Vec::new();
+        while cursor.next(work).unwrap() {
+            all.push((cursor.key().to_vec(), cursor.data().to_vec()));
+        }
+        all
+    }
+
+    /// The same backward.
+    pub(super) fn scan_back(&self, work: &Work) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut cursor = TreeCursor::new(self.tree.clone());
+        cursor.after_last();
+        let mut all = Vec::new();
+        while cursor.previous(work).unwrap() {
+            all.push((cursor.key().to_vec(), cursor.data().to_vec()));
+        }
+        all.reverse();
+        all
+    }
+
+    /// The tree as the offline walk, which knows nothing of versions, finds it in the file.
+    pub(super) fn on_disk(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.tree.file.flush().unwrap();
+        let file = self.tree.file.file();
+        let pages = file.pages().unwrap();
+        let tree = ese_format::tree::Tree::new(&pages, ROOT, OBJECT);
+        let mut all = Vec::new();
+        tree.scan().for_each(|entry| {
+            let entry = entry.unwrap();
+            all.push((entry.key.to_vec(), entry.data.to_vec()));
+            true
+        });
+        all
+    }
+}

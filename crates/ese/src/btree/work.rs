@@ -1,0 +1,276 @@
+//! What a session brings along when it works on trees.
+
+use super::tree::Tree;
+use crate::error::{Error, JetErr, Result};
+use crate::log::{Log, Urgency};
+use crate::sync::{Arc, Weak};
+use crate::transaction::{Snapshot, Transaction};
+use crate::version::{Bookmark, Change, Changes, NewVersion, Node, RaiseDurable, Version, VersionStore};
+use ese_format::log::record::{LogRecord, MacroMark, NodePrefix, PagePrefix};
+use ese_format::{DbTime, LogPosition, PageNumber};
+
+/// Who gives trees their pages.
+pub trait PageSource: Send + Sync {
+    /// Takes pages for a tree, close to `near` if that can be: they belong to the tree and are not available any
+    /// more. No latch is held by the caller.
+    ///
+    /// # Errors
+    /// When the database cannot grow: `DiskFull`, `OutOfDatabaseSpace`; those of pages and log.
+    fn take(&self, tree: &Tree, near: PageNumber, count: usize) -> Result<Vec<PageNumber>>;
+
+    /// Gives pages of a tree back. No latch is held by the caller.
+    ///
+    /// # Errors
+    /// Those of pages and log; the pages are then lost to the tree until maintenance finds them.
+    fn give(&self, tree: &Tree, pages: &[PageNumber]) -> Result<()>;
+}
+
+/// Whether a change has a version, so that it can be rolled back and others keep their view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versioning {
+    /// Rows, schema: everything that belongs to a user's transaction.
+    Versioned,
+    /// Space and cleanup: what is done stays done.
+    Unversioned,
+}
+
+/// One session's transaction with all that its changes need: the log, the versions, the source of pages.
+pub struct Work {
+    log: Option<Arc<Log>>,
+    store: Arc<VersionStore>,
+    pages: Arc<dyn PageSource>,
+    transaction: Transaction,
+    changes: Changes,
+    encoded: Vec<u8>,
+    urgency: Urgency,
+}
+
+impl Work {
+    /// A session's work. Without a log nothing is logged: a database that recovery does not know.
+    pub fn new(
+        log: Option<Arc<Log>>,
+        store: Arc<VersionStore>,
+        pages: Arc<dyn PageSource>,
+        transaction: Transaction,
+    ) -> Self {
+        let changes = Changes::new();
+        Self { log, store, pages, transaction, changes, encoded: Vec::new(), urgency: Urgency::Update }
+    }
+
+    /// The transaction.
+    pub fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
+    /// The transaction, for redo, which sets its levels as the log says.
+    pub fn transaction_mut(&mut self) -> &mut Transaction {
+        &mut self.transaction
+    }
+
+    /// What the transaction changed.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// The newest change of the innermost level that is to be undone.
+    pub fn last_to_undo(&mut self) -> Option<Arc<Version>> {
+        self.changes.last_to_undo()
+    }
+
+    /// Transaction, changes and store at once, for redo.
+    pub fn parts(&mut self) -> (&mut Transaction, &mut Changes, &VersionStore) {
+        (&mut self.transaction, &mut self.changes, &self.store)
+    }
+
+    /// The version store.
+    pub fn store(&self) -> &Arc<VersionStore> {
+        &self.store
+    }
+
+    /// The source of pages.
+    pub fn pages(&self) -> &Arc<dyn PageSource> {
+        &self.pages
+    }
+
+    /// The log, if there is one.
+    pub fn log(&self) -> Option<&Arc<Log>> {
+        self.log.as_ref()
+    }
+
+    /// From now on changes go into this log: recovery is about to undo.
+    pub fn set_log(&mut self, log: Option<Arc<Log>>) {
+        self.log = log;
+    }
+
+    /// What the transaction sees.
+    pub fn snapshot(&self) -> Snapshot {
+        self.transaction.snapshot()
+    }
+
+    /// Begins a level.
+    ///
+    /// # Errors
+    /// `TransTooDeep`.
+    pub fn begin(&mut self, read_only: bool) -> Result<u8> {
+        let level = self.transaction.begin(read_only)?;
+        self.changes.begin();
+        Ok(level)
+    }
+
+    /// Commits the innermost level. Of the outermost one, unless `lazy`, the log is durable on return.
+    ///
+    /// # Errors
+    /// `NotInTransaction`. When the commit cannot be logged the transaction goes on. When it is logged and
+    /// the log cannot be made durable, the commit is visible, and recovery decides whether it lasts.
+    pub fn commit(&mut self, lazy: bool) -> Result<()> {
+        let log = self.log.as_deref();
+        if self.transaction.level() > 1 {
+            self.transaction.commit_level(log)?;
+            self.changes.commit_level();
+            return Ok(());
+        }
+        let committed = self.transaction.commit(log)?;
+        self.store.committed(&self.transaction, &mut self.changes, committed);
+        match log {
+            Some(log) if committed.end.is_some() && !lazy => log.flush(committed.end),
+            _ => Ok(()),
+        }
+    }
+
+    /// The changes of the innermost level are undone: the level ends.
+    ///
+    /// # Errors
+    /// `NotInTransaction`; those of the log.
+    pub fn rolled_back(&mut self) -> Result<()> {
+        let now = self.transaction.now();
+        self.transaction.rolled_back(self.log.as_deref())?;
+        self.store.rolled_back(&self.transaction, &mut self.changes, now);
+        Ok(())
+    }
+
+    /// Records are those of a rollback or of cleanup: they may use the reserve logs.
+    pub fn set_urgency(&mut self, urgency: Urgency) {
+        self.urgency = urgency;
+    }
+
+    /// Enters a versioned change of a node of a latched page.
+    ///
+    /// # Errors
+    /// Those of [`VersionStore::enter`].
+    pub(crate) fn enter(
+        &mut self,
+        tree: &Tree,
+        bookmark: Bookmark<'_>,
+        change: Change,
+        page: PageNumber,
+    ) -> Result<Arc<Version>> {
+        let file: Arc<dyn RaiseDurable> = tree.file.clone();
+        let node = Node { tree: tree.id(), bookmark };
+        let page = tree.is_logged.then(|| (page, Arc::downgrade(&file) as Weak<dyn RaiseDurable>));
+        let new = NewVersion { node, object: tree.object, change, page };
+        self.store.enter(&self.transaction, &mut self.changes, new)
+    }
+
+    /// Takes the last entered change back.
+    pub(crate) fn withdraw(&mut self, version: &Arc<Version>) {
+        self.store.withdraw(&mut self.changes, version);
+    }
+
+    /// The prefix of a record about a page of a tree.
+    pub(crate) fn page_prefix(
+        &self,
+        tree: &Tree,
+        page: PageNumber,
+        before: DbTime,
+        after: DbTime,
+    ) -> PagePrefix {
+        let mut flags = 0;
+        if tree.is_unique {
+            flags |= PagePrefix::UNIQUE;
+        }
+        if tree.is_space() {
+            flags |= PagePrefix::SPACE_TREE;
+        }
+        PagePrefix {
+            session: self.transaction.session(),
+            dbid: tree.file.id(),
+            page,
+            after,
+            before,
+            begin0: self.transaction.begun().in_log(),
+            level: self.transaction.level(),
+            line: 0,
+            flags,
+        }
+    }
+
+    /// The prefix of a record about a node.
+    pub(crate) fn node_prefix(
+        &self,
+        tree: &Tree,
+        (page, line): (PageNumber, usize),
+        before: DbTime,
+        after: DbTime,
+        version: Option<&Version>,
+    ) -> NodePrefix {
+        let mut prefix = self.page_prefix(tree, page, before, after);
+        prefix.line = line as u16;
+        if version.is_some() {
+            prefix.flags |= PagePrefix::VERSIONED;
+        }
+        NodePrefix {
+            page: prefix,
+            version_id: version.map_or(0, Version::id),
+            root: tree.root,
+            object: tree.object,
+        }
+    }
+
+    /// Logs a change of a tree's pages, with the begin of its transaction before the first one. NONE for an
+    /// unlogged tree.
+    ///
+    /// # Errors
+    /// Those of the log; `NotInTransaction`, `TransReadOnly`.
+    pub(crate) fn append(&mut self, tree: &Tree, record: &LogRecord) -> Result<LogPosition> {
+        if !tree.is_logged {
+            self.transaction.must_write()?;
+            return Ok(LogPosition::NONE);
+        }
+        let Some(log) = self.log.clone() else {
+            return Err(Error::new(JetErr::InternalError, "a logged database is changed without its log"));
+        };
+        self.transaction.ensure_logged(&log)?;
+        self.encoded.clear();
+        record.encode_into(&mut self.encoded)?;
+        Ok(log.append_as(self.urgency, &self.encoded)?.end)
+    }
+
+    /// Logs records that count together or not at all: a macro. The caller holds the latches of all pages
+    /// and changes them when this has succeeded. Returns the end of the macro's commit.
+    ///
+    /// # Errors
+    /// Those of [`Self::append`]; the macro is aborted in the log then, if that can be said there.
+    pub(crate) fn append_macro(
+        &mut self,
+        tree: &Tree,
+        after: DbTime,
+        records: &[LogRecord],
+    ) -> Result<LogPosition> {
+        let mark = MacroMark { session: self.transaction.session(), after };
+        self.append(tree, &LogRecord::MacroBegin(mark.clone()))?;
+        for record in records {
+            if let Err(error) = self.append(tree, record) {
+                let abort = LogRecord::MacroAbort(mark);
+                // Redo drops a macro without an end as well.
+                let _ = self.append(tree, &abort);
+                return Err(error);
+            }
+        }
+        self.append(tree, &LogRecord::MacroCommit(mark))
+    }
+
+    /// Where the transaction's Begin0 is; a page it changed keeps the checkpoint there.
+    pub(crate) fn begin0(&self) -> LogPosition {
+        self.transaction.begin0()
+    }
+}
