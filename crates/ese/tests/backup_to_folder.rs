@@ -173,6 +173,24 @@ fn term_in_progress_when_the_instance_ends_during_the_copy() {
     assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
 }
 
+/// Else the headers would ask for logs that are gone, and an incremental backup would be refused.
+#[test]
+fn logs_are_deleted_only_when_the_headers_remember_the_backup() {
+    let bench = Bench::new();
+    bench.to_folder(Some("/out"), ATOMIC).unwrap();
+    let first = bench.database(1).header().last_full_backup;
+    bench.roll(3);
+    bench.checkpoint(4);
+    bench.disk.add_fault(Fault::once(OpKind::Remove, Effect::DeviceError).of("edb00003.log"));
+    assert_eq!(code(bench.to_folder(Some("/out"), ATOMIC)), JetErr::DiskIO);
+    assert_eq!(bench.archives(), [3, 4, 5], "those before it are gone");
+    let second = bench.database(1).header().last_full_backup;
+    assert!(second.highest > first.highest, "{second:?} {first:?}");
+    assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup, "nothing stays begun");
+    bench.to_folder(Some("/out"), ATOMIC | INCREMENTAL).unwrap();
+    assert!(bench.names("/out/old").contains(&"1.edb".to_owned()));
+}
+
 /// Cut at every change of the disk, the folder holds one whole atomic backup, and the next one can begin.
 #[test]
 fn an_atomic_backup_cut_anywhere_leaves_a_whole_one() {
