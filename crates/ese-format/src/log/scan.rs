@@ -77,18 +77,15 @@ pub struct Scan {
     last_data_segment: u16,
     /// The number of the segment that is to be shown next.
     number: u16,
-    end: Option<Gap>,
+    /// The segment where the log stops.
+    end: Option<u16>,
     accumulated: u64,
     restored: Option<u16>,
+    /// Segments that prove that nothing from the gap on had been durable.
     leftovers: u32,
+    /// The first segment that cannot be read, at the gap or behind it.
+    unreadable: Option<u16>,
     is_blank_behind: bool,
-}
-
-/// Where the log stops.
-#[derive(Debug, Clone, Copy)]
-struct Gap {
-    at: u16,
-    is_unreadable: bool,
 }
 
 impl Scan {
@@ -105,6 +102,7 @@ impl Scan {
             accumulated: 0,
             restored: None,
             leftovers: 0,
+            unreadable: None,
             is_blank_behind: true,
         }
     }
@@ -157,7 +155,7 @@ impl Scan {
             self.accumulated ^= stored_checksum(segment);
             return Ok(Found::Data { corrected });
         };
-        let gap = LogPosition::new(self.generation, gap.at, 0);
+        let gap = LogPosition::new(self.generation, gap, 0);
         match header.durable_mark() {
             Some(durable) if self.is_last_generation && self.restored.is_none() && durable <= gap => {
                 self.leftovers += 1;
@@ -173,14 +171,14 @@ impl Scan {
     /// [`FormatErrorKind::LogCorrupt`] when a segment could not be read and nothing proves that it had
     /// never been durable.
     pub fn finish(&self) -> Result<LogEnd> {
-        if let Some(gap) = self.end.filter(|gap| gap.is_unreadable)
+        if let Some(unreadable) = self.unreadable
             && self.leftovers == 0
         {
-            let here = LogPosition::new(self.generation, gap.at, 0);
+            let here = LogPosition::new(self.generation, unreadable, 0);
             return Err(damaged("a segment with a wrong checksum and without a shadow", here));
         }
         Ok(LogEnd {
-            next_segment: self.end.map_or(self.number, |gap| gap.at),
+            next_segment: self.end.unwrap_or(self.number),
             accumulated_checksum: self.accumulated,
             restored: self.restored,
             has_leftovers: self.leftovers > 0,
@@ -193,7 +191,7 @@ impl Scan {
     }
 
     fn unused(&mut self, number: u16) -> Found {
-        self.end.get_or_insert(Gap { at: number, is_unreadable: false });
+        self.end.get_or_insert(number);
         Found::Unused
     }
 
@@ -210,6 +208,11 @@ impl Scan {
             return Ok(self.unused(number));
         }
         if self.end.is_some() {
+            // A cut write may have torn more than one segment.
+            if self.is_last_generation && self.restored.is_none() {
+                self.unreadable.get_or_insert(number);
+                return Ok(Found::Leftover);
+            }
             return Err(damaged("an unreadable segment behind the end of the log", here));
         }
         if let Some(following) = following {
@@ -220,14 +223,14 @@ impl Scan {
                 *segment = shadow;
                 self.accumulated ^= stored_checksum(segment);
                 self.restored = Some(number);
-                self.end = Some(Gap { at: number.saturating_add(1), is_unreadable: false });
+                self.end = Some(number.saturating_add(1));
                 return Ok(Found::Restored);
             }
         }
         if !self.is_last_generation {
             return Err(damaged("a segment with a wrong checksum and without a shadow", here));
         }
-        self.end = Some(Gap { at: number, is_unreadable: true });
+        (self.end, self.unreadable) = (Some(number), Some(number));
         Ok(Found::Unreadable)
     }
 }
@@ -354,6 +357,18 @@ mod tests {
         assert!(scan(&file, false).is_err());
         file[3] = [0; SEGMENT_BYTES];
         assert!(scan(&file, true).is_err(), "nothing behind it to prove anything");
+
+        let mut file = log(&[1, 2, 3, 4, 5, 6], Some(2));
+        for torn in [2, 3, 5] {
+            file[torn][50..91].fill(0x77);
+        }
+        assert_eq!(end(&file), (3, true), "segment 5 proves it for all of them");
+        assert!(scan(&file, false).is_err());
+        file[4] = [0; SEGMENT_BYTES];
+        assert!(scan(&file, true).is_err(), "only unreadable ones are left");
+        file[2] = [0; SEGMENT_BYTES];
+        assert!(scan(&file, true).is_err(), "a gap proves nothing either");
+
         let mut file = log(&[1, 2, 3, 4], Some(4));
         file[2][50..91].fill(0x77);
         assert!(scan(&file, true).is_err(), "it had been durable");
