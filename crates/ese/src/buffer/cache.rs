@@ -1,22 +1,20 @@
 //! All pages in memory: the map from page to frame, the bound, and who must leave.
 //!
-//! The map is cut into shards, each with its own lock and its own clock hand; nothing is shared by all
-//! threads but counters that change on a miss. Replacement is a clock with second chances: a page enters
-//! without any and earns them by being asked for again later, so a scan passes through without driving
-//! out what others use.
+//! The map is cut into shards, each with its own lock and its own clocks (see `shard`); nothing is shared by
+//! all threads but counters that change on a miss.
 //!
 //! Locks: a shard's lock is held for look-ups only, never across I/O, and no latch is waited for under it.
 //! A frame leaves the cache only under its shard's lock and only when nobody else refers to it.
 
 use super::file::CachedFile;
 use super::frame::{Bytes, Frame};
+use super::shard::{Shard, Turn};
 use super::statistics::{CacheStatistics, Counters};
 use crate::error::Result;
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
 use ese_format::{PageNumber, PageSize};
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
 
 /// A page of a file, in the cache's own numbering of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,18 +43,10 @@ impl Hasher for KeyHasher {
     }
 }
 
-type Map = HashMap<Key, Arc<Frame>, BuildHasherDefault<KeyHasher>>;
-
-#[derive(Default)]
-struct Shard {
-    map: Map,
-    /// The frames of the map in the order in which the clock hand meets them.
-    ring: VecDeque<Arc<Frame>>,
-    hits: u64,
-}
-
 const SHARDS_MOST: usize = 64;
-/// Frames that the hand looks at under one lock.
+/// Touches of a page are one unless more pages than this part of the frames were read in between.
+const APART: u32 = 64;
+/// Frames that are looked at under one lock.
 const TICKS: usize = 64;
 /// Frames looked at for a clean one once a dirty one is found that could leave.
 const PATIENCE: usize = 256;
@@ -152,7 +142,7 @@ impl PageCache {
 
     /// Counts since the cache was made.
     pub fn statistics(&self) -> CacheStatistics {
-        let hits = self.shards.iter().map(|shard| shard.lock().hits).sum();
+        let hits = self.shards.iter().map(|shard| shard.lock().hits()).sum();
         self.counters.read(hits)
     }
 
@@ -173,18 +163,15 @@ impl PageCache {
 
     /// The frame of a page, if it is in memory. Counts as a use of the page.
     pub(super) fn lookup(&self, key: Key) -> Option<Arc<Frame>> {
-        let mut shard = self.shard(key).lock();
-        let frame = shard.map.get(&key)?.clone();
-        shard.hits += 1;
-        drop(shard);
+        let frame = self.shard(key).lock().hit(key)?;
         let frames = self.budget.frames.load(Ordering::Relaxed) as u32;
-        frame.touch(self.misses.load(Ordering::Relaxed), frames / 8);
+        frame.touch(self.misses.load(Ordering::Relaxed), frames / APART);
         Some(frame)
     }
 
     /// As [`Self::lookup`], without counting as a use.
     pub(super) fn peek(&self, key: Key) -> Option<Arc<Frame>> {
-        self.shard(key).lock().map.get(&key).cloned()
+        self.shard(key).lock().get(key).cloned()
     }
 
     /// Memory for one page, for which others may have to leave.
@@ -234,7 +221,7 @@ impl PageCache {
         Ok(())
     }
 
-    /// Lets the hand turn until a clean page leaves.
+    /// Lets the clocks turn until a clean page leaves.
     fn evict(&self) -> Evicted {
         let mut dirty: Option<Arc<Frame>> = None;
         // Enough for every frame to spend all its chances, and for empty shards to be passed.
@@ -243,20 +230,18 @@ impl PageCache {
             let at = self.hand.fetch_add(1, Ordering::Relaxed) & (self.shards.len() - 1);
             let mut shard = self.shards[at].lock();
             ticks = ticks.saturating_sub(1);
-            for _ in 0..shard.ring.len().min(TICKS) {
-                let Some(frame) = shard.ring.pop_front() else { break };
+            for passed in 0..(2 * shard.len()).min(TICKS) {
                 ticks = ticks.saturating_sub(1);
-                // One reference is the map's, one is ours.
-                let is_free = Arc::strong_count(&frame) == 2 && !frame.spend_touch();
-                if is_free && frame.is_clean() {
-                    shard.map.remove(&frame.key);
-                    self.counters.evicted();
-                    return Evicted::Freed;
-                }
-                shard.ring.push_back(frame.clone());
-                if is_free && dirty.is_none() {
-                    dirty = Some(frame);
-                    ticks = ticks.min(PATIENCE);
+                match shard.turn(passed) {
+                    Turn::Freed => {
+                        self.counters.evicted();
+                        return Evicted::Freed;
+                    }
+                    Turn::Dirty(frame) if dirty.is_none() => {
+                        dirty = Some(frame);
+                        ticks = ticks.min(PATIENCE);
+                    }
+                    Turn::Dirty(_) | Turn::Passed => {}
                 }
             }
         }
@@ -266,13 +251,12 @@ impl PageCache {
     /// Enters a frame for a page unless there is one.
     pub(super) fn insert(&self, key: Key, file: &Arc<CachedFile>, room: Room) -> Inserted {
         let mut shard = self.shard(key).lock();
-        if let Some(frame) = shard.map.get(&key) {
+        if let Some(frame) = shard.get(key) {
             return Inserted::There(frame.clone());
         }
-        let misses = self.misses.fetch_add(1, Ordering::Relaxed);
+        let misses = self.misses.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let (frame, content) = Frame::loading(key, file.page_size(), Arc::downgrade(file), room, misses);
-        shard.map.insert(key, frame.clone());
-        shard.ring.push_back(frame.clone());
+        shard.insert(frame.clone());
         Inserted::New(frame, content)
     }
 
@@ -280,10 +264,7 @@ impl PageCache {
     pub(super) fn remove(&self, frame: &Arc<Frame>) {
         let mut shard = self.shard(frame.key).lock();
         frame.set_gone();
-        if shard.map.get(&frame.key).is_some_and(|there| Arc::ptr_eq(there, frame)) {
-            shard.map.remove(&frame.key);
-            shard.ring.retain(|other| !Arc::ptr_eq(other, frame));
-        }
+        shard.remove(frame);
     }
 
     /// Takes all frames of a file from a page on out.
@@ -291,15 +272,9 @@ impl PageCache {
         let mut removed = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.lock();
-            let is_meant = |key: &Key| key.file == file && key.page >= first;
-            shard.ring.retain(|frame| !is_meant(&frame.key));
-            let keys: Vec<_> = shard.map.keys().filter(|key| is_meant(key)).copied().collect();
-            for key in keys {
-                if let Some(frame) = shard.map.remove(&key) {
-                    frame.set_gone();
-                    removed.push(frame);
-                }
-            }
+            let before = removed.len();
+            shard.remove_all(|key| key.file == file && key.page >= first, &mut removed);
+            removed.iter().skip(before).for_each(|frame| frame.set_gone());
         }
         removed
     }

@@ -16,6 +16,7 @@ mod health;
 mod hooks;
 mod latch;
 mod load;
+mod shard;
 mod statistics;
 #[cfg(test)]
 mod tests;

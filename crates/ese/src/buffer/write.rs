@@ -25,7 +25,7 @@ const EVICTION_BYTES: usize = 1 << 17;
 pub(super) const ATOMIC_BYTES: usize = 4096;
 /// How often a failed page write is tried again, and how long after.
 const RETRIES: [Duration; 3] =
-    [Duration::from_millis(1), Duration::from_millis(20), Duration::from_millis(200)];
+    [Duration::from_millis(1), Duration::from_millis(4), Duration::from_millis(16)];
 
 /// Whether to wait for latches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
