@@ -71,6 +71,8 @@ int main(int argc, char **argv)
     JET_ULONG size = 0;
     JET_INSTANCE_INFO *running = NULL;
     JET_API_PTR number = 0;
+    JET_RSTMAP map = {.szDatabaseName = database, .szNewDatabaseName = database};
+    JET_LOGINFO info = {.cbSize = sizeof info, .szBaseName = u"leg"};
 
     CHECK(argc == 4);
     widen(database, argv[1]);
@@ -89,6 +91,9 @@ int main(int argc, char **argv)
     EXPECT(JET_errAlreadyInitialized, JetInit(NULL));
     EXPECT(JET_errRunningInOneInstanceMode, JetCreateInstance(&other, u"other"));
     EXPECT(JET_errRunningInOneInstanceMode, JetEnableMultiInstance(NULL, 0, NULL));
+    EXPECT(JET_errRunningInOneInstanceMode, JetExternalRestore(logs, logs, &map, 1, logs, 0, 0, NULL));
+    EXPECT(JET_errRunningInOneInstanceMode,
+           JetExternalRestore2(logs, logs, &map, 1, logs, &info, NULL, NULL, NULL, NULL));
     EXPECT(JET_errSuccess, JetGetSystemParameter(0, 0, JET_paramLogFileSize, &number, NULL, 0));
     CHECK(number == 128);
     EXPECT(JET_errAlreadyInitialized, JetSetSystemParameter(NULL, 0, JET_paramLogFileSize, 256, NULL));

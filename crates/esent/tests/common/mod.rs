@@ -1,5 +1,6 @@
 //! Compiles C programs against the header and links them with the library just built.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -40,11 +41,16 @@ pub(crate) fn compile(name: &str, folder: &Path) -> PathBuf {
     program
 }
 
-/// Runs a compiled program; a failure shows what it printed.
+/// Runs a compiled program; a failure shows what it printed. OPENESE_RUNNER may hold a command that runs it,
+/// such as "valgrind -q --error-exitcode=9".
 pub(crate) fn run(program: &Path, arguments: &[&Path]) -> Output {
+    let runner = std::env::var("OPENESE_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace().map(OsStr::new).chain([program.as_os_str()]);
+    let mut command = Command::new(words.next().unwrap_or_default());
     // Cargo points this variable at a folder in which an older build of the library may lie, and it would win
     // over the path that the program was linked with.
-    let output = Command::new(program).args(arguments).env_remove("LD_LIBRARY_PATH").output().unwrap();
+    command.args(words).args(arguments).env_remove("LD_LIBRARY_PATH");
+    let output = command.output().unwrap();
     assert!(
         output.status.success(),
         "{:?}\n{}\n{}",
