@@ -4,11 +4,13 @@ mod restore_bench;
 
 use ese::JetErr;
 use ese::backup::to_directory::Status;
+use ese::params::ParamId;
 use ese::raw::{InitOptions, Instance, TermOptions};
 use ese::recovery::RedoOptions;
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese_format::database::DatabaseState;
 use restore_bench::{DATABASES, World, code, pages, parameters};
+use std::path::Path;
 
 /// A world whose instance ended as by a crash, with the first database moved.
 fn crashed(seed: u64) -> World {
@@ -54,6 +56,49 @@ fn with_the_option_databases_outside_the_map_are_recovered_too() {
     assert!(world.header("/new/moved.edb").is_clean());
     assert!(world.header(DATABASES[1]).is_clean());
     instance.term(TermOptions::default()).unwrap();
+}
+
+#[test]
+fn without_undo_recovery_says_whether_it_left_anything_dirty() {
+    let without_undo = InitOptions { redo: RedoOptions::WITHOUT_UNDO };
+    let world = crashed(4);
+    assert_eq!(
+        code(again(&world).init_with_map(without_undo, &map(), &mut |_| {})),
+        JetErr::RecoveredWithoutUndo
+    );
+    assert_eq!(world.header("/new/moved.edb").state, DatabaseState::DirtyShutdown);
+
+    let world = World::new(5);
+    let session = world.instance.begin_session().unwrap();
+    session.detach(None).unwrap();
+    drop(session);
+    world.instance.term(TermOptions { dirty: true, stop_backup: false }).unwrap();
+    let consistent = JetErr::RecoveredWithoutUndoDatabasesConsistent;
+    assert_eq!(code(again(&world).init(without_undo)), consistent);
+}
+
+#[test]
+fn logs_above_the_configured_format_are_not_continued() {
+    let world = World::new(6);
+    world.instance.term(TermOptions::default()).unwrap();
+    let path = Path::new("/log/edb.log");
+    let mut bytes = world.content("/log/edb.log");
+    let mut header = ese::log::read_log_header(&world.disk, path).unwrap();
+    header.version.update_major = 60;
+    header.version.update_minor = 140;
+    let block = header.encode().unwrap();
+    bytes[..block.len()].copy_from_slice(&block);
+    world.disk.install(path, &bytes).unwrap();
+    let init = |version: u64| {
+        let mut parameters = parameters("/log", "/system");
+        parameters.set_integer(ParamId::EngineFormatVersion, version).unwrap();
+        let instance = Instance::new(world.environment(), parameters);
+        instance.init(InitOptions::default()).map(|()| instance)
+    };
+    let before = world.contents("/log");
+    assert_eq!(code(init(0x2274)), JetErr::EngineFormatVersionSpecifiedTooLowForLogVersion);
+    assert!(world.contents("/log") == before);
+    init(0x23C8).unwrap().term(TermOptions::default()).unwrap();
 }
 
 #[test]

@@ -208,6 +208,49 @@ fn an_external_restore_recovers_what_its_map_names_and_nothing_else() {
     assert!(world.content("/new/b.edb") == other);
 }
 
+/// Garbles the last written segment of a log, with a good copy of it behind, as a torn write of an engine
+/// leaves it that writes segments before they are full.
+fn tear(world: &World, path: &str) {
+    let mut bytes = world.content(path);
+    let is_written = |n: &usize| bytes[n * 4096..(n + 1) * 4096].iter().any(|byte| *byte != 0);
+    let last = (1..bytes.len() / 4096).rev().find(is_written).unwrap() * 4096;
+    bytes.copy_within(last..last + 4096, last + 4096);
+    let junk: Vec<u8> = (1..=200u8).map(|n| n.wrapping_mul(53)).collect();
+    bytes[last + 300..last + 500].copy_from_slice(&junk);
+    world.disk.install(Path::new(path), &bytes).unwrap();
+}
+
+#[test]
+fn damage_behind_the_backup_is_told_as_such_and_a_torn_end_is_none() {
+    // A torn log of the backup is damaged: such logs were complete.
+    let world = World::new(30);
+    world.back_up(0).unwrap();
+    tear(&world, "/out/edb00001.log");
+    assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::LogCorruptDuringHardRestore);
+    assert!(world.events.ids().contains(&463));
+
+    let behind = |seed: u64| {
+        let world = World::new(seed);
+        world.back_up(0).unwrap();
+        world.back_up_elsewhere();
+        world.instance.term(TermOptions { dirty: true, stop_backup: false }).unwrap();
+        world
+    };
+    // Damage without a copy is damage elsewhere too.
+    let world = behind(31);
+    let file = world.disk.open(Path::new("/log/edb00002.log"), OpenMode::Write).unwrap();
+    file.write_at(&[0x35; 60], 4096 + 300).unwrap();
+    drop(file);
+    assert_eq!(code(world.restore(Some("/new"), "/log").0), JetErr::LogCorruptDuringHardRecovery);
+    assert!(world.events.ids().contains(&464));
+    // The last one may be torn: its copy stands in.
+    let world = behind(32);
+    tear(&world, "/log/edb.log");
+    let summary = world.restore(Some("/new"), "/log").0.unwrap();
+    assert_eq!(summary.replayed.1, Generation(3));
+    assert!(world.header("/new/a.edb").is_clean());
+}
+
 #[test]
 fn damage_in_a_log_of_the_backup_is_told_as_such() {
     let world = World::new(9);

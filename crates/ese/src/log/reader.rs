@@ -153,6 +153,13 @@ impl LogReader {
                 Err(e) => break Err(e),
                 // What comes behind the end of the log decides whether it is one.
                 Ok(None) => break Ok(false),
+                // The copy behind it would do, but a log of a backup was complete when it was copied.
+                Ok(Some((number, Found::Restored)))
+                    if self.options.hard_restore_to.is_some_and(|last| open.header().generation <= last) =>
+                {
+                    let at = LogPosition::new(open.header().generation, number, 0);
+                    break Err(Error::new(JetErr::LogFileCorrupt, "a torn segment").position(at));
+                }
                 Ok(Some((number, Found::Data { .. } | Found::Restored))) if number >= open.from => {
                     break self.records.feed(open.pass.segment()).map(|()| true).map_err(Error::from);
                 }

@@ -6,6 +6,7 @@
 //! database. All of them are cheap to clone and may be used from any thread.
 
 mod backup_host;
+mod format_version;
 mod hooks;
 mod instance;
 mod restore;

@@ -1,6 +1,7 @@
 //! Init: folders, recovery, log.
 
 use super::backup_host::{Host, LogForBackup};
+use super::format_version::check_stream_version;
 use super::hooks::Hooks;
 use super::instance::Environment;
 use super::running::{Running, Sessions};
@@ -243,7 +244,7 @@ impl Starter<'_> {
     fn report_failure(&self, error: &Error) {
         let file = || error.file_path().map_or_else(String::new, |path| path.display().to_string());
         match error.code() {
-            JetErr::RecoveredWithoutUndo => return,
+            JetErr::RecoveredWithoutUndo | JetErr::RecoveredWithoutUndoDatabasesConsistent => return,
             JetErr::LogFileCorrupt => {
                 let position = error.log_position().map_or_else(String::new, |at| at.to_string());
                 self.events.report(&Event::new(id::LOG_CORRUPT_AT_INIT, [file(), position]));
@@ -294,6 +295,11 @@ impl Starter<'_> {
         let Some(signature) = scan.signature() else {
             return Ok(Survey { scan, checkpoint: None, start: None, warning: None });
         };
+        if let Some(last) = &scan.last {
+            let configured = self.parameters.integer(ParamId::EngineFormatVersion);
+            check_stream_version(configured, last.header.version)
+                .map_err(|error| unknown(error.file(&scan.last_path)))?;
+        }
         let path = scan.files.checkpoint(&self.system_dir);
         let checkpoint = usable_checkpoint(disk, &path, &signature).map_err(unknown)?;
         let at = checkpoint.as_ref().map_or(LogPosition::NONE, |c| c.checkpoint);
@@ -345,7 +351,11 @@ impl Starter<'_> {
         guide.warning =
             redo.complete(self.options.redo)?.filter(|_| guide.warning.is_none()).or(guide.warning);
         if self.options.redo.contains(RedoOptions::WITHOUT_UNDO) {
-            return Err(Error::new(JetErr::RecoveredWithoutUndo, "redo is done, undo was not asked for"));
+            let code = match attachments.all().is_empty() {
+                true => JetErr::RecoveredWithoutUndoDatabasesConsistent,
+                false => JetErr::RecoveredWithoutUndo,
+            };
+            return Err(Error::new(code, "redo is done, undo was not asked for"));
         }
         Ok(())
     }

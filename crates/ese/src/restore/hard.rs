@@ -278,9 +278,7 @@ impl Recovery<'_> {
     }
 
     fn damage(&self, error: Error, id: u32) -> Error {
-        let name = error.file_path().map_or(String::new(), |path| path.display().to_string());
-        let position = error.log_position().map_or(String::new(), |at| at.to_string());
-        self.parts.events.report(&Event::new(id, [name, position]));
+        report_damage(self.parts.events.as_ref(), &error, id);
         error
     }
 
@@ -315,6 +313,13 @@ impl Recovery<'_> {
         let (disk, clock) = (self.parts.disk.as_ref(), self.parts.clock.clone());
         DbFile::open(disk, clock, &database.path, Intent::Write)
     }
+}
+
+/// Tells where a log is damaged.
+pub(super) fn report_damage(events: &dyn EventSink, error: &Error, id: u32) {
+    let name = error.file_path().map_or(String::new(), |path| path.display().to_string());
+    let position = error.log_position().map_or(String::new(), |at| at.to_string());
+    events.report(&Event::new(id, [name, position]));
 }
 
 /// What the log of a restore asks: the databases that redo attached.

@@ -86,14 +86,14 @@ fn init(
     grbit: JET_GRBIT,
     map: &RestoreMap,
     progress: &mut dyn FnMut(Status),
-) -> Result<()> {
+) -> Result<Option<JetErr>> {
     let unknown = || Error::new(JetErr::InvalidGrbit, format!("option bits {grbit:#x}"));
     let options = InitOptions { redo: RedoOptions::from_bits(grbit).ok_or_else(unknown)? };
     let (entry, made) = PROCESS.to_initialize(place.get())?;
     let result = entry.init(options, map, progress);
     match (&result, made) {
         (Err(_), true) => PROCESS.remove(entry.handle()),
-        (Ok(()), true) => place.set(entry.handle()),
+        (Ok(_), true) => place.set(entry.handle()),
         _ => {}
     }
     result

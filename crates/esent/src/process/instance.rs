@@ -87,7 +87,7 @@ impl Entry {
         Ok(parameters)
     }
 
-    /// Starts the engine.
+    /// Starts the engine; returns what to warn of.
     ///
     /// # Errors
     /// JET_errAlreadyInitialized, JET_errRestoreInProgress; those of [`Instance::init_with_map`].
@@ -96,7 +96,7 @@ impl Entry {
         options: InitOptions,
         map: &RestoreMap,
         progress: &mut dyn FnMut(Status),
-    ) -> Result<()> {
+    ) -> Result<Option<JetErr>> {
         let instance = Instance::new(Environment::default(), self.engine_parameters()?);
         {
             let mut engine = self.engine.lock();
@@ -110,7 +110,7 @@ impl Entry {
         instance.init_with_map(options, map, progress).inspect_err(|_| self.forget(&instance))?;
         *self.services.lock() = Services::default();
         self.parameters.lock().set_stage(Stage::Running);
-        Ok(())
+        Ok(instance.init_warning())
     }
 
     /// Ends the engine; nothing to do when it is not running. It stays when the engine refuses because a
