@@ -189,3 +189,18 @@ fn root_and_space_nodes_are_never_compressed() {
         assert!(page.view().node(0).unwrap().prefix.is_empty());
     }
 }
+
+#[test]
+fn lines_that_are_not_there_are_errors_whatever_their_number() {
+    let mut bytes = Vec::new();
+    let mut page = fresh(&mut bytes, PageSize::K4, PageFlags::LEAF, false);
+    for line in [0, 1, 4095, usize::MAX - 1, usize::MAX] {
+        assert!(page.view().line(line).is_err());
+        assert!(page.view().node(line).is_err());
+        assert!(page.delete_line(line).is_err());
+        assert!(page.set_line_flags(line, LineFlags::empty()).is_err());
+        assert!(page.replace_node_data(line, b"x").is_err());
+        assert!(page.replace_line(line, &[b"x"], LineFlags::empty()).is_err());
+        assert!(line == 0 || page.insert_line(line, &[b"x"], LineFlags::empty()).is_err());
+    }
+}

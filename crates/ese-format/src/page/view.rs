@@ -216,7 +216,10 @@ impl<'a> Page<'a> {
 
     /// Where tag `tag` says that its line is, unchecked but for the masks.
     pub(super) fn tag(&self, tag: usize) -> Option<Tag> {
-        let at = tag_at(self.page_size, tag).filter(|_| tag < self.tag_count())?;
+        if tag >= self.tag_count() {
+            return None;
+        }
+        let at = tag_at(self.page_size, tag)?;
         let mask = tag_mask(self.page_size);
         Some(Tag {
             start: (u16_at(self.bytes, at + 2) & mask).into(),

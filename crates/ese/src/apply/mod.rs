@@ -8,9 +8,13 @@
 //! Operations: microsoft/Extensible-Storage-Engine, dev/ese/src/ese/logredo.cxx and node.cxx.
 
 mod create;
+#[cfg(test)]
+mod create_tests;
 mod decision;
 mod empty;
 mod group;
+#[cfg(test)]
+mod group_tests;
 mod lines;
 mod merge;
 mod node;
@@ -18,6 +22,8 @@ mod node;
 mod node_tests;
 mod page_move;
 mod split;
+#[cfg(test)]
+mod test_tree;
 mod undo;
 
 pub use decision::{Redo, redo_decision};

@@ -293,8 +293,15 @@ fn split_page(
     let number = record.page.page;
     let place = |error: ese_format::FormatError| Error::from(error.at_page(number));
     let header = page.external_header().map_err(place)?;
-    let flags = PageFlags::from_bits_retain(record.split_page_flags) - PageFlags::SCRUBBED;
     let is_vertical = record.kind == SplitKind::Vertical;
+    // Only a root changes its kind. A reverted deletion is not the business of a split.
+    let flags = match is_vertical {
+        true => {
+            let kept = page.flags() & PageFlags::FDP_DELETE;
+            (PageFlags::from_bits_retain(record.split_page_flags) - PageFlags::SCRUBBED) | kept
+        }
+        false => page.flags(),
+    };
     if flags.contains(PageFlags::ROOT) != page.is_root() || is_vertical != page.is_root() {
         return Err(mismatch(number, "the kind of a split and of its page do not agree"));
     }
@@ -303,7 +310,8 @@ fn split_page(
         let data = record.new_page.0.to_le_bytes().to_vec();
         whole_root = [VirtualLine { key: Vec::new(), data, flags: LineFlags::empty() }];
         (header, &whole_root[..])
-    } else if record.kind == SplitKind::Right && record.split_prefix_line >= 0 {
+    } else if record.kind == SplitKind::Right {
+        // An empty one where no line makes a good prefix.
         (&record.new_prefix[..], lines)
     } else {
         (header, lines)
