@@ -248,6 +248,9 @@ fn cut(kind: Kind, dirty: bool) {
 fn a_restore_can_be_cut_anywhere_and_done_again() {
     for kind in KINDS {
         cut(kind, false);
-        cut(kind, true);
+        // How the instance ended matters where its own logs take part.
+        if matches!(kind, Kind::InPlace | Kind::External) {
+            cut(kind, true);
+        }
     }
 }
