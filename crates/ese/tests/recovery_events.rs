@@ -311,3 +311,57 @@ fn damage_in_a_log_of_the_backup_has_its_own_entry_and_no_other() {
     assert_eq!(ids(&events), [204, 463, 205]);
     assert_eq!(strings(&events, 463)[0], "/out/edb00001.log");
 }
+
+/// The last segment of a log file that has records.
+fn last_segment(world: &World, path: &str) -> u64 {
+    let bytes = world.content(path);
+    let blocks = bytes.chunks_exact(4096);
+    blocks.clone().rposition(|block| block.iter().any(|byte| *byte != 0)).unwrap() as u64
+}
+
+#[test]
+fn log_torn_write_during_hard_restore_for_a_torn_end_of_a_log_of_the_backup() {
+    let world = World::new(18);
+    world.back_up(0).unwrap();
+    let log = "/out/edb00001.log";
+    let last = last_segment(&world, log);
+    assert!(last > 1, "one of several");
+    let whole = world.content(log);
+    world.copy("/out/a.edb", "/new/a.edb");
+    let copy = world.content("/new/a.edb");
+    damage(&world, log, last * 4096 + 100);
+    let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/newlog", (0, 0)));
+    assert_eq!(code(done), JetErr::LogTornWriteDuringHardRestore);
+    assert_eq!(ids(&events), [204, 460, 205]);
+    assert_eq!(strings(&events, 460), [log.to_owned(), format!("1:{last}:0")]);
+    // With the shadow that would mend it in soft recovery it is damage too: a backup's log is complete.
+    let file = world.disk.open(Path::new(log), OpenMode::Write).unwrap();
+    file.write_at(&whole[last as usize * 4096..][..4096], (last + 1) * 4096).unwrap();
+    let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/newlog", (0, 0)));
+    assert_eq!(code(done), JetErr::LogCorruptDuringHardRestore);
+    assert_eq!(ids(&events), [204, 463, 205]);
+    assert!(world.content("/new/a.edb") == copy, "the copy is unchanged");
+}
+
+#[test]
+fn damage_in_a_log_behind_the_backup_is_torn_at_its_end_and_corrupt_before() {
+    for (seed, is_end) in [(19, true), (20, false)] {
+        let world = World::new(seed);
+        world.back_up(0).unwrap();
+        world.back_up_elsewhere();
+        let log = "/newlog/edb00002.log";
+        world.copy("/log/edb00002.log", log);
+        world.copy("/out/a.edb", "/new/a.edb");
+        let last = last_segment(&world, log);
+        assert!(last > 1, "one of several");
+        damage(&world, log, if is_end { last } else { 1 } * 4096 + 100);
+        let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/newlog", (0, 0)));
+        let (expected, id) = match is_end {
+            true => (JetErr::LogTornWriteDuringHardRecovery, 461),
+            false => (JetErr::LogCorruptDuringHardRecovery, 464),
+        };
+        assert_eq!(code(done), expected);
+        assert_eq!(ids(&events), [204, id, 205]);
+        assert_eq!(strings(&events, id)[0], log);
+    }
+}

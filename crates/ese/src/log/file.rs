@@ -5,7 +5,7 @@ use crate::sync::Arc;
 use ese_format::LogPosition;
 use ese_format::error::{FormatError, FormatErrorKind};
 use ese_format::log::segment::{Segment, check_segment};
-use ese_format::log::{Assembler, Found, LogEnd, LogHeader, RawRecord, SEGMENT_BYTES, Scan};
+use ese_format::log::{Assembler, Found, LogEnd, LogHeader, RawRecord, SEGMENT_BYTES, Scan, SegmentHeader};
 use ese_vfs::{Disk, File, OpenMode};
 use std::path::{Path, PathBuf};
 
@@ -104,6 +104,33 @@ impl LogFile {
             next: 1,
             end,
         }
+    }
+
+    /// Whether a segment is the torn end of the file: it is damaged, and nothing of this generation was
+    /// written behind it.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) fn is_torn_at(&self, number: u16) -> Result<bool> {
+        let mut segments = Segments::new(self.clone());
+        if !segments.is_there(number) || check_segment(&mut segments.get(number)?.clone(), number).is_usable()
+        {
+            return Ok(false);
+        }
+        for behind in number.saturating_add(1)..self.header.file_sectors {
+            if !segments.is_there(behind) {
+                break;
+            }
+            let mut segment = *segments.get(behind)?;
+            let is_fill = segment.iter().all(|byte| *byte == segment[0]);
+            let is_older = check_segment(&mut segment, behind).is_usable()
+                && SegmentHeader::decode(&segment)
+                    .is_ok_and(|header| header.position.generation < self.header.generation);
+            if !is_fill && !is_older {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn place(&self, error: FormatError) -> Error {

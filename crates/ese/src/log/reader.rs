@@ -17,8 +17,10 @@ pub struct ReadOptions {
     /// the first.
     pub signature: Option<Signature>,
     /// The logs are a backup's: damage is JET_errLogCorruptDuringHardRestore, and generations up to this
-    /// one must be complete.
+    /// one must be complete. A torn end is JET_errLogTornWriteDuringHardRestore.
     pub hard_restore_to: Option<Generation>,
+    /// The logs continue a backup's in a restore: damage is JET_errLogCorruptDuringHardRecovery.
+    pub behind_backup: bool,
     /// Deliver no generation above this one.
     pub last: Option<Generation>,
 }
@@ -116,7 +118,8 @@ impl LogReader {
     /// there is not delivered.
     ///
     /// # Errors
-    /// JET_errLogFileCorrupt (JET_errLogCorruptDuringHardRestore in a restore), JET_errMissingLogFile for a
+    /// JET_errLogFileCorrupt (in a restore JET_errLogCorruptDuringHardRestore, JET_errLogCorruptDuringHardRecovery
+    /// or, for a torn end, JET_errLogTornWriteDuringHardRestore, JET_errLogTornWriteDuringHardRecovery), JET_errMissingLogFile for a
     /// gap, JET_errRedoAbruptEnded when a backup's logs end too early, JET_errInvalidLogSequence, JET_errLogGenerationMismatch, JET_errBadLogSignature,
     /// JET_errLogSequenceChecksumMismatch, JET_errLogFileSizeMismatch, JET_errBadLogVersion,
     /// JET_errPageSizeMismatch, JET_errFileInvalidType, errors of the files. After an error the reader is
@@ -259,13 +262,21 @@ impl LogReader {
         self.restoring(error)
     }
 
+    /// Gives damage the number that it has in a restore.
     fn restoring(&self, error: Error) -> Error {
-        match error.code() {
-            JetErr::LogFileCorrupt if self.options.hard_restore_to.is_some() => {
-                error.with_code(JetErr::LogCorruptDuringHardRestore)
-            }
-            _ => error,
+        let (torn, corrupt) = match (self.options.hard_restore_to, self.options.behind_backup) {
+            (Some(_), _) => (JetErr::LogTornWriteDuringHardRestore, JetErr::LogCorruptDuringHardRestore),
+            (None, true) => (JetErr::LogTornWriteDuringHardRecovery, JetErr::LogCorruptDuringHardRecovery),
+            (None, false) => return error,
+        };
+        if error.code() != JetErr::LogFileCorrupt {
+            return error;
         }
+        let file = self.open.as_ref().map(|open| open.pass.file());
+        let is_torn = error.log_position().zip(file).is_some_and(|(at, file)| {
+            at.generation == file.header().generation && file.is_torn_at(at.segment).unwrap_or(false)
+        });
+        error.with_code(if is_torn { torn } else { corrupt })
     }
 }
 

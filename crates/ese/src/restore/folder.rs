@@ -1,12 +1,11 @@
 //! Restore of a folder that JetBackup wrote (JetRestore).
 
-use super::hard::{HardRecovery, RestoreParts, RestoreSummary, recover, report_damage, told};
+use super::hard::{HardRecovery, RestoreParts, RestoreSummary, recover, told};
 use super::logs::BackupLogs;
 use crate::backup::directory::find_backup;
 use crate::backup::to_directory::{PATCH_EXTENSION, Status};
 use crate::dbfile::read_header;
 use crate::error::{Error, JetErr, Result};
-use crate::event::id;
 use crate::log::{LogConfig, LogFiles, LogReader, ReadEvent, ReadOptions};
 use crate::sync::Arc;
 use ese_format::log::record::LogRecord;
@@ -64,11 +63,7 @@ fn run(
         request.log.page_size,
         parts.events.as_ref(),
     )?;
-    let known = logged_paths(&logs).inspect_err(|error| {
-        if error.code() == JetErr::LogCorruptDuringHardRestore {
-            report_damage(parts.events.as_ref(), error, id::BACKUP_LOG_CORRUPT);
-        }
-    })?;
+    let known = logged_paths(&logs)?;
     let mut targets = Vec::new();
     for copy in copies {
         let target = match request.destination {

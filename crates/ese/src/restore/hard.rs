@@ -80,17 +80,23 @@ pub fn recover(
 pub(crate) fn told<T>(events: &dyn EventSink, restore: impl FnOnce() -> Result<T>) -> Result<T> {
     let result = restore();
     if let Err(error) = &result {
-        // Damage in a log has its own entry.
-        let is_log_damage = matches!(
-            error.code(),
-            JetErr::LogCorruptDuringHardRestore
-                | JetErr::LogCorruptDuringHardRecovery
-                | JetErr::LogTornWriteDuringHardRestore
-                | JetErr::LogTornWriteDuringHardRecovery
-        );
-        if !is_log_damage {
-            events.report(&Event::new(id::RECOVERY_FAILED, [error.code().code().to_string()]));
-        }
+        // Damage in a log has an entry of its own.
+        let damage = match error.code() {
+            JetErr::LogTornWriteDuringHardRestore => Some(id::BACKUP_LOG_TORN),
+            JetErr::LogTornWriteDuringHardRecovery => Some(id::LOG_TORN),
+            JetErr::LogCorruptDuringHardRestore => Some(id::BACKUP_LOG_CORRUPT),
+            JetErr::LogCorruptDuringHardRecovery => Some(id::LOG_CORRUPT),
+            _ => None,
+        };
+        let event = match damage {
+            Some(id) => {
+                let file = error.file_path().map_or_else(String::new, |path| path.display().to_string());
+                let position = error.log_position().map_or_else(String::new, |at| at.to_string());
+                Event::new(id, [file, position])
+            }
+            None => Event::new(id::RECOVERY_FAILED, [error.code().code().to_string()]),
+        };
+        events.report(&event);
     }
     events.report(&Event::new(id::RESTORE_ENDED, []));
     result
@@ -236,13 +242,16 @@ impl Recovery<'_> {
             page_size: Some(self.request.log.page_size),
             signature: Some(self.request.logs.given.signature),
             hard_restore_to: stretch.last.filter(|_| stretch.is_backup),
+            behind_backup: !stretch.is_backup,
             last: stretch.last,
         };
         LogReader::open(stretch.files.clone(), LogPosition::start_of(stretch.first), options)
             .and_then(|mut reader| work(&mut reader))
-            .map_err(|error| match stretch.is_backup {
-                true => self.in_backup(error),
-                false => self.behind_backup(error),
+            .map_err(|error| match (error.code(), stretch.is_backup) {
+                // Of the current log's header, which is read before anything else.
+                (JetErr::LogFileCorrupt, true) => error.with_code(JetErr::LogCorruptDuringHardRestore),
+                (JetErr::LogFileCorrupt, false) => error.with_code(JetErr::LogCorruptDuringHardRecovery),
+                _ => error,
             })
     }
 
@@ -253,33 +262,6 @@ impl Recovery<'_> {
             Some(path) if generation > self.request.logs.given.highest => path,
             _ => self.request.logs.last_path.clone(),
         }
-    }
-
-    fn in_backup(&self, error: Error) -> Error {
-        match error.code() {
-            JetErr::LogCorruptDuringHardRestore => self.damage(error, id::BACKUP_LOG_CORRUPT),
-            JetErr::LogTornWriteDuringHardRestore => self.damage(error, id::BACKUP_LOG_TORN),
-            JetErr::LogFileCorrupt => {
-                let error = error.with_code(JetErr::LogCorruptDuringHardRestore);
-                self.damage(error, id::BACKUP_LOG_CORRUPT)
-            }
-            _ => error,
-        }
-    }
-
-    fn behind_backup(&self, error: Error) -> Error {
-        match error.code() {
-            JetErr::LogFileCorrupt => {
-                let error = error.with_code(JetErr::LogCorruptDuringHardRecovery);
-                self.damage(error, id::LOG_CORRUPT)
-            }
-            _ => error,
-        }
-    }
-
-    fn damage(&self, error: Error, id: u32) -> Error {
-        report_damage(self.parts.events.as_ref(), &error, id);
-        error
     }
 
     /// Makes sure that the logs took on every database: it is attached, or a replayed record detached it.
@@ -313,13 +295,6 @@ impl Recovery<'_> {
         let (disk, clock) = (self.parts.disk.as_ref(), self.parts.clock.clone());
         DbFile::open(disk, clock, &database.path, Intent::Write)
     }
-}
-
-/// Tells where a log is damaged.
-pub(super) fn report_damage(events: &dyn EventSink, error: &Error, id: u32) {
-    let name = error.file_path().map_or(String::new(), |path| path.display().to_string());
-    let position = error.log_position().map_or(String::new(), |at| at.to_string());
-    events.report(&Event::new(id, [name, position]));
 }
 
 /// What the log of a restore asks: the databases that redo attached.
