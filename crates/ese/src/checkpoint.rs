@@ -5,8 +5,9 @@
 //! or detach is between its log record and its header ([`Checkpointer::hold`]).
 
 use crate::error::Result;
-use crate::log::write_checkpoint;
+use crate::log::{Log, write_checkpoint};
 use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::transaction::Transactions;
 use ese_format::checkpoint::Checkpoint;
 use ese_format::log::{AttachEntry, DbmsParam};
 use ese_format::{Generation, LogPosition, LogTime, Signature};
@@ -23,6 +24,28 @@ pub trait Databases: Send + Sync {
 
     /// The databases attached at a position of the log.
     fn array(&self, at: LogPosition) -> Vec<AttachEntry>;
+
+    /// Pages that were written are durable on return.
+    ///
+    /// # Errors
+    /// Those of syncing the files.
+    fn make_written_durable(&self) -> Result<()>;
+
+    /// The Begin0 of the oldest transaction with changes of pages that are not durable in their files.
+    fn oldest_unwritten(&self) -> Option<LogPosition>;
+}
+
+/// How far the checkpoint may go: not behind the durable log, not behind the begin of a transaction that may
+/// have to be undone, not behind that of one whose changes are in memory only.
+///
+/// The order of the questions matters: a transaction that begins after the first lies behind the answer, one
+/// that began before is found by the second or, once it has ended, by the third.
+pub fn reach(log: &Log, transactions: &Transactions, databases: &dyn Databases) -> LogPosition {
+    let tip = log.tip();
+    let durable = log.durable();
+    let open = transactions.oldest_begin0();
+    let unwritten = databases.oldest_unwritten();
+    [open, unwritten].into_iter().flatten().fold(tip.min(durable), LogPosition::min)
 }
 
 /// The checkpoint of one log stream and its file.
@@ -80,6 +103,24 @@ impl Checkpointer {
             state.incremental_backup = mark;
             state.incremental_backup_time = time;
         }
+    }
+
+    /// Moves it as far as it may go. Returns whether it moved.
+    ///
+    /// # Errors
+    /// Those of syncing databases, of their headers and of the file.
+    pub fn follow(&self, log: &Log, transactions: &Transactions) -> Result<bool> {
+        let Some(_hold) = self.hold.try_lock() else { return Ok(false) };
+        self.follow_held(log, transactions)
+    }
+
+    /// As [`Self::follow`], for the owner of [`Self::hold`].
+    ///
+    /// # Errors
+    /// As [`Self::follow`].
+    pub fn follow_held(&self, log: &Log, transactions: &Transactions) -> Result<bool> {
+        self.databases.make_written_durable()?;
+        self.advance_held(reach(log, transactions, &*self.databases))
     }
 
     /// Moves it to `to`, a durable position that all page changes on disk precede; no move when it would

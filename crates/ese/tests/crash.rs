@@ -69,6 +69,7 @@ fn instance(disk: &SimDisk, setup: Setup, day: u64) -> Instance {
         clock: Arc::new(SeededClock::new(setup.seed + day)),
         events: Arc::new(MemorySink::default()),
         threads: false,
+        cache: None,
     };
     let mut parameters = Parameters::new();
     parameters.set_text(ParamId::LogFilePath, "/log").unwrap();

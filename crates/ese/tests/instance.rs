@@ -30,6 +30,7 @@ fn environment(disk: &SimDisk, seed: u64) -> Environment {
         clock: Arc::new(SeededClock::new(seed)),
         events: Arc::new(MemorySink::default()),
         threads: false,
+        cache: None,
     }
 }
 

@@ -62,6 +62,7 @@ fn instance(disk: &SimDisk, header: &DatabaseHeader) -> Instance {
         clock: Arc::new(SystemClock::new()),
         events: Arc::new(MemorySink::default()),
         threads: false,
+        cache: None,
     };
     let instance = Instance::new(environment, parameters);
     instance.init(InitOptions::default()).unwrap();

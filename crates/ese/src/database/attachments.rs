@@ -5,10 +5,13 @@
 //! is, and an attach reads it under the header's lock). Lock order: table, then one header; neither is
 //! held while the log is appended to or waited for.
 
+use super::storage::Storage;
+use crate::buffer::CachedFile;
 use crate::checkpoint::Databases;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::{Arc, Mutex, RwLock};
+use crate::undo::Files;
 use ese_format::database::{DatabaseHeader, DatabaseState, DatabaseVersion};
 use ese_format::log::AttachEntry;
 use ese_format::log::attach::attach_array_fits;
@@ -25,6 +28,8 @@ pub struct Attachment {
     pub id: u8,
     /// The file, open and locked.
     pub file: Arc<DbFile>,
+    /// Its pages in the cache.
+    pub pages: Arc<CachedFile>,
     /// Where the log says that it was attached; NONE for a file attached to be read, or without a log.
     pub attached_at: LogPosition,
     /// Where it had last been consistent when it was attached, in this log stream; else NONE.
@@ -45,18 +50,26 @@ struct State {
 impl Attachment {
     /// An attachment whose record is about to be, or has been, logged.
     pub fn new(
+        storage: &Storage,
         id: u8,
         file: impl Into<Arc<DbFile>>,
         attached_at: LogPosition,
         consistent_at: LogPosition,
         max_pages: u32,
     ) -> Self {
-        Self { id, file: file.into(), attached_at, consistent_at, max_pages, state: Mutex::default() }
+        let file = file.into();
+        let pages = storage.open(id, file.clone());
+        Self { id, file, pages, attached_at, consistent_at, max_pages, state: Mutex::default() }
     }
 
     /// The path, as it stands in the log.
     pub fn path(&self) -> &Path {
         self.file.path()
+    }
+
+    /// Whether its changes are logged.
+    pub fn is_logged(&self) -> bool {
+        !self.is_read_only() && self.attached_at.is_some()
     }
 
     /// Whether the file may only be read; such an attachment is in no log.
@@ -114,20 +127,23 @@ pub struct Admitted {
 
 /// The databases of one instance.
 pub struct Attachments {
+    storage: Arc<Storage>,
     table: RwLock<Vec<Arc<Attachment>>>,
     admitted: Mutex<Admitted>,
 }
 
-impl Default for Attachments {
-    fn default() -> Self {
-        Self {
-            table: RwLock::default(),
-            admitted: Mutex::new(Admitted { generation: Generation::NONE, created: LogTime::NONE }),
-        }
-    }
-}
-
 impl Attachments {
+    /// No databases yet; those to come share these parts.
+    pub fn new(storage: Arc<Storage>) -> Self {
+        let admitted = Admitted { generation: Generation::NONE, created: LogTime::NONE };
+        Self { storage, table: RwLock::default(), admitted: Mutex::new(admitted) }
+    }
+
+    /// What all databases share.
+    pub fn storage(&self) -> &Arc<Storage> {
+        &self.storage
+    }
+
     /// All of them, lowest number first.
     pub fn all(&self) -> Vec<Arc<Attachment>> {
         self.table.read().clone()
@@ -253,7 +269,13 @@ impl Attachments {
     }
 
     fn logged(&self) -> impl Iterator<Item = Arc<Attachment>> {
-        self.all().into_iter().filter(|a| !a.is_read_only() && a.attached_at.is_some())
+        self.all().into_iter().filter(|a| a.is_logged())
+    }
+}
+
+impl Files for Attachments {
+    fn file(&self, database: u8) -> Option<(Arc<CachedFile>, bool)> {
+        self.by_id(database).map(|a| (a.pages.clone(), a.is_logged()))
     }
 }
 
@@ -274,6 +296,14 @@ impl Databases for Attachments {
 
     fn array(&self, at: LogPosition) -> Vec<AttachEntry> {
         Attachments::array(self, at)
+    }
+
+    fn make_written_durable(&self) -> Result<()> {
+        self.logged().try_for_each(|a| a.pages.sync())
+    }
+
+    fn oldest_unwritten(&self) -> Option<LogPosition> {
+        self.logged().filter_map(|a| a.pages.oldest_begin0()).min()
     }
 }
 

@@ -54,8 +54,10 @@ impl Lifecycle<'_> {
         let header = file.header();
         self.check_attachable(&header, &path)?;
         let id = self.attachments.free_id()?;
+        let storage = self.attachments.storage();
         if intent == Intent::Read {
-            let attachment = Attachment::new(id, file, LogPosition::NONE, LogPosition::NONE, max_pages);
+            let attachment =
+                Attachment::new(storage, id, file, LogPosition::NONE, LogPosition::NONE, max_pages);
             return Ok(self.attachments.insert(attachment));
         }
         let Some(log) = self.log else {
@@ -63,7 +65,8 @@ impl Lifecycle<'_> {
                 turn_dirty(h, id, self.clock.now());
                 forget_log_stream(h);
             })?;
-            let attachment = Attachment::new(id, file, LogPosition::NONE, LogPosition::NONE, max_pages);
+            let attachment =
+                Attachment::new(storage, id, file, LogPosition::NONE, LogPosition::NONE, max_pages);
             return Ok(self.attachments.insert(attachment));
         };
         let consistent = consistent_in(&header, &log.signature(), log.tip());
@@ -72,8 +75,14 @@ impl Lifecycle<'_> {
         log.flush(attached.end)?;
         // In the table before the header turns dirty: a roll-over from here on either finds it dirty and
         // raises its range, or has raised `admitted`, which is read below under the header's lock.
-        let attachment =
-            self.attachments.insert(Attachment::new(id, file, attached.start, consistent, max_pages));
+        let attachment = self.attachments.insert(Attachment::new(
+            storage,
+            id,
+            file,
+            attached.start,
+            consistent,
+            max_pages,
+        ));
         let now = self.clock.now();
         let turned = attachment.file.update_header(|h| {
             if h.log_signature != log.signature() {
@@ -108,6 +117,8 @@ impl Lifecycle<'_> {
             self.attachments.remove(attachment.id);
             return Ok(());
         }
+        // Everything is in the file before the log says that it is.
+        attachment.pages.flush()?;
         let at = match self.log {
             Some(log) => self.log_detach(log, attachment, session)?,
             None => LogPosition::NONE,

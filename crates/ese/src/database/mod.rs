@@ -5,8 +5,10 @@ mod attachments;
 pub mod backup_copy;
 pub mod backup_record;
 mod lifecycle;
+mod storage;
 
 pub(crate) use attachments::raise_required;
 pub use attachments::{Admitted, Attachment, Attachments, DATABASES_MOST, canonical};
 pub use lifecycle::{Lifecycle, make_clean};
 pub(crate) use lifecycle::{encode, forget_log_stream, is_resting, rest, turn_dirty};
+pub use storage::Storage;

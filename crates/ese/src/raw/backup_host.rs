@@ -8,6 +8,7 @@ use crate::database::{Attachment, Attachments};
 use crate::error::{Error, JetErr, Result};
 use crate::log::{Log, LogFiles, read_checkpoint};
 use crate::sync::{Arc, Mutex};
+use crate::transaction::Transactions;
 use ese_format::database::DatabaseHeader;
 use ese_format::space::last_owned_page;
 use ese_format::{Generation, LogPosition, PageNumber, PageSize};
@@ -29,7 +30,7 @@ impl BackupHost for Host {
     }
 
     fn databases(&self) -> Vec<Arc<dyn BackupDatabase>> {
-        let logged = |a: &Arc<Attachment>| !a.is_read_only() && a.attached_at.is_some();
+        let logged = |a: &Arc<Attachment>| a.is_logged();
         self.attachments
             .all()
             .into_iter()
@@ -81,6 +82,7 @@ pub(super) struct LogForBackup {
     disk: Arc<dyn Disk>,
     log: Arc<Log>,
     checkpoint: Arc<Checkpointer>,
+    transactions: Arc<Transactions>,
     checkpoint_path: PathBuf,
     names: Names,
 }
@@ -90,10 +92,11 @@ impl LogForBackup {
         disk: Arc<dyn Disk>,
         log: Arc<Log>,
         checkpoint: Arc<Checkpointer>,
+        transactions: Arc<Transactions>,
         checkpoint_path: PathBuf,
     ) -> Self {
         let names = Names(log.files().clone());
-        Self { disk, log, checkpoint, checkpoint_path, names }
+        Self { disk, log, checkpoint, transactions, checkpoint_path, names }
     }
 }
 
@@ -118,14 +121,13 @@ impl BackupLog for LogForBackup {
 
     fn roll(&self) -> Result<Generation> {
         let generation = self.log.force_new_generation()?;
-        // No page waits to be written, so whatever is durable is in the databases too.
-        self.checkpoint.advance(self.log.durable())?;
+        self.checkpoint.follow(&self.log, &self.transactions)?;
         Ok(generation)
     }
 
     fn roll_with(&self, record: &[u8]) -> Result<LogPosition> {
         let appended = self.log.begin_generation_with(record)?;
-        self.checkpoint.advance(self.log.durable())?;
+        self.checkpoint.follow(&self.log, &self.transactions)?;
         Ok(appended.start)
     }
 

@@ -6,6 +6,7 @@ use super::start::{InitOptions, RecoveryGuide, start};
 use crate::backup::external::ExternalBackup;
 use crate::backup::gate::{self, Condition, Readiness};
 use crate::backup::to_directory::Status;
+use crate::buffer::PageCache;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{EventSink, TracingSink};
@@ -28,6 +29,8 @@ pub struct Environment {
     /// Whether background jobs get threads of their own; a simulator steps them by
     /// [`Instance::step_jobs`] instead.
     pub threads: bool,
+    /// A page cache to share with other instances; else the instance makes its own.
+    pub cache: Option<Arc<PageCache>>,
 }
 
 impl Default for Environment {
@@ -38,6 +41,7 @@ impl Default for Environment {
             clock: Arc::new(SystemClock::new()),
             events: Arc::new(TracingSink),
             threads: true,
+            cache: None,
         }
     }
 }
@@ -281,9 +285,11 @@ impl Instance {
         if stopping.contains(StopService::QUIESCE_CACHES)
             && let Some(log) = &running.log
         {
-            // No page waits to be written yet: what is durable in the log is in the databases.
             log.flush_all()?;
-            running.checkpoint.advance(log.durable())?;
+            for attachment in running.attachments.all() {
+                attachment.pages.flush()?;
+            }
+            running.checkpoint.follow(log, &running.attachments.storage().transactions)?;
         }
         self.0.stopped.lock().insert(stopping);
         match options.is_empty() {

@@ -9,6 +9,7 @@ mod backup_host;
 mod format_version;
 mod hooks;
 mod instance;
+mod page_jobs;
 mod restore;
 mod running;
 mod session;

@@ -95,7 +95,7 @@ impl Running {
         }
         match self.hooks.failure() {
             Some(code) => Err(Error::from(code)),
-            None => Ok(()),
+            None => self.attachments.storage().health.check(),
         }
     }
 

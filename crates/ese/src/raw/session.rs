@@ -76,7 +76,7 @@ impl Session {
         })?;
         running.report_database(id::DATABASE_ATTACHED, &attachment);
         if let Some(log) = &running.log {
-            running.checkpoint.advance_held(log.durable())?;
+            running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
         }
         Ok(false)
     }
@@ -109,7 +109,7 @@ impl Session {
             running.report_database(id::DATABASE_DETACHED, &attachment);
         }
         if let Some(log) = &running.log {
-            running.checkpoint.advance_held(log.durable())?;
+            running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
         }
         Ok(())
     }

@@ -4,13 +4,15 @@ use super::backup_host::{Host, LogForBackup};
 use super::format_version::check_stream_version;
 use super::hooks::Hooks;
 use super::instance::Environment;
+use super::page_jobs::{CheckpointFollower, PageHost};
 use super::running::{Running, Sessions};
 use crate::backup::external::{BackupParts, BackupSettings, ExternalBackup};
 use crate::backup::gate::Condition;
 use crate::backup::source::BackupLog;
 use crate::backup::to_directory::Status;
+use crate::buffer::{DoubleWrite, PageCache, PageWriter, PageWriterHost};
 use crate::checkpoint::Checkpointer;
-use crate::database::{Attachments, encode};
+use crate::database::{Attachments, Storage, encode};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, FilteredSink, id};
 use crate::log::{
@@ -68,7 +70,8 @@ pub(super) fn start(
     let began = environment.clock.monotonic();
     events.report(&Event::new(id::INSTANCE_STARTING, [env!("CARGO_PKG_VERSION").to_owned()]));
     let starter = Starter { environment, parameters, events: &events, log_dir, system_dir, options };
-    let attachments = Arc::new(Attachments::default());
+    let storage = starter.storage()?;
+    let attachments = Arc::new(Attachments::new(storage.clone()));
     let (log, hooks) = match parameters.recovery_on() || parameters.recovery_repairs() {
         true => starter.open_log(&attachments, guide)?,
         false => (None, starter.hooks(&attachments, None, PathBuf::new())),
@@ -76,7 +79,9 @@ pub(super) fn start(
     let checkpoint = hooks.checkpoint.clone();
     let backup_log: Option<Arc<dyn BackupLog>> = log.clone().map(|log| {
         let path = log.files().checkpoint(&starter.system_dir);
-        Arc::new(LogForBackup::new(disk.clone(), log, checkpoint.clone(), path)) as Arc<dyn BackupLog>
+        let transactions = storage.transactions.clone();
+        Arc::new(LogForBackup::new(disk.clone(), log, checkpoint.clone(), transactions, path))
+            as Arc<dyn BackupLog>
     });
     let mut settings = BackupSettings::new(parameters.page_size());
     settings.circular = parameters.circular_logging();
@@ -102,7 +107,11 @@ pub(super) fn start(
         prepare.wake();
         let write = run(environment, LogWriter::new(log.clone()), Some(LogWriter::PERIOD))?;
         log.set_write_waker(write.waker());
-        jobs.extend([prepare, write]);
+        let pages =
+            run(environment, PageWriter::new(starter.page_host(&attachments)), Some(PAGE_WRITER_PERIOD))?;
+        let follow = CheckpointFollower::new(log.clone(), attachments.clone(), checkpoint.clone());
+        let follow = run(environment, follow, Some(CheckpointFollower::PERIOD))?;
+        jobs.extend([prepare, write, pages, follow]);
     }
     let seconds = environment.clock.monotonic().saturating_sub(began).as_secs();
     events.report(&Event::new(id::INSTANCE_STARTED, [seconds.to_string()]));
@@ -122,6 +131,28 @@ pub(super) fn start(
         ended: Mutex::new(false),
         jobs: Mutex::new(jobs),
     })
+}
+
+/// How often the page writer looks for work.
+const PAGE_WRITER_PERIOD: Duration = Duration::from_millis(200);
+
+/// Bytes of a version page, in which JET_paramMaxVerPages counts (64-bit engines).
+const VERSION_PAGE_BYTES: u64 = 64 << 10;
+
+/// Pages up to this size do not tear.
+const ATOMIC_BYTES: usize = 4096;
+
+/// The most memory for pages that an instance takes unless it is given a cache.
+const CACHE_BYTES_MOST: u64 = 256 << 20;
+
+/// The size of an instance's own cache: as the parameters say, in pages, within a bound.
+fn cache_bytes(parameters: &Parameters) -> usize {
+    let pages = match parameters.integer(ParamId::CacheSize) {
+        0 => parameters.integer(ParamId::CacheSizeMax),
+        pinned => pinned,
+    };
+    let bytes = pages.saturating_mul(parameters.page_size().bytes() as u64).min(CACHE_BYTES_MOST);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Lets a background job run, on a thread of its own if the environment has threads.
@@ -174,6 +205,31 @@ struct Starter<'a> {
 }
 
 impl Starter<'_> {
+    /// The parts that the instance's databases will share.
+    fn storage(&self) -> Result<Arc<Storage>> {
+        let p = self.parameters;
+        let cache = match &self.environment.cache {
+            Some(cache) => cache.clone(),
+            None => PageCache::new(cache_bytes(p)),
+        };
+        let versions = p.integer(ParamId::MaxVerPages).saturating_mul(VERSION_PAGE_BYTES);
+        let versions = usize::try_from(versions).unwrap_or(usize::MAX);
+        // Smaller pages are written whole or not at all.
+        let double_write = match p.page_size().bytes() > ATOMIC_BYTES && p.recovery_on() {
+            true => {
+                let disk = &*self.environment.disk;
+                Some(Arc::new(DoubleWrite::open(disk, &self.system_dir, p.base_name())?))
+            }
+            false => None,
+        };
+        Ok(Storage::new(cache, versions, double_write))
+    }
+
+    fn page_host(&self, attachments: &Arc<Attachments>) -> Arc<dyn PageWriterHost> {
+        let depth = self.parameters.checkpoint_depth();
+        Arc::new(PageHost { attachments: attachments.clone(), depth })
+    }
+
     fn config(&self) -> LogConfig {
         log_config(self.environment, self.parameters, &self.log_dir)
     }
@@ -236,8 +292,10 @@ impl Starter<'_> {
         // What the current generation's header knows, databases attached from now on must admit.
         let header = read_log_header(&**disk, &log.files().current())?;
         attachments.admit(header.generation, header.created)?;
-        hooks.checkpoint.advance(log.durable())?;
-        Ok((Some(Arc::new(log)), hooks))
+        let log = Arc::new(log);
+        attachments.storage().begin_logging(&log);
+        hooks.checkpoint.follow(&log, &attachments.storage().transactions)?;
+        Ok((Some(log), hooks))
     }
 
     /// Tells the event log why recovery failed. To stop before undo on request is no failure.

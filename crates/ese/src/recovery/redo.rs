@@ -289,6 +289,7 @@ impl<'a> Redo<'a> {
         self.deferred.remove(&logged.id);
         self.note_move(&logged.path, file.path());
         self.parts.attachments.insert(Attachment::new(
+            self.parts.attachments.storage(),
             logged.id,
             file,
             logged.attach,

@@ -3,12 +3,13 @@
 use super::logs::{BackupLogs, TargetLogs};
 use super::map::{Restored, check_distinct};
 use crate::backup::to_directory::Status;
+use crate::buffer::PageCache;
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
-use crate::database::Attachments;
 use crate::database::backup_copy::CheckedCopy;
 use crate::database::backup_record::forget_all;
 use crate::database::is_resting;
+use crate::database::{Attachments, Storage};
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
@@ -59,6 +60,10 @@ pub struct RestoreSummary {
     /// (JET_wrnTargetInstanceRunning).
     pub target: Option<Generation>,
 }
+
+/// Page cache and version store of a hard recovery.
+const CACHE_BYTES: usize = 64 << 20;
+const VERSION_BYTES: usize = 1 << 30;
 
 /// Recovers restored databases. Nothing is changed before every check has passed.
 ///
@@ -174,7 +179,8 @@ impl Recovery<'_> {
         for copy in copies {
             copy.merge_for_restore(&given)?;
         }
-        let attachments = Arc::new(Attachments::default());
+        let storage = Storage::new(PageCache::new(CACHE_BYTES), VERSION_BYTES, None);
+        let attachments = Arc::new(Attachments::new(storage));
         let start = LogPosition::start_of(given.lowest);
         let paths = databases.iter().map(|d| (d.signature, d.path.clone())).collect();
         events.report(&Event::new(id::RECOVERY_STARTED, []));

@@ -128,7 +128,13 @@ impl World {
 }
 
 pub fn environment(disk: &SimDisk, clock: &Arc<SeededClock>, events: &Arc<MemorySink>) -> Environment {
-    Environment { disk: Arc::new(disk.clone()), clock: clock.clone(), events: events.clone(), threads: false }
+    Environment {
+        disk: Arc::new(disk.clone()),
+        clock: clock.clone(),
+        events: events.clone(),
+        threads: false,
+        cache: None,
+    }
 }
 
 pub fn parameters(log: &str, system: &str) -> Parameters {
