@@ -18,7 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 fn long_values(image: FileImage<'_>, schema: &TableSchema) -> BTreeMap<LongValueId, Vec<u8>> {
     let mut values = BTreeMap::new();
     let Some(tree) = schema.long_values else { return values };
-    let mut chunks: BTreeMap<LongValueId, (u32, Vec<(u32, Vec<u8>)>)> = BTreeMap::new();
+    /// Offsets and stored forms.
+    type Chunks = Vec<(u32, Vec<u8>)>;
+    let mut chunks: BTreeMap<LongValueId, (u32, Chunks)> = BTreeMap::new();
     let mut scan = Tree::new(image, tree.root, tree.object_id).scan();
     while let Some(entry) = scan.next() {
         let entry = entry.unwrap();

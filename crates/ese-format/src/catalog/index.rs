@@ -55,6 +55,48 @@ bitflags! {
     }
 }
 
+/// JET_bitIndex flags that have a word in which records get an entry, or how their keys are made.
+mod api {
+    pub(super) const UNIQUE: u32 = 0x0000_0001;
+    pub(super) const PRIMARY: u32 = 0x0000_0002;
+    pub(super) const DISALLOW_NULL: u32 = 0x0000_0004;
+    pub(super) const IGNORE_NULL: u32 = 0x0000_0008;
+    pub(super) const IGNORE_ANY_NULL: u32 = 0x0000_0020;
+    pub(super) const IGNORE_FIRST_NULL: u32 = 0x0000_0040;
+    pub(super) const SORT_NULLS_HIGH: u32 = 0x0000_0400;
+    pub(super) const CROSS_PRODUCT: u32 = 0x0000_4000;
+    pub(super) const DISALLOW_TRUNCATION: u32 = 0x0001_0000;
+    pub(super) const NESTED_TABLE: u32 = 0x0002_0000;
+    pub(super) const DOT_NET_GUID: u32 = 0x0004_0000;
+}
+
+impl IndexFlags {
+    /// What the flags of JetCreateIndex mean for keys. What follows from the columns (MULTI_VALUED,
+    /// LOCALIZED_TEXT) and from other arguments (LOCALE_SET) is not known here.
+    ///
+    /// Source: microsoft/Extensible-Storage-Engine, dev/ese/src/ese/fcreate.cxx.
+    pub fn from_api(grbit: u32) -> Self {
+        let has = |bit: u32| grbit & bit != 0;
+        let mut flags = Self::EXTENDED_COLUMNS;
+        if !has(api::DISALLOW_NULL | api::IGNORE_ANY_NULL) {
+            flags |= Self::ALLOW_SOME_NULLS;
+            if !has(api::IGNORE_FIRST_NULL) {
+                flags |= Self::ALLOW_FIRST_NULL;
+                flags.set(Self::ALLOW_ALL_NULLS, !has(api::IGNORE_NULL));
+            }
+        }
+        flags.set(Self::NO_NULL_SEGMENT, has(api::DISALLOW_NULL));
+        flags.set(Self::UNIQUE, has(api::UNIQUE | api::PRIMARY));
+        flags.set(Self::PRIMARY, has(api::PRIMARY));
+        flags.set(Self::SORT_NULLS_HIGH, has(api::SORT_NULLS_HIGH) && !has(api::DISALLOW_NULL));
+        flags.set(Self::CROSS_PRODUCT, has(api::CROSS_PRODUCT));
+        flags.set(Self::DISALLOW_TRUNCATION, has(api::DISALLOW_TRUNCATION));
+        flags.set(Self::NESTED_TABLE, has(api::NESTED_TABLE) && !has(api::CROSS_PRODUCT));
+        flags.set(Self::DOT_NET_GUID, has(api::DOT_NET_GUID));
+        flags
+    }
+}
+
 bitflags! {
     /// Flags of one column of an index (ESE: IDXSEG). Unknown bits are kept.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

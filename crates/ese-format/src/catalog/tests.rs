@@ -68,6 +68,15 @@ fn keys_sort_like_the_rows() {
     assert!(row_key(ObjectId(2), RowKind::Column, 1).starts_with(&table_key(ObjectId(2))));
 }
 
+#[test]
+fn api_flags_become_those_of_the_catalog() {
+    // Primary; primary without NULL; plain; primary that is not cut: as real catalogs have them.
+    let flags = [0x2, 0x6, 0x0, 0x1_0002].map(|grbit| IndexFlags::from_api(grbit).bits());
+    assert_eq!(flags, [0x1_002F, 0x1_0031, 0x1_000E, 0x1_402F]);
+    let nulls = [0x8, 0x40, 0x20].map(|grbit| IndexFlags::from_api(grbit).bits() & 0x1E);
+    assert_eq!(nulls, [0x0C, 0x08, 0x00]);
+}
+
 proptest! {
     #[test]
     fn arbitrary_rows_never_panic(

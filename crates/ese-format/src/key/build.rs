@@ -3,7 +3,11 @@
 use super::definition::{KeyColumn, KeyDefinition};
 use super::{KeyError, MAX_COLUMNS};
 use crate::catalog::{IndexFlags, TupleLimits};
+use crate::error::{FormatError, FormatErrorKind};
 use crate::sort_key::{Scratch, is_proven};
+
+/// The most keys of one record in one index: combinations of values could otherwise fill all memory.
+const MAX_KEYS: usize = 1 << 20;
 
 /// Where the values of a record come from.
 pub trait Values {
@@ -178,6 +182,8 @@ pub fn build_keys<V: Values>(
                 }
                 Made::OutOfTuples { is_null } => {
                     is_done = !first_advances || is_null && instances.numbers[0] > 1;
+                    // A value without any part leaves nothing to combine with those of other columns.
+                    exhausted = (tuple == 0 && !instances.together).then_some(1);
                     false
                 }
                 Made::MoreData => false,
@@ -203,6 +209,10 @@ pub fn build_keys<V: Values>(
                 break;
             }
             let end = buffers.keys.bytes.len();
+            if buffers.keys.ranges.len() >= MAX_KEYS {
+                let text = format!("a record has more than {MAX_KEYS} keys in one index");
+                return Err(KeyError::Format(FormatError::new(FormatErrorKind::TooLarge, text)).into());
+            }
             buffers.keys.ranges.push((start, end));
         }
         let goes_on = !is_done
@@ -256,7 +266,7 @@ impl KeyDefinition {
             let instance = instances.numbers.get(at).copied().unwrap_or(1);
             let part =
                 self.tuples.as_ref().filter(|_| at == 0).map(|limits| Part::new(limits, tuple, column));
-            let at_most = part.as_ref().map_or(data_most, |part| part.end.max(data_most));
+            let at_most = part.as_ref().map_or(data_most, |part| part.last_end.max(data_most));
             let value = values.value(column, instance, at_most)?;
             if instances.rolling.get(at) == Some(&true) {
                 all_exhausted &= instance > 1 && value.is_none();
@@ -327,7 +337,7 @@ impl KeyDefinition {
 /// A value that does not fit its column's type is damage of the record, not a fault of the caller.
 fn column_error(error: KeyError, column: &KeyColumn) -> KeyError {
     match error {
-        KeyError::InvalidLength => KeyError::Format(crate::error::FormatError::corrupt(format!(
+        KeyError::InvalidLength => KeyError::Format(FormatError::corrupt(format!(
             "a value of column {} does not fit its type",
             column.id
         ))),
@@ -341,16 +351,17 @@ struct Part {
     /// The shortest and the longest part.
     min: usize,
     max: usize,
-    /// Where the part ends at the latest.
-    end: usize,
+    /// Where the last of all parts ends at the latest.
+    last_end: usize,
 }
 
 impl Part {
     fn new(limits: &TupleLimits, number: u32, column: &KeyColumn) -> Self {
         let bytes = |chars: u32| (chars as usize).saturating_mul(column.char_size());
-        let start = bytes(limits.start.saturating_add(number.saturating_mul(limits.increment)));
+        let start = |number: u32| bytes(limits.start.saturating_add(number.saturating_mul(limits.increment)));
         let (min, max) = (bytes(limits.min_len), bytes(limits.max_len));
-        Self { start, min, max, end: start.saturating_add(max) }
+        let last_end = start(limits.max_to_index).saturating_add(max);
+        Self { start: start(number), min, max, last_end }
     }
 
     /// The part of a value, unless what is left of it is too short.

@@ -3,6 +3,7 @@
 use super::KeyError;
 use super::build::Values;
 use super::definition::KeyColumn;
+use crate::column::ColumnId;
 use crate::compress;
 use crate::error::{FormatError, FormatErrorKind};
 use crate::long_value::LongValueId;
@@ -14,12 +15,15 @@ pub struct RecordValues<'a, L> {
     record: Record<'a>,
     long_value: L,
     buffer: &'a mut Vec<u8>,
+    /// What `buffer` holds, unpacked and from the start: a value of a column and how much of it was asked for.
+    /// Indexes over parts of a value ask for the same one many times.
+    held: Option<(ColumnId, bool, u32, usize)>,
 }
 
 impl<'a, L> RecordValues<'a, L> {
     /// A source that unpacks into `buffer`.
     pub fn new(record: Record<'a>, long_value: L, buffer: &'a mut Vec<u8>) -> Self {
-        Self { record, long_value, buffer }
+        Self { record, long_value, buffer, held: None }
     }
 }
 
@@ -41,6 +45,7 @@ where
             // Lent from the record and not from here, so it could not live long enough otherwise.
             Stored::Absent if first => {
                 let Some(default) = column.default.as_deref() else { return Ok(None) };
+                self.held = None;
                 self.buffer.clear();
                 self.buffer.extend_from_slice(default);
                 return Ok(Some(self.buffer));
@@ -63,15 +68,25 @@ where
         if !separated && !compressed {
             return Ok(Some(bytes));
         }
+        if at_most == 0 {
+            // Whether there is a value is known without reading it.
+            return Ok(Some(&[]));
+        }
+        let wanted = (column.id, column.inherited, instance);
+        match self.held {
+            Some((id, inherited, of, len)) if (id, inherited, of) == wanted && at_most <= len => {
+                return Ok(Some(self.buffer));
+            }
+            _ => self.held = None,
+        }
         self.buffer.clear();
         if separated {
             let id = LongValueId::from_record(bytes).map_err(format)?;
-            // Whether there is a value is known without reading it.
-            if at_most > 0 {
-                (self.long_value)(id, at_most, self.buffer)?;
-            }
+            (self.long_value)(id, at_most, self.buffer)?;
+            self.held = Some((column.id, column.inherited, instance, at_most));
         } else {
             compress::decompress_into(bytes, self.buffer).map_err(format)?;
+            self.held = Some((column.id, column.inherited, instance, usize::MAX));
         }
         Ok(Some(self.buffer))
     }

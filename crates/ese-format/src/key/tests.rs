@@ -1,7 +1,9 @@
 use super::*;
 use crate::catalog::{Index, IndexFlags, KeySegment, SegmentFlags, TupleLimits};
 use crate::column::{CODE_PAGE_UNICODE, CODE_PAGE_WESTERN, Column, ColumnFlags, ColumnId, ColumnType};
+use crate::long_value::LongValueId;
 use crate::primitives::{ObjectId, PageNumber};
+use crate::record::{Piece, RecordWriter};
 use crate::sort_key::{CURRENT_VERSION, Sort};
 use proptest::prelude::*;
 
@@ -311,6 +313,17 @@ fn parts_of_a_text_are_keys() {
     assert_eq!(parts(limits, &[b"a\0b\0c\0d\0"], &text).len(), 2);
 }
 
+#[test]
+fn values_without_parts_end_nothing_but_themselves() {
+    let mut index = index(&[256, 257], ALL_NULLS | IndexFlags::MULTI_VALUED | IndexFlags::CROSS_PRODUCT);
+    index.tuple_limits =
+        Some(TupleLimits { min_len: 3, max_len: 4, max_to_index: 9, increment: 1, start: 0 });
+    let columns = [column(256, ColumnType::LongText), column(257, ColumnType::UnsignedByte)];
+    let record: &Record<'_> = &[(256, &[b"x", b"abc"]), (257, &[&[1], &[2]])];
+    let made = keys(&definition(&index, &columns), record);
+    assert_eq!(made, [b"\x7FABC\0\x7F\x01", b"\x7FABC\0\x7F\x02"]);
+}
+
 fn search(definition: &KeyDefinition, parts: &[(&[u8], MakeKeyFlags)]) -> Result<Vec<u8>, KeyError> {
     let (mut key, mut buffers) = (SearchKey::default(), KeyBuffers::default());
     for (at, (value, flags)) in parts.iter().enumerate() {
@@ -434,5 +447,44 @@ proptest! {
         prop_assume!(key_most != 255 || text.len() <= 254 && bytes.len() <= 254);
         let sought = search(&definition, &[(&text, flags(&text)), (&bytes, flags(&bytes)), (&[1, 2, 3, 4], flags(&[1]))]);
         prop_assert_eq!(sought.as_ref(), Ok(&made[0]));
+    }
+
+    #[test]
+    fn damaged_records_never_panic(
+        damage in proptest::collection::vec((any::<u16>(), any::<u8>()), 0..4), flags in any::<u32>(),
+        large in any::<bool>(), tuples in any::<bool>(), key_most in 1u16..300,
+    ) {
+        let size = if large { PageSize::K16 } else { PageSize::K4 };
+        let mut text = column(256, ColumnType::LongText);
+        text.code_page = CODE_PAGE_UNICODE;
+        let columns = [column(1, ColumnType::Long), column(128, ColumnType::Text), text, column(257, ColumnType::LongBinary)];
+        let mut writer = RecordWriter::new(size);
+        writer.fixed(ColumnId(1), 4, 4, Some(&[1, 2, 3, 4])).unwrap();
+        writer.variable(ColumnId(128), Some(b"text")).unwrap();
+        let long = |bytes| Piece { separated: true, ..Piece::plain(bytes) };
+        writer.tagged(ColumnId(256), false, true, Some(&[Piece::plain(b"a\0b\0c\0d\0"), long(b"\x01\0\0\0"), Piece::plain(b"e\0")])).unwrap();
+        writer.tagged(ColumnId(257), false, true, Some(&[Piece::plain(b"12345678"), Piece::plain(b"9")])).unwrap();
+        let mut bytes = writer.finish().unwrap();
+        for (at, with) in damage {
+            let at = usize::from(at) % bytes.len();
+            bytes[at] = with;
+        }
+        let mut index = index(&[256, 1, 128, 257], IndexFlags::from_bits_retain(flags));
+        index.key_most = key_most;
+        let limits = TupleLimits { min_len: 2, max_len: 3, max_to_index: 50, increment: 1, start: 0 };
+        index.tuple_limits = tuples.then_some(limits);
+        let definition = definition(&index, &columns);
+        if let Ok(record) = crate::record::Record::parse(&bytes, size) {
+            let mut unpacked = Vec::new();
+            let read = |_: LongValueId, _: usize, out: &mut Vec<u8>| -> Result<(), KeyError> {
+                out.extend_from_slice(&[b'z', 0].repeat(300));
+                Ok(())
+            };
+            let mut buffers = KeyBuffers::default();
+            let mut values = RecordValues::new(record, read, &mut unpacked);
+            if build_keys(&definition, &mut values, &mut buffers).is_ok() {
+                prop_assert!(buffers.keys.iter().all(|key| key.len() <= usize::from(key_most)));
+            }
+        }
     }
 }

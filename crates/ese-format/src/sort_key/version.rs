@@ -37,6 +37,20 @@ impl IndexStamp {
         }
     }
 
+    /// Whether a stored stamp is the current one of its locale, or one that the engine takes as equal. One
+    /// that is not may still be ours to continue: see [`judge`].
+    pub fn is_current_for(&self, locale: &str) -> bool {
+        let (stored, current) = (Sort::from_id(&self.sort_id), Sort::for_locale(locale));
+        let is_same =
+            stored.is_some_and(|stored| stored == current || is_russian(stored) && is_russian(current));
+        is_same && versions_are_equal(self.version, CURRENT_VERSION)
+    }
+
+    /// Column Version as the catalog stores it.
+    pub const fn version_bytes(&self) -> [u8; 8] {
+        self.version.to_le_bytes()
+    }
+
     /// The key of the row in MSysLocales that counts the indexes with this stamp, as [`count_key`].
     pub fn count_key(&self, locale: &str) -> Vec<u8> {
         count_key(locale, &self.sort_id, self.version)
@@ -64,6 +78,11 @@ pub fn judge(version: Option<u64>, sort_id: Option<&[u8; 16]>, flags: MapFlags) 
         Some(sort) if OURS.contains(&nls(version)) && sort.is_covered(flags) => Standing::Good(sort),
         _ => Standing::Foreign,
     }
+}
+
+/// The two sorts with the same weights, of Russian and others, which the engine takes as equal.
+fn is_russian(sort: Sort) -> bool {
+    matches!(sort.number(), 73 | 74)
 }
 
 /// The NLS version of a stored version.
@@ -128,6 +147,17 @@ mod tests {
         let mut unknown = id;
         unknown[0] = 76;
         assert_eq!(judge(Some(CURRENT_VERSION), Some(&unknown), MapFlags::DEFAULT), Standing::Foreign);
+    }
+
+    #[test]
+    fn stamps_are_compared_with_the_current_one() {
+        let stamp =
+            |number: u32, version| IndexStamp { version, sort_id: Sort::from_number(number).unwrap().id() };
+        assert!(stamp(74, CURRENT_VERSION).is_current_for("ru-RU"));
+        assert!(stamp(73, 0x0006_020E_0006_020E).is_current_for("ru-RU"));
+        assert!(!stamp(1, CURRENT_VERSION).is_current_for("ru-RU"));
+        assert!(!stamp(1, 0x0006_0305_0006_0305).is_current_for("en-US"));
+        assert_eq!(stamp(1, CURRENT_VERSION).version_bytes(), [0x0F, 2, 6, 0, 0x0F, 2, 6, 0]);
     }
 
     #[test]
