@@ -235,7 +235,8 @@ fn cut_recovery(setup: Setup) {
     let original = world(setup);
     let length = length(&original, setup);
     let (mut points, mut longest) = (0, 0);
-    for cut in 0..length {
+    let stride = if setup.rolls > 0 { 3 } else { 1 };
+    for cut in (0..length).step_by(stride) {
         let disk = original.crash_keeping(true);
         disk.cut_after(cut);
         workload(&disk, setup, &mut None).unwrap_err();
@@ -244,7 +245,7 @@ fn cut_recovery(setup: Setup) {
         succeed(recover(&whole, setup), &whole, &format!("cut after {cut}"));
         longest = longest.max(whole.operations());
         // All cuts of recovery are met over neighbouring cuts of the workload, not all at each.
-        let step = if setup.rolls > 0 { 29 } else { 11 };
+        let step = if setup.rolls > 0 { 17 } else { 11 };
         for again in (cut % step..whole.operations()).step_by(step as usize) {
             let situation = format!("{setup:?}: cut after {cut}, recovery cut after {again}");
             let disk = found.crash_keeping(true);
@@ -273,8 +274,12 @@ fn fail_each(setup: Setup) {
     for (effect, for_good) in
         [(Effect::DeviceError, false), (Effect::DeviceError, true), (Effect::StorageFull, false)]
     {
-        // Every operation with the first setup, every third with the others.
-        let step = if setup.seed == 1 { 1 } else { 3 };
+        // Every operation with the first setup, every third or sixth with the others.
+        let step = match setup {
+            Setup { seed: 1, .. } => 1,
+            Setup { rolls: 0, .. } => 3,
+            _ => 6,
+        };
         for at in (0..length).step_by(step) {
             let situation = format!("{setup:?}: {effect:?} at {at}, for good: {for_good}");
             let disk = original.crash_keeping(true);
