@@ -6,6 +6,8 @@
 //! stale. Threading: any method from any thread; the header lock is held across the header's own writes
 //! only, and nothing is appended to the log or waited for under it.
 
+mod range;
+
 use crate::clock::Clock;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -18,6 +20,7 @@ use ese_format::error::{FormatError, FormatErrorKind};
 use ese_format::tree::PageRead;
 use ese_format::{DbTime, ObjectId, PageNumber, PageSize, Signature};
 use ese_vfs::{Disk, File, OpenMode};
+use range::{Access as RangeAccess, HeldRange, Ranges};
 use std::path::{Path, PathBuf};
 
 /// The largest object id (ESE: objidMax; microsoft/Extensible-Storage-Engine, dev/ese/src/inc/cat.hxx).
@@ -41,6 +44,7 @@ pub struct DbFile {
     intent: Intent,
     header: Mutex<Copies>,
     counters: Counters,
+    ranges: Ranges,
 }
 
 /// What the engine counts up in memory; header writes and attach arrays take it from here.
@@ -48,6 +52,12 @@ struct Counters {
     db_time: AtomicU64,
     last_object: AtomicU32,
     last_page: AtomicU32,
+}
+
+/// Pages that nobody writes, until dropped. See [`DbFile::hold_pages`].
+#[must_use = "the pages are free again when this is dropped"]
+pub struct HeldPages<'a> {
+    _range: HeldRange<'a>,
 }
 
 /// The header and its two copies in the file.
@@ -107,6 +117,7 @@ impl DbFile {
             intent,
             header: Mutex::new(Copies { header, stale }),
             counters,
+            ranges: Ranges::default(),
         };
         this.counters.last_page.store(this.page_count()?, Ordering::Relaxed);
         Ok(this)
@@ -206,12 +217,19 @@ impl DbFile {
             .map_err(|e| Error::io(e, "reading pages", &self.path).page(first))
     }
 
+    /// Keeps writes off `count` pages from `first` on until what is returned is dropped: for those who read
+    /// pages that the page cache may be writing. To be held across a read, no longer.
+    pub fn hold_pages(&self, first: PageNumber, count: u32) -> HeldPages<'_> {
+        HeldPages { _range: self.ranges.hold(first, count as usize, RangeAccess::Read) }
+    }
+
     /// Writes whole pages from `first` on, as they are. Not durable before [`Self::sync`].
     ///
     /// # Errors
     /// `DatabaseFileReadOnly` for a file opened to be read; I/O errors.
     pub fn write_pages(&self, first: PageNumber, bytes: &[u8]) -> Result<()> {
         self.check_writable()?;
+        let _held = self.ranges.hold(first, bytes.len() / self.page_size.bytes(), RangeAccess::Write);
         self.file
             .write_at(bytes, first.file_offset(self.page_size))
             .map_err(|e| Error::io(e, "writing pages", &self.path).page(first))

@@ -1,6 +1,7 @@
 //! What a backup asks of an attached database, of the log, and of the instance around them.
 
 use super::gate::Condition;
+use crate::dbfile::HeldPages;
 use crate::error::{JetErr, Result};
 use crate::sync::Arc;
 use ese_format::database::DatabaseHeader;
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 pub trait PageHold {}
 
 impl PageHold for () {}
+
+impl PageHold for HeldPages<'_> {}
 
 /// An attached database, as a backup sees it. Called from the thread of the backup call.
 pub trait BackupDatabase: Send + Sync {

@@ -209,9 +209,9 @@ impl PageCache {
                 Evicted::Freed => {}
                 Evicted::Dirty(frame) if writes > 0 => {
                     writes -= 1;
-                    if let Some(file) = frame.file.upgrade()
-                        && file.write_to_evict(&frame)? == 0
-                    {
+                    let Some(file) = frame.file.upgrade() else { continue };
+                    file.wake_writer();
+                    if file.write_to_evict(&frame)? == 0 {
                         break;
                     }
                 }

@@ -99,6 +99,19 @@ impl DoubleWrite {
         system_dir.join(format!("{base_name}.dwb"))
     }
 
+    /// Removes the double-write file, if there is one: before files are put in the place of those it is for.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn remove(disk: &dyn Disk, system_dir: &Path, base_name: &str) -> Result<()> {
+        let path = Self::path(system_dir, base_name);
+        let removed = match disk.remove_file(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.and_then(|()| disk.sync_dir(system_dir)),
+        };
+        removed.map_err(|e| Error::io(e, "removing the double-write file", &path))
+    }
+
     /// Opens the double-write file, or makes one. What is in it stays until [`Self::void`].
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use super::hooks::{BeforeImages, WriteAhead};
 use super::latch::Mode;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
-use crate::sync::{Arc, Weak};
+use crate::sync::job::Waker;
+use crate::sync::{Arc, Mutex, Weak};
 use ese_format::{LogPosition, PageNumber, PageSize};
 
 /// What a cached file works with.
@@ -42,6 +43,7 @@ pub struct CachedFile {
     pub(super) parts: FileParts,
     dirty: DirtyPages,
     pub(super) unsynced: Unsynced,
+    writer: Mutex<Option<Waker>>,
 }
 
 /// A latched frame.
@@ -69,6 +71,7 @@ impl CachedFile {
             parts,
             dirty: DirtyPages::new(),
             unsynced: Unsynced::default(),
+            writer: Mutex::new(None),
         })
     }
 
@@ -100,6 +103,18 @@ impl CachedFile {
     /// Pages with changes that are not written.
     pub fn dirty_pages(&self) -> usize {
         self.dirty.count()
+    }
+
+    /// Whom to wake when a thread had to write pages itself because memory had no clean ones: the page writer.
+    pub fn set_writer(&self, waker: Option<Waker>) {
+        *self.writer.lock() = waker;
+    }
+
+    pub(super) fn wake_writer(&self) {
+        let waker = self.writer.lock().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     pub(super) fn dirty(&self) -> &DirtyPages {

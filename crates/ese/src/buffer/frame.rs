@@ -199,11 +199,11 @@ impl WriteClaim {
     }
 
     /// The Begin0 of the oldest transaction in this write.
-    pub(super) fn begin0(&self) -> LogPosition {
+    pub(super) fn oldest_in_write(&self) -> LogPosition {
         self.frame.meta.lock().begin0_writing
     }
 
-    /// The page is written. Whoever calls has noted [`Self::begin0`] elsewhere unless the file is synced.
+    /// The page is written. Whoever calls has noted [`Self::oldest_in_write`] elsewhere unless the file is synced.
     pub(super) fn done(mut self) {
         self.stage = Stage::Done;
     }

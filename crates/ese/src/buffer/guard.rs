@@ -205,7 +205,10 @@ impl Drop for ExclusivePage {
     fn drop(&mut self) {
         self.settle();
         debug_assert!(
-            self.held.content.is_none() || self.fresh != Fresh::No || self.noted == self.page().db_time(),
+            std::thread::panicking()
+                || self.held.content.is_none()
+                || self.fresh != Fresh::No
+                || self.noted == self.page().db_time(),
             "page {} was changed without a note",
             self.number()
         );

@@ -214,4 +214,59 @@ mod tests {
         let content = latch.try_take(Mode::Exclusive).unwrap();
         latch.release(Mode::Exclusive, content);
     }
+
+    /// Threads that take the latch in all ways and count what they see.
+    #[cfg(feature = "sim")]
+    fn count_in_all_modes() {
+        use crate::sync::thread;
+        let latch = Arc::new(latch());
+        let add = |content: &mut Arc<u32>| *Arc::get_mut(content).unwrap() += 1;
+        let threads: Vec<_> = (0..4)
+            .map(|number| {
+                let latch = latch.clone();
+                let work = move || {
+                    for step in 0..4 {
+                        match (number + step) % 4 {
+                            0 => {
+                                let mut content = latch.take(Mode::Exclusive);
+                                add(&mut content);
+                                let content = latch.downgrade(Mode::Shared, content);
+                                latch.release(Mode::Shared, content);
+                            }
+                            1 => {
+                                let content = latch.take(Mode::Upgradable);
+                                let before = *content;
+                                let mut content = latch.upgrade(content);
+                                assert_eq!(*content, before, "nobody comes between");
+                                add(&mut content);
+                                latch.release(Mode::Exclusive, content);
+                            }
+                            2 => {
+                                let content = latch.take(Mode::Upgradable);
+                                let content = latch.weaken(content);
+                                latch.release(Mode::Shared, content);
+                            }
+                            _ => {
+                                let content = latch.take(Mode::Shared);
+                                let before = *content;
+                                thread::yield_now();
+                                assert_eq!(*content, before);
+                                latch.release(Mode::Shared, content);
+                            }
+                        }
+                    }
+                };
+                thread::spawn("worker", work).unwrap()
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        // Of four steps each thread takes one of each kind; two of them add.
+        assert_eq!(*latch.try_take(Mode::Exclusive).unwrap(), 7 + 8);
+    }
+
+    #[cfg(feature = "sim")]
+    #[test]
+    fn no_schedule_breaks_the_latch() {
+        crate::sync::model::check(1, 2000, count_in_all_modes);
+    }
 }

@@ -134,7 +134,8 @@ impl CachedFile {
             }
             None => {
                 self.write_in_place(&batch)?;
-                let begin0 = batch.claims.iter().map(WriteClaim::begin0).fold(LogPosition::NONE, older);
+                let begin0 =
+                    batch.claims.iter().map(WriteClaim::oldest_in_write).fold(LogPosition::NONE, older);
                 self.unsynced.wrote(begin0);
             }
         }

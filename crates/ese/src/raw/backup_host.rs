@@ -71,9 +71,8 @@ impl BackupDatabase for AttachedDatabase {
         self.0.file.read_pages(first, into)
     }
 
-    fn hold_pages(&self, _first: PageNumber, _count: u32) -> Box<dyn PageHold + '_> {
-        // Nothing writes pages yet; the page writer will have to be kept off here.
-        Box::new(())
+    fn hold_pages(&self, first: PageNumber, count: u32) -> Box<dyn PageHold + '_> {
+        Box::new(self.0.file.hold_pages(first, count))
     }
 }
 

@@ -144,6 +144,11 @@ fn only_torn_pages_of_a_batch_in_force_are_mended() {
     let disk = torn(at(5));
     open_double_write(&disk).void().unwrap();
     assert_eq!(repair(&disk, at(5)), [], "void");
+
+    let disk = torn(at(5));
+    DoubleWrite::remove(&disk, Path::new(SYSTEM), "edb").unwrap();
+    DoubleWrite::remove(&disk, Path::new(SYSTEM), "edb").unwrap();
+    assert_eq!(repair(&disk, at(5)), [], "a new one");
 }
 
 #[test]

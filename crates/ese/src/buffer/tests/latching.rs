@@ -1,6 +1,7 @@
 //! Who may have a page with whom.
 
 use super::*;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::thread;
 use ese_vfs::Disk;
 use std::time::Duration;
@@ -70,4 +71,33 @@ fn an_upgrade_waits_for_readers_and_keeps_writers_out() {
         .collect();
     threads.into_iter().for_each(|t| t.join().unwrap());
     assert_eq!(read(&file, 200).unwrap(), [(800 % 256) as u8]);
+}
+
+#[test]
+fn nothing_but_the_page_itself_is_locked_while_the_disk_works() {
+    let disk = SimDisk::new(1);
+    // So small that there is one shard, and that everything must be written to make room.
+    let (file, _) = cached(&disk, PageSize::K4, 8);
+    let calls = Arc::new(AtomicU32::new(0));
+    let (other, count) = (file.clone(), calls.clone());
+    let busy = Mutex::new(());
+    disk.set_hook(Some(Arc::new(move || {
+        let Some(_one_at_a_time) = busy.try_lock() else { return };
+        // From the thread that reads or writes: any lock it held would be asked for twice.
+        drop(other.write(PageNumber(1)).unwrap());
+        other.dirty_pages();
+        other.oldest_begin0();
+        other.cache().statistics();
+        other.raise_durable(PageNumber(1), at(1));
+        count.fetch_add(1, Ordering::Relaxed);
+    })));
+    for page in 100..150 {
+        make(&file, page, b"x", at(1), at(2));
+    }
+    for page in 100..150 {
+        assert_eq!(read(&file, page).unwrap(), b"x");
+    }
+    file.flush().unwrap();
+    disk.set_hook(None);
+    assert!(calls.load(Ordering::Relaxed) > 40, "the disk was asked for most pages");
 }
