@@ -443,10 +443,11 @@ proptest! {
         prop_assert_eq!(made.len(), 1);
         prop_assert!(!made[0].is_empty() && made[0].len() <= usize::from(key_most));
         let flags = |value: &[u8]| if value.is_empty() { MakeKeyFlags::KEY_DATA_ZERO_LENGTH } else { MakeKeyFlags::empty() };
-        // An old index looks at no more than 255 bytes of either.
-        prop_assume!(key_most != 255 || text.len() <= 254 && bytes.len() <= 254);
+        // Of a record's value no more is read than the key can hold unless that leaves room, of a caller's all.
+        if text.len().max(bytes.len()) < usize::from(key_most) {
         let sought = search(&definition, &[(&text, flags(&text)), (&bytes, flags(&bytes)), (&[1, 2, 3, 4], flags(&[1]))]);
-        prop_assert_eq!(sought.as_ref(), Ok(&made[0]));
+            prop_assert_eq!(sought.as_ref(), Ok(&made[0]));
+        }
     }
 
     #[test]
