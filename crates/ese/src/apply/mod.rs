@@ -7,6 +7,7 @@
 //!
 //! Operations: microsoft/Extensible-Storage-Engine, dev/ese/src/ese/logredo.cxx and node.cxx.
 
+mod build;
 mod create;
 #[cfg(test)]
 mod create_tests;
@@ -26,6 +27,7 @@ mod split;
 mod test_tree;
 mod undo;
 
+pub use build::{insert_record, merge_needs_image, replace_record, split_needs_image};
 pub use decision::{Redo, redo_decision};
 pub use group::{Layout, Prepared, Touched, prepare, touched};
 pub use lines::{LineOperation, VirtualLine, choose_prefix, virtual_lines};

@@ -98,8 +98,8 @@ pub fn check(page: &Page<'_>, change: &PageChange<'_>) -> Result<()> {
 /// Applies a change to its page and sets the page's dbtime. The caller has decided that it is needed
 /// ([`super::redo_decision`]).
 ///
-/// Gives the old data of the node where a version needs them: Replace, ReplaceD and
-/// FlagInsertAndReplaceData.
+/// Gives the old data of the node where a version needs them: for Replace, ReplaceD and
+/// FlagInsertAndReplaceData, if they are versioned.
 ///
 /// # Errors
 /// As [`check`]; the page is unchanged then.
@@ -107,10 +107,8 @@ pub fn apply(page: &mut PageMut<'_>, change: &PageChange<'_>) -> Result<Option<V
     let number = change.prefix().page;
     let plan = Plan::new(&page.view(), change)?;
     plan.require_room(&page.view(), number)?;
-    let before = plan.before.map(<[u8]>::to_vec);
-    let after = change.prefix().after;
-    // The plan borrows the page's old data: what it keeps of them must be owned before the page changes.
-    plan.action.into_owned().run(page, after).map_err(|error| edit_error(number, error))?;
+    let before = plan.before.filter(|_| change.prefix().is_versioned()).map(<[u8]>::to_vec);
+    plan.action.run(page, change.prefix().after).map_err(|error| edit_error(number, error))?;
     Ok(before)
 }
 
@@ -122,23 +120,23 @@ pub fn adjust_reserved(page: &mut PageMut<'_>, bytes: i32) {
     page.set_uncommitted_free_bytes(usize::try_from(now).unwrap_or(0));
 }
 
-/// A checked change.
-struct Plan<'p> {
-    action: Action<'p>,
-    /// The old data where a version needs them.
+/// A checked change: what comes from the record, and what from the page.
+struct Plan<'p, 'r> {
+    action: Action<'r>,
+    /// The old data where a version may need them.
     before: Option<&'p [u8]>,
 }
 
-enum Action<'p> {
-    Insert { line: usize, prefix: usize, suffix: Cow<'p, [u8]>, data: Cow<'p, [u8]>, flags: LineFlags },
+enum Action<'r> {
+    Insert { line: usize, prefix: usize, suffix: &'r [u8], data: &'r [u8], flags: LineFlags },
     Flags { line: usize, flags: LineFlags },
-    Data { line: usize, data: Cow<'p, [u8]>, flags: LineFlags, reserved: i32 },
+    Data { line: usize, data: Cow<'r, [u8]>, flags: LineFlags, reserved: i32 },
     Delete { line: usize },
-    Header { data: Cow<'p, [u8]> },
+    Header { data: &'r [u8] },
 }
 
-impl<'p> Plan<'p> {
-    fn new(page: &Page<'p>, change: &PageChange<'p>) -> Result<Self> {
+impl<'p, 'r> Plan<'p, 'r> {
+    fn new(page: &Page<'p>, change: &PageChange<'r>) -> Result<Self> {
         let prefix = change.prefix();
         let number = prefix.page;
         if page.tag_count() == 0 {
@@ -202,13 +200,13 @@ impl<'p> Plan<'p> {
                 if !page.is_root() {
                     keep_prefix(page, number, &r.data)?;
                 }
-                only(Action::Header { data: Cow::Borrowed(&r.data) })
+                only(Action::Header { data: &r.data })
             }
             PageChange::Undo(r, undone) => Self::undo(page, number, line, r, undone),
         }
     }
 
-    fn insert(page: &Page<'p>, r: &'p Insert, flags: LineFlags) -> Result<Self> {
+    fn insert(page: &Page<'p>, r: &'r Insert, flags: LineFlags) -> Result<Self> {
         let (number, line) = (r.node.page.page, usize::from(r.node.page.line));
         if line > page.line_count() {
             return Err(mismatch(number, format!("there is no place {line} for a node")));
@@ -223,14 +221,8 @@ impl<'p> Plan<'p> {
         if !prefix.starts_with(&r.prefix) {
             return Err(mismatch(number, "the record's key begins otherwise than the page's prefix"));
         }
-        in_order(page, number, line, &[&r.prefix[..], &r.suffix].concat(), &r.data)?;
-        let action = Action::Insert {
-            line,
-            prefix: r.prefix.len(),
-            suffix: Cow::Borrowed(&r.suffix),
-            data: Cow::Borrowed(&r.data),
-            flags,
-        };
+        in_order(page, number, line, (&r.prefix, &r.suffix), &r.data)?;
+        let action = Action::Insert { line, prefix: r.prefix.len(), suffix: &r.suffix, data: &r.data, flags };
         Ok(Self { action, before: None })
     }
 
@@ -239,7 +231,7 @@ impl<'p> Plan<'p> {
         number: PageNumber,
         line: usize,
         node: &Node<'p>,
-        data: Cow<'p, [u8]>,
+        data: Cow<'r, [u8]>,
         flags: LineFlags,
         reserved: i32,
     ) -> Result<Self> {
@@ -253,8 +245,8 @@ impl<'p> Plan<'p> {
         page: &Page<'p>,
         number: PageNumber,
         line: usize,
-        r: &'p Undo,
-        undone: &Undone<'p>,
+        r: &'r Undo,
+        undone: &Undone<'r>,
     ) -> Result<Self> {
         let node = page.node(line).map_err(|error| Error::from(error.at_page(number)))?;
         same_key(number, &node, &r.key)?;
@@ -332,25 +324,10 @@ const TAG_BYTES: usize = 4;
 const MAX_TAGS: usize = 0x0FFF;
 
 impl Action<'_> {
-    fn into_owned(self) -> Action<'static> {
-        let own = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
-        match self {
-            Self::Insert { line, prefix, suffix, data, flags } => {
-                Action::Insert { line, prefix, suffix: own(suffix), data: own(data), flags }
-            }
-            Self::Flags { line, flags } => Action::Flags { line, flags },
-            Self::Data { line, data, flags, reserved } => {
-                Action::Data { line, data: own(data), flags, reserved }
-            }
-            Self::Delete { line } => Action::Delete { line },
-            Self::Header { data } => Action::Header { data: own(data) },
-        }
-    }
-
     fn run(self, page: &mut PageMut<'_>, after: DbTime) -> ese_format::Result<()> {
         match self {
             Self::Insert { line, prefix, suffix, data, flags } => {
-                page.insert_split_node(line, prefix, &suffix, &data, flags)?;
+                page.insert_split_node(line, prefix, suffix, data, flags)?;
             }
             Self::Flags { line, flags } => page.set_line_flags(line, flags)?,
             Self::Data { line, data, flags, reserved } => {
@@ -365,7 +342,7 @@ impl Action<'_> {
                 }
             }
             Self::Delete { line } => page.delete_line(line)?,
-            Self::Header { data } => page.set_external_header(&data)?,
+            Self::Header { data } => page.set_external_header(data)?,
         }
         page.set_db_time(after);
         Ok(())
@@ -422,12 +399,12 @@ fn same_key(number: PageNumber, node: &Node<'_>, key: &[u8]) -> Result<()> {
     }
 }
 
-/// Whether a node of that key and data may stand before line `line`.
+/// Checks that a node of that key, given in two parts, and data may stand before line `line`.
 pub(super) fn in_order(
     page: &Page<'_>,
     number: PageNumber,
     line: usize,
-    key: &[u8],
+    key: (&[u8], &[u8]),
     data: &[u8],
 ) -> Result<()> {
     let is_data_key = page.is_leaf() && page.flags().contains(PageFlags::NON_UNIQUE_KEYS);
@@ -436,15 +413,36 @@ pub(super) fn in_order(
         if !page.is_leaf() && node.key_len() == 0 {
             return Ok(Ordering::Greater);
         }
-        let order = node.compare_key(key);
+        let order = compare_parts((node.prefix, node.suffix), key);
         Ok(if is_data_key { order.then_with(|| node.data.cmp(data)) } else { order })
     };
     let after_left = line == 0 || compare(line - 1)? == Ordering::Less;
     let before_right = line >= page.line_count()
-        || compare(line)? == Ordering::Greater && (page.is_leaf() || !key.is_empty());
+        || compare(line)? == Ordering::Greater && (page.is_leaf() || !(key.0.is_empty() && key.1.is_empty()));
     match after_left && before_right {
         true => Ok(()),
         false => Err(mismatch(number, format!("the key does not belong before line {line}"))),
+    }
+}
+
+/// Compares two keys, each given in two parts, without putting them together.
+fn compare_parts(a: (&[u8], &[u8]), b: (&[u8], &[u8])) -> Ordering {
+    let shared = a.0.len().min(b.0.len());
+    let (a_start, a_rest) = a.0.split_at(shared);
+    let (b_start, b_rest) = b.0.split_at(shared);
+    // One of the two rests is empty: the other one's key goes on with it.
+    a_start.cmp(b_start).then_with(|| match a_rest.is_empty() {
+        true => compare_with_parts(b_rest, b.1, a.1).reverse(),
+        false => compare_with_parts(a_rest, a.1, b.1),
+    })
+}
+
+/// Compares a key in two parts with one in one part.
+fn compare_with_parts(first: &[u8], second: &[u8], other: &[u8]) -> Ordering {
+    match other.split_at_checked(first.len()) {
+        Some((start, rest)) => first.cmp(start).then_with(|| second.cmp(rest)),
+        // The other one is shorter than the first part, so it cannot be equal to it.
+        None => first.cmp(other),
     }
 }
 
@@ -458,4 +456,21 @@ fn keep_prefix(page: &Page<'_>, number: PageNumber, prefix: &[u8]) -> Result<()>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn parts_compare_like_whole_keys(
+            keys in prop::array::uniform4(prop::collection::vec(0u8..3, 0..5)),
+        ) {
+            let [a, b, c, d] = &keys;
+            let whole = [&a[..], b].concat().cmp(&[&c[..], d].concat());
+            prop_assert_eq!(compare_parts((a, b), (c, d)), whole);
+        }
+    }
 }

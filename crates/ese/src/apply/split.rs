@@ -101,7 +101,7 @@ fn path(work: &mut Work<'_, '_>, record: &Split2, operation: &Operation<'_>) -> 
     let page = work.content(number)?;
     let line = child_line(&page, child)?;
     let data = child.page.page.0.to_le_bytes();
-    in_order(&page, number, line, &child.separator, &data)?;
+    in_order(&page, number, line, (&child.separator, &[]), &data)?;
     work.edit(number, record.page.after, |page| {
         page.insert_node(line, &child.separator, &data, LineFlags::empty())?;
         page.replace_node_data(line + 1, &child.new_page.0.to_le_bytes())
@@ -126,7 +126,7 @@ fn child_line(page: &Page<'_>, child: &Split2) -> Result<usize> {
 
 /// Whether nothing but the operation's own line goes to the new page, so that its content follows from the
 /// records alone.
-fn moves_only_new_line(record: &Split2) -> bool {
+pub(super) fn moves_only_new_line(record: &Split2) -> bool {
     record.kind != SplitKind::Vertical
         && record.operation == SplitOperation::Insert
         && record.split_line == record.operation_line
