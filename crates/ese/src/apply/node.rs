@@ -332,10 +332,16 @@ impl Action<'_> {
             Self::Flags { line, flags } => page.set_line_flags(line, flags)?,
             Self::Data { line, data, flags, reserved } => {
                 // The page never keeps more than its free bytes: what is wanted back no more goes first.
+                let kept = page.view().uncommitted_free_bytes();
                 if reserved < 0 {
                     adjust_reserved(page, reserved);
                 }
-                page.replace_node_data(line, &data)?;
+                if let Err(error) = page.replace_node_data(line, &data) {
+                    if reserved < 0 {
+                        page.set_uncommitted_free_bytes(kept);
+                    }
+                    return Err(error);
+                }
                 page.set_line_flags(line, flags)?;
                 if reserved > 0 {
                     adjust_reserved(page, reserved);

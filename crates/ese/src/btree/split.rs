@@ -661,7 +661,7 @@ fn relocate(record: &mut LogRecord, place: (PageNumber, usize), level: Option<&L
         LogRecord::Insert(r) => {
             // The key is stored by the prefix that this page has after the split.
             if let Some(level) =
-                level.filter(|level| page != r.node.page.page || level.plan.left_prefix.is_some())
+                level.filter(|level| page != r.node.page.page || level.plan.kind == SplitKind::Right)
             {
                 let key = [&r.prefix[..], &r.suffix].concat();
                 let shared = shared_after(level, page, &key, r.node.page.page);

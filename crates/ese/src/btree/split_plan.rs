@@ -18,7 +18,8 @@ pub(super) struct Plan {
     pub(super) kind: SplitKind,
     /// The first line that goes.
     pub(super) at: usize,
-    /// The line whose key becomes the prefix of the page that stays; none: it keeps its own.
+    /// The line whose key becomes the prefix of the page that stays. None: it has none any more, but an
+    /// append leaves the page its own.
     pub(super) left_prefix: Option<usize>,
     /// The line, from `at` on, whose key becomes the new page's prefix.
     pub(super) right_prefix: Option<usize>,
@@ -79,11 +80,9 @@ pub(super) fn fitting(lines: &[Weighed], at: usize, conditions: Conditions<'_>) 
     if size(go, right_prefix.map_or(&[][..], |i| &go[i].line.key)) > conditions.capacity {
         return None;
     }
-    // The old prefix stays unless another one is better.
-    let old = size(stay, conditions.prefix);
-    let left_prefix = best_prefix(stay, conditions.flags).filter(|i| size(stay, &stay[*i].line.key) < old);
-    let left = left_prefix.map_or(old, |i| size(stay, &stay[i].line.key));
-    if left > conditions.capacity {
+    // The record has no way to say that the old prefix stays: it is chosen anew, or there is none.
+    let left_prefix = best_prefix(stay, conditions.flags);
+    if size(stay, left_prefix.map_or(&[][..], |i| &stay[i].line.key)) > conditions.capacity {
         return None;
     }
     Some(Plan { kind: SplitKind::Right, at, left_prefix, right_prefix })
