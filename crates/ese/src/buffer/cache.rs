@@ -214,6 +214,7 @@ impl PageCache {
                     if file.write_to_evict(&frame)? == 0 {
                         break;
                     }
+                    self.evict_written(&frame);
                 }
                 Evicted::Dirty(_) | Evicted::Nothing => break,
             }
@@ -246,6 +247,15 @@ impl PageCache {
             }
         }
         dirty.map_or(Evicted::Nothing, Evicted::Dirty)
+    }
+
+    /// Drives a page out that was just written for that: the clocks have passed it already.
+    fn evict_written(&self, frame: &Arc<Frame>) {
+        let mut shard = self.shard(frame.key).lock();
+        // One reference is the map's, one a clock's, one the caller's.
+        if Arc::strong_count(frame) == 3 && frame.is_clean() && shard.remove(frame) {
+            self.counters.evicted();
+        }
     }
 
     /// Enters a frame for a page unless there is one.

@@ -11,6 +11,7 @@ use ese_format::{DbTime, Generation, LogPosition, LogTime, ObjectId, PageNumber,
 use ese_vfs::SimDisk;
 use std::path::Path;
 
+mod behind_log;
 mod double_write;
 mod faults;
 mod latching;

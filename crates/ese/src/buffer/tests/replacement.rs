@@ -75,6 +75,23 @@ fn changed_pages_are_written_to_make_room() {
 }
 
 #[test]
+fn a_cache_of_changed_pages_still_gives_way_one_by_one() {
+    let disk = SimDisk::new(1);
+    let (file, _) = cached(&disk, PageSize::K2, 1000);
+    file.file().extend_to(PageNumber(3000)).unwrap();
+    for page in 100..1100 {
+        make(&file, page, &page.to_le_bytes(), LogPosition::NONE, LogPosition::NONE);
+    }
+    assert_eq!(file.dirty_pages(), 1000);
+    let before = file.cache().statistics();
+    make(&file, 2000, b"x", LogPosition::NONE, LogPosition::NONE);
+    let after = file.cache().statistics();
+    assert_eq!(after.evictions - before.evictions, 1);
+    assert!(after.writes - before.writes <= 64, "one batch is enough");
+    assert_eq!(file.cache().used(), file.cache().limit());
+}
+
+#[test]
 fn latched_pages_stay() {
     let disk = SimDisk::new(1);
     let file = filled(&disk, PageSize::K4, 8, 100);
