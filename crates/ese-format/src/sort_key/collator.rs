@@ -19,8 +19,8 @@ pub struct Collator {
 /// Buffers that [`Collator::append_key`] reuses, so that making a key allocates nothing once they have grown.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    diacritic: Vec<u8>,
-    case: Vec<u8>,
+    diacritic: Weights,
+    case: Weights,
     special: Vec<u8>,
     kana: KanaWeights,
 }
@@ -56,6 +56,7 @@ impl Collator {
             append_capitals(text, limit, out);
         } else {
             scratch.clear();
+            out.reserve(limit.min(2 * text.len()).saturating_add(16));
             let mut maker = Maker { collator: self, text, start, limit, out, scratch, base: (0, None) };
             maker.add_text();
             maker.finish();
@@ -92,6 +93,55 @@ fn capital(unit: u16) -> Option<u16> {
     let capital = one(&mut small.to_uppercase())?;
     let back = one(&mut capital.to_lowercase())?;
     (back == small).then(|| u16::try_from(u32::from(capital)).ok()).flatten()
+}
+
+/// Weights of one section, one for each element. Most are 2, and those at the end are not written.
+#[derive(Debug, Default)]
+struct Weights {
+    bytes: Vec<u8>,
+    /// How many 2 follow `bytes`.
+    usual: usize,
+}
+
+/// The weight that says nothing.
+const USUAL: u8 = 2;
+
+impl Weights {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.usual = 0;
+    }
+
+    #[inline]
+    fn push(&mut self, weight: u8) {
+        if weight == USUAL {
+            self.usual += 1;
+        } else {
+            self.spell_out().push(weight);
+        }
+    }
+
+    /// All weights as bytes.
+    fn spell_out(&mut self) -> &mut Vec<u8> {
+        let len = self.bytes.len() + std::mem::take(&mut self.usual);
+        self.bytes.resize(len, USUAL);
+        &mut self.bytes
+    }
+
+    /// Adds a mark to the last weight, or makes it the first one.
+    fn add_mark(&mut self, mark: u8) {
+        let bytes = self.spell_out();
+        match bytes.last_mut() {
+            Some(last) => *last = last.wrapping_add(mark),
+            None => bytes.push(mark),
+        }
+    }
+
+    /// The weights without those at the end that say nothing.
+    fn without_tail(&self) -> &[u8] {
+        let len = self.bytes.iter().rposition(|weight| *weight > USUAL).map_or(0, |last| last + 1);
+        self.bytes.get(..len).unwrap_or_default()
+    }
 }
 
 impl Scratch {
@@ -178,10 +228,7 @@ impl Maker<'_> {
                     true => 2,
                     false => weight.diacritic,
                 };
-                match self.scratch.diacritic.last_mut() {
-                    Some(last) => *last = last.wrapping_add(mark),
-                    None => self.scratch.diacritic.push(mark),
-                }
+                self.scratch.diacritic.add_mark(mark);
             }
             2 => self.add_expansion(weight),
             3 => self.add_kana(weight, at),
@@ -329,13 +376,13 @@ impl Maker<'_> {
         out.push(1);
         if !flags.contains(MapFlags::IGNORE_NON_SPACE) {
             if self.collator.table.flags.contains(SortFlags::REVERSE_DIACRITICS) {
-                diacritic.reverse();
+                diacritic.spell_out().reverse();
             }
-            out.extend_from_slice(without_tail(diacritic));
+            out.extend_from_slice(diacritic.without_tail());
         }
         out.push(1);
         if !flags.contains(MapFlags::IGNORE_CASE | MapFlags::IGNORE_WIDTH) {
-            out.extend_from_slice(without_tail(case));
+            out.extend_from_slice(case.without_tail());
         }
         out.push(1);
         kana.append(flags.contains(MapFlags::IGNORE_NON_SPACE), out);
@@ -350,12 +397,6 @@ impl Maker<'_> {
             }
         }
     }
-}
-
-/// Weights without those at the end that say nothing.
-fn without_tail(weights: &[u8]) -> &[u8] {
-    let len = weights.iter().rposition(|weight| *weight > 2).map_or(0, |last| last + 1);
-    &weights[..len]
 }
 
 /// The most digits that count as one number.
