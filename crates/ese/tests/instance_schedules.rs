@@ -46,6 +46,7 @@ fn instance(disk: &SimDisk, threads: bool) -> Instance {
         clock: Arc::new(SeededClock::new(1)),
         events: Arc::new(MemorySink::default()),
         threads,
+        cache: None,
     };
     let mut parameters = Parameters::new();
     parameters.set_text(ParamId::LogFilePath, "/log").unwrap();
