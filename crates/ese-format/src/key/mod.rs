@@ -8,12 +8,14 @@
 //! dev/ese/src/inc/rec.hxx (KeySequence).
 
 mod build;
+mod decode;
 mod definition;
 mod record;
 mod search;
 mod segment;
 
 pub use build::{KeyBuffers, Keys, Values, build_keys};
+pub use decode::KeyValue;
 pub use definition::{KeyColumn, KeyDefinition};
 pub use record::RecordValues;
 pub use search::{MakeKeyFlags, SearchKey};

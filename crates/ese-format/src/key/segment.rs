@@ -7,16 +7,21 @@ use crate::column::ColumnType;
 use crate::sort_key::Scratch;
 
 /// Before data.
-const DATA: u8 = 0x7F;
+pub(super) const DATA: u8 = 0x7F;
 /// Of NULL.
-const NULL: u8 = 0x00;
+pub(super) const NULL: u8 = 0x00;
 /// Of NULL in indexes that have it last.
-const NULL_HIGH: u8 = 0xC0;
+pub(super) const NULL_HIGH: u8 = 0xC0;
 /// Of a value without bytes.
-const ZERO_LENGTH: u8 = 0x40;
+pub(super) const ZERO_LENGTH: u8 = 0x40;
 
 /// The bytes of a binary value that stand between two length bytes.
-const CHUNK: usize = 8;
+pub(super) const CHUNK: usize = 8;
+
+/// In which order the bytes of a GUID stand in a key.
+pub(super) const GUID_ORDER: [usize; 16] = [10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3];
+/// The same in indexes that have GUIDs in the order of .NET.
+pub(super) const GUID_ORDER_DOT_NET: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// How a segment came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -210,10 +215,7 @@ fn append_number(
         ColumnType::IeeeDouble | ColumnType::DateTime => out.extend(float::<8>(value)?),
         ColumnType::Guid => {
             let guid = <&[u8; 16]>::try_from(value).map_err(|_| KeyError::InvalidLength)?;
-            let order: [usize; 16] = match dot_net_guid {
-                true => [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15],
-                false => [10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3],
-            };
+            let order = if dot_net_guid { GUID_ORDER_DOT_NET } else { GUID_ORDER };
             out.extend(order.map(|at| guid[at]));
         }
         ColumnType::Nil

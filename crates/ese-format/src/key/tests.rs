@@ -399,6 +399,29 @@ fn search_keys_are_checked() {
 }
 
 #[test]
+fn keys_that_were_cut_have_lost_values() {
+    let columns =
+        [column(1, ColumnType::Long), column(128, ColumnType::Binary), column(2, ColumnType::Short)];
+    let mut short = index(&[1, 128, 2], ALL_NULLS);
+    short.key_most = 8;
+    let definition = definition(&short, &columns);
+    let key = &keys(&definition, &[(1, &[&[1, 2, 3, 4]]), (128, &[b"abc"]), (2, &[&[5, 6]])])[0];
+    let mut out = Vec::new();
+    assert_eq!(definition.decode(key, 0, &mut out), Ok(KeyValue::Value));
+    assert_eq!(out, [1, 2, 3, 4]);
+    assert_eq!(definition.decode(key, 1, &mut out), Ok(KeyValue::Lost));
+    assert_eq!(definition.decode(key, 2, &mut out), Ok(KeyValue::Lost));
+    assert_eq!(out, [1, 2, 3, 4]);
+    short.key_most = 255;
+    short.segment_max = Some(7);
+    let limited = super::KeyDefinition::new(&short, &columns).unwrap();
+    let key = &keys(&limited, &[(1, &[&[1, 2, 3, 4]]), (128, &[b"abc"]), (2, &[&[5, 6]])])[0];
+    assert_eq!(key[..], *b"\x7F\x84\x03\x02\x01\x7Fabc\0\0\0\x7F\x86\x05");
+    assert_eq!(limited.decode(key, 1, &mut out), Ok(KeyValue::Lost));
+    assert!(matches!(definition.decode(&[0x11], 0, &mut out), Err(KeyError::Format(_))));
+}
+
+#[test]
 fn limits_by_page_size() {
     assert_eq!(
         [PageSize::K2, PageSize::K4, PageSize::K8, PageSize::K32].map(key_limit),
@@ -487,5 +510,46 @@ proptest! {
                 prop_assert!(buffers.keys.iter().all(|key| key.len() <= usize::from(key_most)));
             }
         }
+    }
+
+    #[test]
+    fn hostile_keys_never_panic(
+        key in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0x7F), Just(0x80), Just(9)], 0..60),
+        column_at in 0usize..20, descending in any::<bool>(),
+    ) {
+        let columns = [column(128, ColumnType::Text), column(129, ColumnType::Binary), column(1, ColumnType::Guid)];
+        let mut index = index(&[129, 1, 128], ALL_NULLS);
+        index.key[1].flags.set(SegmentFlags::DESCENDING, descending);
+        let _ = definition(&index, &columns).decode(&key, column_at, &mut Vec::new());
+    }
+
+    #[test]
+    fn keys_say_what_they_were_made_of(
+        bytes in proptest::collection::vec(any::<u8>(), 0..40), sixteen in any::<[u8; 16]>(),
+        descending in any::<[bool; 3]>(), dot_net in any::<bool>(), number_type in 1u32..=18,
+    ) {
+        let number_type = ColumnType::from_code(number_type).filter(|t| t.fixed_size().is_some());
+        let number_type = number_type.unwrap_or(ColumnType::Guid);
+        let columns = [column(128, ColumnType::Text), column(129, ColumnType::Binary), column(1, number_type)];
+        let mut index = index(&[128, 129, 1], ALL_NULLS);
+        index.flags.set(IndexFlags::DOT_NET_GUID, dot_net);
+        for (segment, descending) in index.key.iter_mut().zip(descending) {
+            segment.flags.set(SegmentFlags::DESCENDING, descending);
+        }
+        let definition = definition(&index, &columns);
+        let mut number = sixteen[..number_type.fixed_size().unwrap()].to_vec();
+        if number_type == ColumnType::Bit {
+            number[0] = if number[0] & 1 == 0 { 0 } else { 0xFF };
+        }
+        let key = &keys(&definition, &[(128, &[b"text"]), (129, &[&bytes]), (1, &[&number])])[0];
+        let mut out = Vec::new();
+        prop_assert_eq!(definition.decode(key, 0, &mut out), Ok(KeyValue::Lost));
+        prop_assert_eq!(definition.decode(key, 1, &mut out), Ok(KeyValue::Value));
+        prop_assert_eq!(&out, &bytes);
+        out.clear();
+        prop_assert_eq!(definition.decode(key, 2, &mut out), Ok(KeyValue::Value));
+        prop_assert_eq!(&out, &number);
+        let nothing = &keys(&definition, &[])[0];
+        prop_assert_eq!(definition.decode(nothing, 2, &mut out), Ok(KeyValue::Null));
     }
 }
