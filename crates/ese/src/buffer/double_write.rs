@@ -28,7 +28,8 @@
 //! is left over from an earlier batch is known.
 
 use super::write::ATOMIC_BYTES;
-use crate::dbfile::DbFile;
+use crate::clock::Clock;
+use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::{Arc, Condvar, Mutex};
 use ese_format::checksum::{Verdict, block_checksum, inspect_page};
@@ -39,9 +40,20 @@ use std::path::{Path, PathBuf};
 const HEADER: usize = 8192;
 const MAGIC: [u8; 8] = *b"ESEDBLWR";
 const VERSION: u32 = 1;
+const STATE_AT: usize = 20;
+const IN_FORCE: u32 = 1;
 const PATH_AT: usize = 128;
 /// Bytes of a page's entry: its number and its checksum.
 const ENTRY: usize = 12;
+
+/// Errors of opening a file that say that it is not what a batch was for.
+const IS_NO_DATABASE: [JetErr; 5] = [
+    JetErr::FileNotFound,
+    JetErr::InvalidPath,
+    JetErr::DatabaseCorrupted,
+    JetErr::FileInvalidType,
+    JetErr::InvalidDatabaseVersion,
+];
 
 /// Which database a batch is for. A batch is used only for the very same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,13 +217,41 @@ impl DoubleWrite {
         Ok(found)
     }
 
-    /// Puts the images of the last batch in the place of pages that fail their checksum; returns which. To be
-    /// called before redo, never for a restored file or one in the state of a backup.
+    /// Repairs the database that the last batch is for, and voids the batch: before redo, and before the
+    /// first page write of a start. `log_end` is where the log on disk ends. Returns the repaired pages.
+    ///
+    /// # Errors
+    /// Those of opening the database, except that one which is missing or no database has no torn pages; I/O
+    /// errors. The batch stays in force then.
+    pub fn recover(
+        &self,
+        disk: &dyn Disk,
+        clock: &Arc<dyn Clock>,
+        log_end: LogPosition,
+    ) -> Result<Vec<PageNumber>> {
+        let header = self.read_header()?.filter(|header| u32_at(header, STATE_AT) == IN_FORCE);
+        let Some(path) = header.as_deref().and_then(target_path) else { return Ok(Vec::new()) };
+        let repaired = match DbFile::open(disk, clock.clone(), Path::new(path), Intent::Write) {
+            Ok(file) => self.repair(&file, log_end)?,
+            Err(e) if IS_NO_DATABASE.contains(&e.code()) => Vec::new(),
+            Err(e) => return Err(e),
+        };
+        self.void()?;
+        Ok(repaired)
+    }
+
+    /// Puts the images of the last batch in the place of pages that fail their checksum; returns which. Only
+    /// for a database that a crash left dirty, not for one that says it was copied by a backup.
     ///
     /// # Errors
     /// I/O errors.
     pub fn repair(&self, file: &DbFile, log_end: LogPosition) -> Result<Vec<PageNumber>> {
         let mut repaired = Vec::new();
+        let header = file.header();
+        let is_copy = header.current_full_backup.is_some() || header.current_snapshot.is_some();
+        if is_copy || !header.state.is_recoverable() {
+            return Ok(repaired);
+        }
         let mut there = vec![0; file.page_size().bytes()];
         for (page, image) in self.repair_candidates(&BatchTarget::of(file), log_end)? {
             if page <= file.last_page() {
@@ -245,7 +285,7 @@ impl DoubleWrite {
 
     fn write_void(&self, header: &[u8]) -> Result<()> {
         let mut header = header.to_vec();
-        put(&mut header, 20, &0u32.to_le_bytes());
+        put(&mut header, STATE_AT, &0u32.to_le_bytes());
         seal(&mut header);
         self.file.write_at(&header, 0).map_err(|e| Error::io(e, "voiding the double-write file", &self.path))
     }
@@ -285,7 +325,7 @@ fn encode(
     let mut header = vec![0; HEADER];
     put(&mut header, 8, &MAGIC);
     put(&mut header, 16, &VERSION.to_le_bytes());
-    put(&mut header, 20, &1u32.to_le_bytes());
+    put(&mut header, STATE_AT, &IN_FORCE.to_le_bytes());
     put(&mut header, 24, &number.to_le_bytes());
     put(&mut header, 32, &(page_bytes as u32).to_le_bytes());
     put(&mut header, 36, &(pages.len() as u32).to_le_bytes());
@@ -310,26 +350,31 @@ fn entries_for(
     target: &BatchTarget,
     log_end: LogPosition,
 ) -> Option<Vec<(PageNumber, [u8; 8])>> {
-    let path = target.path.to_str()?.as_bytes();
-    let path_len = u32_at(header, 112) as usize;
-    let matches = u32_at(header, 20) == 1
+    let path = target.path.to_str()?;
+    let matches = u32_at(header, STATE_AT) == IN_FORCE
         && u32_at(header, 32) as usize == target.page_size.bytes()
         && target.page_size.bytes() > ATOMIC_BYTES
         && header.get(40..68)? == target.database.to_bytes()
         && header.get(68..96)? == target.log.to_bytes()
         && header.get(96..104)? == target.attached.to_bytes()
         && LogPosition::from_bytes(*header.get(104..)?.first_chunk()?) <= log_end
-        && header.get(PATH_AT..PATH_AT.checked_add(path_len)?)? == path;
+        && target_path(header)? == path;
     if !matches {
         return None;
     }
     let count = u32_at(header, 36) as usize;
-    let entries = header.get(PATH_AT + path_len..)?.chunks_exact(ENTRY).take(count);
+    let entries = header.get(PATH_AT + path.len()..)?.chunks_exact(ENTRY).take(count);
     let entries: Vec<_> = entries
         .filter_map(|entry| Some((PageNumber(u32_at(entry, 0)), *entry.get(4..)?.first_chunk()?)))
         .filter(|(page, _)| page.is_some() && *page <= PageNumber::MAX)
         .collect();
     (entries.len() == count).then_some(entries)
+}
+
+/// The path that a header names.
+fn target_path(header: &[u8]) -> Option<&str> {
+    let len = u32_at(header, 112) as usize;
+    std::str::from_utf8(header.get(PATH_AT..PATH_AT.checked_add(len)?)?).ok()
 }
 
 fn checksum(header: &[u8]) -> u64 {

@@ -153,10 +153,13 @@ fn only_torn_pages_of_a_batch_in_force_are_mended() {
 
 #[test]
 fn a_batch_is_for_one_database_only() {
-    let changes: [fn(&mut ese_format::database::DatabaseHeader); 3] = [
+    let changes: [fn(&mut ese_format::database::DatabaseHeader); 5] = [
         |header| header.signature.random ^= 1,
         |header| header.log_signature.random ^= 1,
         |header| header.attach_position = at(77),
+        // Of two that are the same: not for a copy out of a backup, nor for one that needs no recovery.
+        |header| header.current_full_backup.mark = at(3),
+        |header| header.state = DatabaseState::CleanShutdown,
     ];
     for change in changes {
         let disk = torn(at(5));
@@ -168,6 +171,48 @@ fn a_batch_is_for_one_database_only() {
     let clock = Arc::new(SeededClock::new(1));
     let file = DbFile::open(&disk, clock, Path::new("/b.edb"), Intent::Write).unwrap();
     assert_eq!(open_double_write(&disk).repair(&file, at(5)).unwrap(), []);
+}
+
+#[test]
+fn a_start_repairs_what_the_batch_names_and_voids_it() {
+    let clock: Arc<dyn crate::clock::Clock> = Arc::new(SeededClock::new(1));
+    let recover = |disk: &SimDisk, log_end| open_double_write(disk).recover(disk, &clock, log_end);
+    let disk = torn(at(5));
+    assert_eq!(recover(&disk, at(5)).unwrap(), [PageNumber(201), PageNumber(202)]);
+    assert_eq!(reread(&disk, 201).unwrap(), content(PageSize::K16, 201, 1));
+    let disk = torn(at(5));
+    assert_eq!(recover(&disk, at(4)).unwrap(), [], "the log is not of this batch");
+    assert_eq!(repair(&disk, at(5)), [], "and the batch is void");
+    // Who has the file may still need the batch's images in it.
+    let disk = torn(at(5));
+    let elsewhere = open(&disk, Intent::Write);
+    assert_eq!(recover(&disk, at(5)).unwrap_err().code(), JetErr::FileAccessDenied);
+    drop(elsewhere);
+    assert_eq!(recover(&disk, at(5)).unwrap().len(), 2);
+    let disk = torn(at(5));
+    disk.remove_file(Path::new(PATH)).unwrap();
+    assert_eq!(recover(&disk, at(5)).unwrap(), []);
+    assert_eq!(recover(&SimDisk::new(1), at(5)).unwrap(), [], "no batch at all");
+}
+
+#[test]
+fn a_recovery_can_crash_anywhere_and_begin_again() {
+    let clock: Arc<dyn crate::clock::Clock> = Arc::new(SeededClock::new(1));
+    let whole = torn(at(5));
+    let begin = whole.operations();
+    open_double_write(&whole).recover(&whole, &clock, at(5)).unwrap();
+    for cut in begin..=whole.operations() {
+        for seed in 0..8 {
+            let disk = torn(at(5));
+            disk.cut_after(cut);
+            let _ = open_double_write(&disk).recover(&disk, &clock, at(5));
+            let disk = disk.crash(seed);
+            open_double_write(&disk).recover(&disk, &clock, at(5)).unwrap();
+            for page in [201, 202] {
+                assert_eq!(reread(&disk, page).unwrap(), content(PageSize::K16, page, 1), "cut {cut}");
+            }
+        }
+    }
 }
 
 #[test]

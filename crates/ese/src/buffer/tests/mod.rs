@@ -5,6 +5,7 @@ use crate::clock::SeededClock;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{JetErr, Result};
 use crate::sync::{Arc, Mutex};
+use ese_format::database::DatabaseState;
 use ese_format::empty::EmptyDatabase;
 use ese_format::page::{LineFlags, NewPage, Page, PageFlags};
 use ese_format::{DbTime, Generation, LogPosition, LogTime, ObjectId, PageNumber, PageSize, Signature};
@@ -54,7 +55,9 @@ fn database(disk: &SimDisk, page_size: PageSize, pages: u32) {
     let mut new = EmptyDatabase::new(page_size, signature, LogTime::from_utc(2026, 1, 2, 3, 4, 5, 6));
     new.pages = pages;
     let encoded = new.encode().unwrap();
-    let mut bytes = encoded.header.encode().repeat(2);
+    let mut header = encoded.header;
+    header.state = DatabaseState::DirtyShutdown;
+    let mut bytes = header.encode().repeat(2);
     bytes.resize((pages as usize + 2) * page_size.bytes(), 0);
     for (page, image) in encoded.pages {
         let start = page.file_offset(page_size) as usize;
