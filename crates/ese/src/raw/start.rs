@@ -257,6 +257,11 @@ impl Starter<'_> {
         let Survey { scan, checkpoint: last, start, warning } =
             self.survey(&config, &self.paths(&guide.map)).inspect_err(|error| self.report_failure(error))?;
         guide.warning = warning;
+        if let Some(double_write) = &attachments.storage().double_write {
+            // Before redo reads a page, and before anybody writes one.
+            let end = scan.signature().map_or(LogPosition::NONE, |_| scan.end());
+            double_write.recover(&**disk, clock, end).inspect_err(|error| self.report_failure(error))?;
+        }
         let path = scan.files.checkpoint(&self.system_dir);
         let (log, hooks) = match scan.signature() {
             None => {
