@@ -20,15 +20,52 @@ pub const DEFAULT_PAGES: u32 = 254;
 /// The highest object id of an empty database.
 pub const LAST_OBJECT: ObjectId = ObjectId(7);
 
+/// The rows of the tables of an empty database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmptyRows {
+    /// The records of MSysObjects and, the same again, of its shadow, in the order of their keys.
+    pub catalog: Vec<Vec<u8>>,
+    /// Keys and records of MSysObjids.
+    pub object_ids: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Keys and records of MSysLocales.
+    pub locales: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl EmptyRows {
+    /// The rows, given where the two tables have their roots whose place is not fixed.
+    ///
+    /// # Errors
+    /// None that can happen: the rows are small.
+    pub fn new(page_size: PageSize, objids_root: PageNumber, locales_root: PageNumber) -> Result<Self> {
+        let rows = content::catalog_rows(page_size, objids_root, locales_root)?;
+        let pairs = |entries: Vec<build::Entry>| entries.into_iter().map(|e| (e.key, e.data)).collect();
+        Ok(Self {
+            catalog: content::clustered_entries(&rows).into_iter().map(|entry| entry.data).collect(),
+            object_ids: pairs(content::object_id_rows(page_size)?),
+            locales: pairs(content::locale_rows(page_size)?),
+        })
+    }
+}
+
 /// The time of all pages of an empty database, and of its header.
 const DB_TIME: DbTime = DbTime(DbTime::START.0 + 1);
 
-const NAME_OBJECT: ObjectId = ObjectId(4);
-const NAME_ROOT: PageNumber = PageNumber(7);
-const ROOT_OBJECTS_OBJECT: ObjectId = ObjectId(5);
-const ROOT_OBJECTS_ROOT: PageNumber = PageNumber(10);
-/// The catalog's extent: pages 4 to 23.
-const CATALOG_PAGES: u32 = 20;
+/// The object id of the index "Name" of MSysObjects.
+pub const NAME_OBJECT: ObjectId = ObjectId(4);
+/// The root page of the index "Name" of MSysObjects.
+pub const NAME_ROOT: PageNumber = PageNumber(7);
+/// The object id of the index "RootObjects" of MSysObjects.
+pub const ROOT_OBJECTS_OBJECT: ObjectId = ObjectId(5);
+/// The root page of the index "RootObjects" of MSysObjects.
+pub const ROOT_OBJECTS_ROOT: PageNumber = PageNumber(10);
+/// The object id of MSysObjids in a new database.
+pub const OBJIDS_OBJECT: ObjectId = content::OBJIDS_OBJECT;
+/// The object id of MSysLocales in a new database.
+pub const LOCALES_OBJECT: ObjectId = content::LOCALES_OBJECT;
+/// The catalog's first extent: pages 4 to 23.
+pub const CATALOG_PAGES: u32 = 20;
+/// The first extent of each index of the catalog.
+pub const CATALOG_INDEX_PAGES: u32 = 3;
 /// The first page of the catalog's extent that no root takes.
 const CATALOG_FIRST_FREE: PageNumber = PageNumber(13);
 /// How many pages the index "Name" gets when one page is not enough for it.
@@ -245,7 +282,7 @@ impl<E: std::fmt::Display> std::fmt::Display for WriteError<E> {
 impl<E: std::fmt::Debug + std::fmt::Display> std::error::Error for WriteError<E> {}
 
 /// The first extent of MSysObjectsShadow.
-pub(crate) const fn shadow_pages(page_size: PageSize) -> u32 {
+pub const fn shadow_pages(page_size: PageSize) -> u32 {
     match page_size {
         PageSize::K2 => 6,
         _ => 5,

@@ -104,12 +104,53 @@ impl DbFile {
             )
             .file(path));
         }
+        let this = Self::of(file, clock, path, header, stale, intent);
+        this.counters.last_page.store(this.page_count()?, Ordering::Relaxed);
+        Ok(this)
+    }
+
+    /// Makes a new database file, locked, of two headers and no page; on return it is durable.
+    ///
+    /// # Errors
+    /// `FileAlreadyExists`; I/O errors, and then there is no file, as far as it can be removed.
+    pub fn create(
+        disk: &dyn Disk,
+        clock: Arc<dyn Clock>,
+        path: &Path,
+        header: DatabaseHeader,
+    ) -> Result<Self> {
+        let file =
+            disk.open(path, OpenMode::CreateNew).map_err(|e| Error::io(e, "creating the database", path))?;
+        let this = Self::of(file, clock, path, header, None, Intent::Write);
+        this.begin(disk).inspect_err(|_| {
+            let _ = disk.remove_file(path);
+        })?;
+        Ok(this)
+    }
+
+    /// The first headers of a new file.
+    fn begin(&self, disk: &dyn Disk) -> Result<()> {
+        let fail = |what| move |e| Error::io(e, what, &self.path);
+        self.file.try_lock(true).map_err(fail("locking the database"))?;
+        self.update_header(|_| ())?;
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        disk.sync_dir(folder).map_err(fail("making the database's name durable"))
+    }
+
+    fn of(
+        file: Arc<dyn File>,
+        clock: Arc<dyn Clock>,
+        path: &Path,
+        header: DatabaseHeader,
+        stale: Option<HeaderCopy>,
+        intent: Intent,
+    ) -> Self {
         let counters = Counters {
             db_time: AtomicU64::new(header.db_time.0),
             last_object: AtomicU32::new(header.last_object_id.0),
             last_page: AtomicU32::new(0),
         };
-        let this = Self {
+        Self {
             path: path.to_path_buf(),
             file,
             clock,
@@ -118,9 +159,7 @@ impl DbFile {
             header: Mutex::new(Copies { header, stale }),
             counters,
             ranges: Ranges::default(),
-        };
-        this.counters.last_page.store(this.page_count()?, Ordering::Relaxed);
-        Ok(this)
+        }
     }
 
     /// The path it was opened by.

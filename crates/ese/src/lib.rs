@@ -8,6 +8,7 @@ pub mod apply;
 pub mod backup;
 pub mod btree;
 pub mod buffer;
+pub mod catalog;
 pub mod checkpoint;
 pub mod clock;
 pub mod database;

@@ -45,6 +45,8 @@ struct State {
     opens: u32,
     /// Its detach record is in the log from here on.
     detached_at: LogPosition,
+    /// It is not complete yet: recovery has to begin with its creation.
+    is_creating: bool,
 }
 
 impl Attachment {
@@ -91,6 +93,19 @@ impl Attachment {
     pub fn closed(&self) {
         let mut state = self.state.lock();
         state.opens = state.opens.saturating_sub(1);
+    }
+
+    /// Whether it is being created; the checkpoint does not pass its beginning then.
+    pub(super) fn set_creating(&self, is_creating: bool) {
+        self.state.lock().is_creating = is_creating;
+    }
+
+    /// What recovery must begin with at the latest, for the sake of this database.
+    fn oldest_needed(&self) -> Option<LogPosition> {
+        match self.state.lock().is_creating {
+            true => Some(self.attached_at),
+            false => self.pages.oldest_begin0(),
+        }
     }
 
     /// The instance ends: whoever has it open loses it.
@@ -303,7 +318,7 @@ impl Databases for Attachments {
     }
 
     fn oldest_unwritten(&self) -> Option<LogPosition> {
-        self.logged().filter_map(|a| a.pages.oldest_begin0()).min()
+        self.logged().filter_map(|a| a.oldest_needed()).min()
     }
 }
 

@@ -130,11 +130,14 @@ impl Lifecycle<'_> {
     }
 
     fn log_detach(&self, log: &Log, attachment: &Attachment, session: u16) -> Result<LogPosition> {
-        let path = stored_path(attachment.path());
-        let record =
-            LogRecord::DetachDb(DetachDb { session, dbid: attachment.id, path, flags: DetachDb::UTF16 });
+        self.log_detach_of(log, attachment.id, attachment.path(), session)
+    }
+
+    pub(super) fn log_detach_of(&self, log: &Log, id: u8, path: &Path, session: u16) -> Result<LogPosition> {
+        let path = stored_path(path);
+        let record = LogRecord::DetachDb(DetachDb { session, dbid: id, path, flags: DetachDb::UTF16 });
         let detached = log.append(&encode(&record)?)?;
-        self.attachments.detached(attachment.id, detached.start);
+        self.attachments.detached(id, detached.start);
         log.flush(detached.end)?;
         Ok(detached.start)
     }
@@ -233,7 +236,7 @@ pub(crate) fn is_resting(header: &DatabaseHeader) -> bool {
 }
 
 /// A path as records store it: UTF-16 with its terminator.
-fn stored_path(path: &Path) -> Vec<u8> {
+pub(super) fn stored_path(path: &Path) -> Vec<u8> {
     string_to_utf16(&path.to_string_lossy())
 }
 
