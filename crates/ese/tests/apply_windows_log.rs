@@ -19,11 +19,15 @@ use std::path::{Path, PathBuf};
 const SIZE: PageSize = PageSize::K4;
 const LAYOUT: Layout = Layout { page_size: SIZE, reserved_tags: false };
 
-fn sample(test: &str, name: &str) -> Option<Vec<u8>> {
-    let root = std::env::var_os("OPENESE_SAMPLES").map_or_else(
+fn samples() -> PathBuf {
+    std::env::var_os("OPENESE_SAMPLES").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
         PathBuf::from,
-    );
+    )
+}
+
+fn sample(test: &str, name: &str) -> Option<Vec<u8>> {
+    let root = samples();
     if !root.is_dir() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples");
         eprintln!("openese: skipped: {test}: no samples");
@@ -394,24 +398,65 @@ fn assert_sound(replay: &Replay) -> usize {
 }
 
 /// The pages as a file, with a header that says what the log does.
-fn offline(replay: &Replay, disk: &SimDisk) -> OfflineDatabase {
-    let path = Path::new("/replayed.edb");
+fn file_of(replay: &Replay) -> Vec<u8> {
     let mut header = DatabaseHeader::new(SIZE);
     header.state = DatabaseState::CleanShutdown;
     header.db_time = replay.newest;
     header.last_object_id = replay.last_object;
-    let file = disk.open(path, OpenMode::CreateNew).unwrap();
-    file.write_at(&header.encode(), 0).unwrap();
-    file.write_at(&header.encode(), SIZE.bytes() as u64).unwrap();
+    let mut file = [header.encode(), header.encode()].concat();
     for number in (1..=replay.last_page).map(PageNumber) {
         let mut bytes = replay.pages.get(&number).cloned().unwrap_or_else(|| vec![0; SIZE.bytes()]);
         if replay.pages.contains_key(&number) {
             PageMut::new(&mut bytes, SIZE).unwrap().seal(number);
         }
-        file.write_at(&bytes, number.file_offset(SIZE)).unwrap();
+        file.extend_from_slice(&bytes);
     }
-    drop(file);
+    file
+}
+
+fn offline(replay: &Replay, disk: &SimDisk) -> OfflineDatabase {
+    let path = Path::new("/replayed.edb");
+    disk.open(path, OpenMode::CreateNew).unwrap().write_at(&file_of(replay), 0).unwrap();
     OfflineDatabase::open(disk, path).unwrap()
+}
+
+#[test]
+fn independent_readers_agree_on_what_was_replayed() {
+    let test = "independent_readers_agree_on_what_was_replayed";
+    let Some(python) = std::env::var_os("OPENESE_PYTHON") else {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Python with the readers");
+        eprintln!("openese: skipped: {test}: no Python with the readers: run cargo xtask test");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replayed.edb");
+    let mut policies = Vec::new();
+    let all = replay(test, |replay| {
+        std::fs::write(&path, file_of(replay)).unwrap();
+        let dump = |arguments: &[&str]| {
+            let mut command = std::process::Command::new(&python);
+            let output = command.arg(samples().join("canonical_dump.py")).arg(&path).args(arguments).output();
+            let output = output.unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+            said
+        };
+        // Status 0 says that the two read the same, and that every checksum is right.
+        dump(&["--reader", "both"]);
+        dump(&["--checksums"]);
+        policies.push(dump(&["--dump", "SmTblSmp"]));
+    });
+    if all.is_some() {
+        assert_eq!(policies.iter().map(|dump| dump.lines().count()).collect::<Vec<_>>(), [101, 101, 0]);
+        let name: String = "minimumpasswordage".encode_utf16().flat_map(u16::to_le_bytes).fold(
+            String::new(),
+            |mut hex, byte| {
+                hex += &format!("{byte:02x}");
+                hex
+            },
+        );
+        assert!(policies[0].contains(&name));
+    }
 }
 
 fn schemas(database: &OfflineDatabase) -> Vec<TableSchema> {
