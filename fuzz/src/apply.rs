@@ -38,11 +38,14 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn parse(data: &[u8]) -> Option<(Layout, BTreeMap<PageNumber, Vec<u8>>, Vec<LogRecord>)> {
+/// Pages by their numbers.
+type Pages = BTreeMap<PageNumber, Vec<u8>>;
+
+fn parse(data: &[u8]) -> Option<(Layout, Pages, Vec<LogRecord>)> {
     let (choice, mut rest) = data.split_first()?;
     let page_size = PageSize::ALL[usize::from(choice & 7) % PageSize::ALL.len()];
     let layout = Layout { page_size, reserved_tags: choice & 8 != 0 };
-    let mut pages = BTreeMap::new();
+    let mut pages = Pages::new();
     let count = usize::from(choice >> 4).min(MOST);
     for _ in 0..count {
         let ([number, low, high], behind) = rest.split_first_chunk::<3>()?;
