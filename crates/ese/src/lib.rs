@@ -10,6 +10,7 @@ pub mod btree;
 pub mod buffer;
 pub mod catalog;
 pub mod checkpoint;
+pub mod cleanup;
 pub mod clock;
 pub mod database;
 pub mod dbfile;

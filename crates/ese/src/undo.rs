@@ -53,13 +53,7 @@ pub fn tree_of(version: &Version, files: &dyn Files) -> Result<Tree> {
         root: id.root,
         object: version.object(),
         is_unique: !flags.contains(PageFlags::NON_UNIQUE_KEYS),
-        kind: flags & KIND,
+        kind: flags & Tree::KIND,
         is_logged,
     })
 }
-
-/// The flags that say to what kind of tree a page belongs.
-const KIND: PageFlags = PageFlags::SPACE_TREE
-    .union(PageFlags::INDEX)
-    .union(PageFlags::LONG_VALUE)
-    .union(PageFlags::NON_UNIQUE_KEYS);

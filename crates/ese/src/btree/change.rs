@@ -5,6 +5,7 @@
 //! the append nothing may fail: if it does all the same, log and page have parted, and the instance ends.
 
 use super::cursor::see;
+use super::purge::make_room;
 use super::search::{Target, Way, leaf_line, write_leaf};
 use super::split::split;
 use super::tree::{TAG_BYTES, Tree};
@@ -71,17 +72,23 @@ pub fn insert(work: &mut Work, tree: &Tree, key: &[u8], data: &[u8], versioning:
     }
     let bookmark = Bookmark { key, data: if tree.is_unique { &[] } else { data } };
     let target = Target::exact(bookmark.key, bookmark.data);
+    work.make_room(versioning)?;
     loop {
         let mut leaf = write_leaf(tree, Way::To(target))?;
-        let (line, is_there) = leaf_line(tree, &leaf.page(), &target)?;
-        let operation = if is_there {
-            reinsertion(work, tree, &leaf, line, key, data)?
-        } else {
-            Operation::Insert { key, data }
+        let operation = loop {
+            let (line, is_there) = leaf_line(tree, &leaf.page(), &target)?;
+            let operation = if is_there {
+                reinsertion(work, tree, &leaf, line, key, data)?
+            } else {
+                Operation::Insert { key, data }
+            };
+            if perform(work, tree, &mut leaf, line, &operation, versioning)? {
+                return Ok(());
+            }
+            if !make_room(work, tree, &mut leaf)? {
+                break operation;
+            }
         };
-        if perform(work, tree, &mut leaf, line, &operation, versioning)? {
-            return Ok(());
-        }
         drop(leaf);
         if split(work, tree, target, &operation, versioning)? {
             return Ok(());
@@ -134,6 +141,7 @@ pub fn replace(work: &mut Work, tree: &Tree, key: &[u8], data: &[u8], versioning
     }
     let target = Target::exact(key, &[]);
     let operation = Operation::Replace { key, data };
+    work.make_room(versioning)?;
     loop {
         let (mut leaf, line) = find(work, tree, Bookmark { key, data: &[] })?;
         if leaf.page().node(line)?.data == data {
@@ -146,6 +154,9 @@ pub fn replace(work: &mut Work, tree: &Tree, key: &[u8], data: &[u8], versioning
         }
         if perform(work, tree, &mut leaf, line, &operation, versioning)? {
             return Ok(());
+        }
+        if make_room(work, tree, &mut leaf)? {
+            continue;
         }
         drop(leaf);
         if split(work, tree, target, &operation, versioning)? {
@@ -160,6 +171,7 @@ pub fn replace(work: &mut Work, tree: &Tree, key: &[u8], data: &[u8], versioning
 /// `RecordDeleted` when the transaction does not see the node; `WriteConflict`; those of pages, log and
 /// versions.
 pub fn delete(work: &mut Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<()> {
+    work.make_room(Versioning::Versioned)?;
     let (mut leaf, line) = find(work, tree, bookmark)?;
     let version = work.enter(tree, bookmark, Change::FlagDelete, leaf.number())?;
     let (before, after) = times(tree, &leaf);
@@ -240,6 +252,7 @@ pub(super) fn remove_line(work: &mut Work, tree: &Tree, leaf: &mut ExclusivePage
 /// # Errors
 /// `RecordDeleted` when the transaction does not see the node; `WriteConflict`.
 pub fn lock(work: &mut Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<()> {
+    work.make_room(Versioning::Versioned)?;
     let (leaf, _) = find(work, tree, bookmark)?;
     work.enter(tree, bookmark, Change::Lock, leaf.number()).map(drop)
 }
@@ -259,6 +272,7 @@ pub fn add(
     wide: bool,
     versioning: Versioning,
 ) -> Result<i64> {
+    work.make_room(versioning)?;
     let (mut leaf, line) = find(work, tree, bookmark)?;
     let at = usize::from(offset);
     let found = {
@@ -558,8 +572,7 @@ fn has_room(
         match operation {
             Operation::FlagInsert { .. } => return Ok(true),
             Operation::Insert { key, data } => {
-                let most = (page.page_size().bytes() - page.page_size().header_bytes()) / TAG_BYTES;
-                if page.tag_count() + 2 >= most.min(TAGS_MOST) {
+                if page.tag_count() + 2 >= tags_most(&page) {
                     return Ok(false);
                 }
                 let shared = shared_prefix(tree, &page, key)?;
@@ -590,8 +603,14 @@ fn has_room(
 /// Most tags of a page: the count has twelve bits.
 const TAGS_MOST: usize = 0x0FFF;
 
+/// The most tags that a page of this size can have.
+pub(super) fn tags_most(page: &Page<'_>) -> usize {
+    let most = (page.page_size().bytes() - page.page_size().header_bytes()) / TAG_BYTES;
+    most.min(TAGS_MOST)
+}
+
 /// The bytes that rollbacks may want of a page, counted anew.
-fn reserved_bytes(work: &Work, tree: &Tree, page: &Page<'_>) -> Result<usize> {
+pub(super) fn reserved_bytes(work: &Work, tree: &Tree, page: &Page<'_>) -> Result<usize> {
     let mut reserved = 0;
     let mut key = Vec::new();
     for node in page.nodes()? {

@@ -1,4 +1,4 @@
-//! B+trees with updates: descent, positions, changes, splits.
+//! B+trees with updates: descent, positions, changes, splits, merges.
 //!
 //! A tree is a value ([`Tree`]); what changes it comes as [`Work`]: a session's transaction with the log, the
 //! versions and the source of pages. Every change follows one rule, "do is redo": a record is built, checked,
@@ -10,6 +10,8 @@
 
 mod change;
 mod cursor;
+mod merge;
+mod purge;
 mod search;
 mod split;
 mod split_plan;
@@ -18,9 +20,11 @@ mod work;
 
 pub use change::{add, delete, insert, lock, remove, replace, set_external_header, undo};
 pub use cursor::TreeCursor;
+pub use merge::{Merged, merge};
+pub use purge::{Purged, purge};
 pub use search::Target;
 pub use tree::Tree;
 pub use work::{PageSource, Versioning, Work};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ use ese_format::page::{Page, PageFlags};
 use std::cmp::Ordering;
 
 /// No tree is deeper, for each level has at least two entries. A longer way down is a circle.
-const DEPTH_MOST: usize = 32;
+pub(super) const DEPTH_MOST: usize = 32;
 
 /// A place in the order of a tree's nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -439,7 +439,7 @@ fn plan_without(lines: &[Weighed], conditions: Conditions<'_>) -> Option<Plan> {
 }
 
 /// Bytes of a page for its external header, lines and their tags.
-fn capacity(page: &Page<'_>) -> usize {
+pub(super) fn capacity(page: &Page<'_>) -> usize {
     page.page_size().bytes() - page.page_size().header_bytes() - TAG_BYTES
 }
 
@@ -452,7 +452,7 @@ fn has_room_for(page: &Page<'_>, separator_bytes: usize) -> bool {
 /// From this update on, changed pages say how many tags are reserved (ESE: ctagReserved).
 const RESERVED_TAGS: DatabaseVersion = DatabaseVersion::new(DatabaseVersion::FORMAT, 270, 560);
 
-fn layout(tree: &Tree) -> Layout {
+pub(super) fn layout(tree: &Tree) -> Layout {
     let reserved_tags = tree.file.file().header().version() >= RESERVED_TAGS;
     Layout { page_size: tree.file.page_size(), reserved_tags }
 }
@@ -620,12 +620,12 @@ fn vertical_into(work: &mut Work, tree: &Tree, root: &mut ExclusivePage, new: Pa
     Ok(())
 }
 
-fn page_prefix(work: &Work, tree: &Tree, page: &ExclusivePage, after: DbTime) -> PagePrefix {
+pub(super) fn page_prefix(work: &Work, tree: &Tree, page: &ExclusivePage, after: DbTime) -> PagePrefix {
     work.page_prefix(tree, page.number(), page.page().db_time(), after)
 }
 
 /// Puts the worked-out content into the latched pages.
-fn put_all<'a>(
+pub(super) fn put_all<'a>(
     tree: &Tree,
     latched: impl IntoIterator<Item = &'a mut ExclusivePage>,
     images: &[(PageNumber, Vec<u8>)],
@@ -647,7 +647,7 @@ fn put_all<'a>(
 }
 
 /// Names the pages of a macro, for those who read ahead; redo ignores it, so a failure does not matter.
-fn log_macro_info(work: &mut Work, tree: &Tree, images: &[(PageNumber, Vec<u8>)]) {
+pub(super) fn log_macro_info(work: &mut Work, tree: &Tree, images: &[(PageNumber, Vec<u8>)]) {
     if tree.file.id() == 1 {
         let pages = images.iter().map(|(number, _)| *number).collect();
         let _ = work.append(tree, &LogRecord::MacroInfo(MacroInfo { pages, rest: Vec::new() }));

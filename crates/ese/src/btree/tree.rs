@@ -25,6 +25,12 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// The flags of a page that say to what kind of tree it belongs.
+    pub const KIND: PageFlags = PageFlags::SPACE_TREE
+        .union(PageFlags::INDEX)
+        .union(PageFlags::LONG_VALUE)
+        .union(PageFlags::NON_UNIQUE_KEYS);
+
     /// What names it in the version store.
     pub fn id(&self) -> TreeId {
         TreeId { database: self.file.id(), root: self.root }

@@ -153,6 +153,17 @@ impl Work {
         self.urgency = urgency;
     }
 
+    /// Sees to it that there is room for versions, before the latches of a change.
+    ///
+    /// # Errors
+    /// Those of [`VersionStore::make_room`].
+    pub(crate) fn make_room(&self, versioning: Versioning) -> Result<()> {
+        match versioning {
+            Versioning::Versioned => self.store.make_room(),
+            Versioning::Unversioned => Ok(()),
+        }
+    }
+
     /// Enters a versioned change of a node of a latched page.
     ///
     /// # Errors

@@ -103,6 +103,8 @@ pub struct Version {
     pub(super) session: u16,
     pub(super) level: AtomicU8,
     pub(super) undone: AtomicBool,
+    /// Its node is deleted and was to be removed already: who collects this version is told.
+    pub(super) is_awaited: AtomicBool,
     /// The page whose writing waits for the before-image; 0 for none.
     pub(super) page: AtomicU32,
     pub(super) file: Option<Weak<dyn RaiseDurable>>,

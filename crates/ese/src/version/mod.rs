@@ -20,7 +20,7 @@ mod store;
 pub use changes::Changes;
 pub use entry::{Bookmark, Change, Node, TreeId, Version};
 pub use pending::RaiseDurable;
-pub use store::{NewVersion, Seen, VersionStore};
+pub use store::{Collected, NewVersion, Relief, Seen, VersionStore};
 
 #[cfg(test)]
 mod tests;

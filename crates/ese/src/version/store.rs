@@ -1,13 +1,14 @@
 //! The store: chains of versions, what snapshots see in them, and when they go.
 
 use super::changes::Changes;
-use super::entry::{Bookmark, Change, Node, Version};
+use super::entry::{Bookmark, Change, Node, TreeId, Version};
 use super::pending::{PendingPages, RaiseDurable};
 use crate::buffer::{BeforeImages, PageRelease};
 use crate::error::{Error, JetErr, Result};
 use crate::log::Log;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::job::Waker;
+use crate::sync::{Arc, Mutex, RwLock, Weak};
 use crate::transaction::{Committed, Snapshot, Stamp, Transaction};
 use ese_format::{ObjectId, PageNumber};
 use std::collections::{HashMap, VecDeque};
@@ -15,6 +16,10 @@ use std::hash::BuildHasherDefault;
 
 const SHARDS: usize = 64;
 const QUEUES: usize = 16;
+/// Cleanup is woken each time that so many more versions wait.
+const WAKE_EVERY: usize = 1024;
+/// How many steps of cleanup a session takes before it gives up its change.
+const RELIEF_STEPS: usize = 64;
 
 /// Chains are filed by a hash that needs no hashing again.
 #[derive(Default)]
@@ -40,7 +45,7 @@ type Chains = HashMap<u64, Vec<Arc<Version>>, BuildHasherDefault<Identity>>;
 /// The versions of transactions that have ended, waiting until no snapshot needs them.
 struct Ended {
     at: Stamp,
-    versions: Vec<Arc<Version>>,
+    versions: std::vec::IntoIter<Arc<Version>>,
 }
 
 /// A change to be entered.
@@ -66,6 +71,21 @@ pub enum Seen {
     Before(Arc<[u8]>),
 }
 
+/// Who can take versions out of a store that is nearly full.
+pub trait Relief: Send + Sync {
+    /// Takes some out; false when there are none that nobody needs.
+    fn relieve(&self) -> bool;
+}
+
+/// What [`VersionStore::collect`] took out of the store.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// How many versions.
+    pub taken: usize,
+    /// Those whose node may have to be removed from its page.
+    pub left_over: Vec<Arc<Version>>,
+}
+
 /// The versions of one instance.
 pub struct VersionStore {
     shards: Vec<Mutex<Chains>>,
@@ -74,6 +94,12 @@ pub struct VersionStore {
     next_id: AtomicU32,
     bytes: AtomicUsize,
     limit: AtomicUsize,
+    /// Versions of ended transactions, in all queues.
+    waiting: AtomicUsize,
+    /// Wakes cleanup.
+    waker: RwLock<Option<Waker>>,
+    /// Helps out when cleanup does not keep up.
+    relief: RwLock<Option<Weak<dyn Relief>>>,
 }
 
 impl VersionStore {
@@ -86,6 +112,9 @@ impl VersionStore {
             next_id: AtomicU32::new(1),
             bytes: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
+            waiting: AtomicUsize::new(0),
+            waker: RwLock::new(None),
+            relief: RwLock::new(None),
         })
     }
 
@@ -179,6 +208,7 @@ impl VersionStore {
             session: transaction.session(),
             level: AtomicU8::new(transaction.level()),
             undone: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(false),
             page: AtomicU32::new(0),
             file: new.page.as_ref().map(|(_, file)| file.clone()),
         }
@@ -243,6 +273,19 @@ impl VersionStore {
         let hash = node.hash();
         let shard = self.shard(hash).lock();
         shard.get(&hash).is_some_and(|chain| chain.iter().any(|version| version.is_of(node)))
+    }
+
+    /// As [`Self::has_versions`]; if there are any, [`Self::collect`] returns each of them: the node is to be
+    /// removed when the last one is gone.
+    pub fn report_when_free(&self, node: &Node<'_>) -> bool {
+        let hash = node.hash();
+        let shard = self.shard(hash).lock();
+        let mut any = false;
+        for version in shard.get(&hash).into_iter().flatten().filter(|version| version.is_of(node)) {
+            version.is_awaited.store(true, Ordering::Relaxed);
+            any = true;
+        }
+        any
     }
 
     /// The version of a node with this number, if it is kept.
@@ -312,47 +355,118 @@ impl VersionStore {
     }
 
     fn retire(&self, transaction: &Transaction, at: Stamp, versions: Vec<Arc<Version>>) {
-        if !versions.is_empty() {
-            let queue = &self.queues[usize::from(transaction.session()) % QUEUES];
-            queue.lock().push_back(Ended { at, versions });
+        let count = versions.len();
+        if count == 0 {
+            return;
+        }
+        let queue = &self.queues[usize::from(transaction.session()) % QUEUES];
+        let before = self.waiting.fetch_add(count, Ordering::Relaxed);
+        queue.lock().push_back(Ended { at, versions: versions.into_iter() });
+        if before / WAKE_EVERY != (before + count) / WAKE_EVERY {
+            self.wake();
         }
     }
 
-    /// Takes up to `most` versions out of the store that no snapshot from `oldest` on needs. Returns those
-    /// whose node may have to be removed from its page: deleted ones, and inserted ones undone.
-    pub fn collect(&self, oldest: Stamp, most: usize) -> Vec<Arc<Version>> {
-        let mut found = Vec::new();
-        let mut taken = 0;
+    /// Takes up to `most` versions out of the store that no snapshot from `oldest` on needs. Those of
+    /// deletes, and of inserts that were undone, have left a node on its page.
+    pub fn collect(&self, oldest: Stamp, most: usize) -> Collected {
+        let mut collected = Collected::default();
         for queue in &self.queues {
-            while taken < most {
-                let ended = {
+            while collected.taken < most {
+                let some: Vec<_> = {
                     let mut queue = queue.lock();
-                    match queue.front() {
-                        Some(ended) if ended.at < oldest => queue.pop_front(),
-                        _ => None,
+                    let Some(ended) = queue.front_mut().filter(|ended| ended.at < oldest) else { break };
+                    let some = ended.versions.by_ref().take(most - collected.taken).collect();
+                    if ended.versions.len() == 0 {
+                        queue.pop_front();
                     }
+                    some
                 };
-                let Some(ended) = ended else { break };
-                for version in ended.versions {
-                    taken += 1;
+                self.waiting.fetch_sub(some.len(), Ordering::Relaxed);
+                for version in some {
+                    collected.taken += 1;
                     self.unlink(&version);
                     let is_left_over = match version.change {
                         Change::FlagDelete => !version.is_undone(),
                         Change::Insert => version.is_undone(),
                         _ => false,
                     };
-                    if is_left_over {
-                        found.push(version);
+                    if is_left_over || version.is_awaited.load(Ordering::Relaxed) {
+                        collected.left_over.push(version);
                     }
                 }
             }
         }
-        found
+        collected
     }
 
     /// Versions that wait to be collected.
     pub fn waiting(&self) -> usize {
-        self.queues.iter().map(|q| q.lock().iter().map(|e| e.versions.len()).sum::<usize>()).sum()
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Who is woken when many versions wait to be collected, and who is asked to collect some when there is
+    /// little room left.
+    pub fn set_cleanup(&self, waker: Option<Waker>, relief: Option<Weak<dyn Relief>>) {
+        *self.waker.write() = waker;
+        *self.relief.write() = relief;
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.read() {
+            waker.wake();
+        }
+    }
+
+    /// Sees to it that there is room for more versions, before a change: no latch is held. With little room
+    /// cleanup is woken; with next to none the caller cleans up some itself.
+    ///
+    /// # Errors
+    /// `VersionStoreOutOfMemoryAndCleanupTimedOut` when there are versions that nobody needs, but they do not
+    /// go as fast as others come. When long transactions hold up all versions, the change will find
+    /// the store full: `VersionStoreOutOfMemory`.
+    pub fn make_room(&self) -> Result<()> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        // A sixteenth is left to those that are in the middle of a change.
+        if self.bytes() < limit - limit / 16 {
+            return Ok(());
+        }
+        self.wake();
+        let relief = self.relief.read().as_ref().and_then(Weak::upgrade);
+        let Some(relief) = relief else { return Ok(()) };
+        for _ in 0..RELIEF_STEPS {
+            if !relief.relieve() || self.bytes() < limit - limit / 8 {
+                return Ok(());
+            }
+        }
+        if self.bytes() < limit {
+            return Ok(());
+        }
+        Err(Error::new(
+            JetErr::VersionStoreOutOfMemoryAndCleanupTimedOut,
+            format!("the version store is full with {limit} bytes, and cleanup does not keep up"),
+        ))
+    }
+
+    /// Forgets the versions of trees that nobody uses any more, and that will be gone.
+    pub fn forget(&self, of: &dyn Fn(TreeId) -> bool) {
+        for queue in &self.queues {
+            let mut gone = Vec::new();
+            queue.lock().retain_mut(|ended| {
+                if ended.versions.as_slice().iter().any(|version| of(version.tree)) {
+                    let (leave, stay): (Vec<_>, Vec<_>) =
+                        ended.versions.by_ref().partition(|version| of(version.tree));
+                    gone.extend(leave);
+                    ended.versions = stay.into_iter();
+                }
+                ended.versions.len() > 0
+            });
+            self.waiting.fetch_sub(gone.len(), Ordering::Relaxed);
+            for version in gone {
+                self.pending.remove(&version);
+                self.unlink(&version);
+            }
+        }
     }
 
     fn unlink(&self, version: &Arc<Version>) {

@@ -156,9 +156,9 @@ fn versions_go_when_nobody_needs_them_and_name_what_is_left_over() {
     writer.change(&store, b"gone", Change::FlagDelete).unwrap();
     writer.change(&store, b"kept", Change::Insert).unwrap();
     writer.commit(&store);
-    assert!(store.collect(all.oldest_snapshot(), usize::MAX).is_empty());
+    assert!(store.collect(all.oldest_snapshot(), usize::MAX).left_over.is_empty());
     drop(reader);
-    let left = store.collect(all.oldest_snapshot(), usize::MAX);
+    let left = store.collect(all.oldest_snapshot(), usize::MAX).left_over;
     assert_eq!(left.iter().map(|v| v.node().bookmark.key).collect::<Vec<_>>(), [b"gone"]);
     assert!(!store.has_versions(&node(b"gone")) && !store.has_versions(&node(b"kept")));
     assert_eq!((store.bytes(), store.waiting()), (0, 0));
@@ -168,7 +168,7 @@ fn versions_go_when_nobody_needs_them_and_name_what_is_left_over() {
     store.rolled_back(&undone.transaction, &mut undone.changes, all.clock().now());
     drop(undone);
     all.clock().tick();
-    let left = store.collect(all.oldest_snapshot(), usize::MAX);
+    let left = store.collect(all.oldest_snapshot(), usize::MAX).left_over;
     assert_eq!(left.len(), 1);
 }
 

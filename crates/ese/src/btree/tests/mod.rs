@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::buffer::{CachedFile, FileParts, Health, PageCache};
+use crate::cleanup::{Cleanup, CleanupParts};
 use crate::clock::SeededClock;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{JetErr, Result};
@@ -14,6 +15,7 @@ use ese_format::empty::EmptyDatabase;
 use ese_format::page::{NewPage, PageFlags};
 use ese_format::{LogPosition, LogTime, ObjectId, PageNumber, PageSize, Signature};
 use ese_vfs::{Disk, SimDisk};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 mod model;
@@ -25,9 +27,17 @@ const ROOT: PageNumber = PageNumber(40);
 const OBJECT: ObjectId = ObjectId(9);
 
 /// Hands out the pages behind the roots, one after the other, and takes them back.
-pub(super) struct Pages {
+pub(crate) struct Pages {
     free: Mutex<Vec<PageNumber>>,
     next: Mutex<u32>,
+    in_use: Mutex<BTreeSet<PageNumber>>,
+}
+
+impl Pages {
+    /// Pages taken and not given back.
+    pub(crate) fn in_use(&self) -> usize {
+        self.in_use.lock().len()
+    }
 }
 
 impl PageSource for Pages {
@@ -44,23 +54,27 @@ impl PageSource for Pages {
                 }
             }
         }
+        self.in_use.lock().extend(&taken);
         Ok(taken)
     }
 
     fn give(&self, _: &Tree, pages: &[PageNumber]) -> Result<()> {
+        for page in pages {
+            assert!(self.in_use.lock().remove(page), "page {page} is given back twice");
+        }
         self.free.lock().extend_from_slice(pages);
         Ok(())
     }
 }
 
 /// An engine of one tree.
-pub(super) struct Bench {
-    pub(super) _disk: SimDisk,
-    pub(super) tree: Tree,
-    pub(super) log: Arc<Log>,
-    pub(super) store: Arc<VersionStore>,
-    pub(super) all: Arc<Transactions>,
-    pub(super) pages: Arc<Pages>,
+pub(crate) struct Bench {
+    pub(crate) _disk: SimDisk,
+    pub(crate) tree: Tree,
+    pub(crate) log: Arc<Log>,
+    pub(crate) store: Arc<VersionStore>,
+    pub(crate) all: Arc<Transactions>,
+    pub(crate) pages: Arc<Pages>,
 }
 
 impl Files for Bench {
@@ -69,8 +83,36 @@ impl Files for Bench {
     }
 }
 
+/// The bench's only database.
+struct OneFile(Arc<CachedFile>);
+
+impl Files for OneFile {
+    fn file(&self, _: u8) -> Option<(Arc<CachedFile>, bool)> {
+        Some((self.0.clone(), true))
+    }
+}
+
 impl Bench {
-    pub(super) fn new(page_size: PageSize, is_unique: bool, cache_pages: usize) -> Self {
+    pub(crate) fn cleanup(&self) -> Arc<Cleanup> {
+        Cleanup::new(CleanupParts {
+            log: Some(self.log.clone()),
+            versions: self.store.clone(),
+            transactions: self.all.clone(),
+            pages: self.pages.clone(),
+            files: Arc::new(OneFile(self.tree.file.clone())),
+        })
+    }
+
+    pub(crate) fn new(page_size: PageSize, is_unique: bool, cache_pages: usize) -> Self {
+        Self::with_versions(page_size, is_unique, cache_pages, 64 << 20)
+    }
+
+    pub(crate) fn with_versions(
+        page_size: PageSize,
+        is_unique: bool,
+        cache_pages: usize,
+        version_bytes: usize,
+    ) -> Self {
         let disk = SimDisk::new(3);
         let signature = Signature { random: 5, ..Signature::NONE };
         let encoded = EmptyDatabase::new(page_size, signature, LogTime::from_utc(2026, 1, 2, 3, 4, 5, 6))
@@ -82,7 +124,7 @@ impl Bench {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let config = LogConfig::new(shared, Arc::new(SeededClock::new(7)), "/", "edb");
         let log = Arc::new(Log::create(config, Arc::new(NoHooks)).unwrap());
-        let store = VersionStore::new(64 << 20);
+        let store = VersionStore::new(version_bytes);
         store.set_log(Some(log.clone()));
         let file =
             DbFile::open(&disk, Arc::new(SeededClock::new(1)), Path::new(PATH), Intent::Write).unwrap();
@@ -109,21 +151,22 @@ impl Bench {
         root.format(new).unwrap().set_external_header(&[0; 16]).unwrap();
         root.changed(LogPosition::NONE, LogPosition::NONE);
         drop(root);
-        let pages = Arc::new(Pages { free: Mutex::default(), next: Mutex::new(100) });
+        let pages =
+            Arc::new(Pages { free: Mutex::default(), next: Mutex::new(100), in_use: Mutex::default() });
         Self { _disk: disk, tree, log, store, all: Transactions::new(), pages }
     }
 
-    pub(super) fn session(&self) -> Work {
+    pub(crate) fn session(&self) -> Work {
         let (log, store) = (Some(self.log.clone()), self.store.clone());
         Work::new(log, store, self.pages.clone(), self.all.open().unwrap())
     }
 
-    pub(super) fn rollback(&self, work: &mut Work) {
+    pub(crate) fn rollback(&self, work: &mut Work) {
         undo::rollback(work, self).unwrap();
     }
 
     /// All records that a session sees, by a scan forward.
-    pub(super) fn scan(&self, work: &Work) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(crate) fn scan(&self, work: &Work) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut cursor = TreeCursor::new(self.tree.clone());
         let mut all = Vec::new();
         while cursor.next(work).unwrap() {
@@ -133,7 +176,7 @@ impl Bench {
     }
 
     /// The same backward.
-    pub(super) fn scan_back(&self, work: &Work) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(crate) fn scan_back(&self, work: &Work) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut cursor = TreeCursor::new(self.tree.clone());
         cursor.after_last();
         let mut all = Vec::new();
@@ -145,7 +188,7 @@ impl Bench {
     }
 
     /// The tree as the offline walk, which knows nothing of versions, finds it in the file.
-    pub(super) fn on_disk(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(crate) fn on_disk(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         self.tree.file.flush().unwrap();
         let file = self.tree.file.file();
         let pages = file.pages().unwrap();

@@ -25,6 +25,7 @@ fn run(page_size: PageSize, is_unique: bool, seed: u64, steps: usize, cache_page
     let tree = bench.tree.clone();
     let mut rng = SimRng::new(seed);
     let mut work = bench.session();
+    let cleanup = bench.cleanup();
     let mut committed = Model::new();
     let mut open: Vec<Model> = Vec::new();
     let data_most = page_size.bytes() as u64 / 6;
@@ -107,6 +108,9 @@ fn run(page_size: PageSize, is_unique: bool, seed: u64, steps: usize, cache_page
             }
             _ => {}
         }
+        if rng.below(100) == 0 {
+            cleanup.step().unwrap();
+        }
         if step % 500 == 0 {
             let expected: Vec<_> =
                 open.last().unwrap_or(&committed).iter().map(|((k, _), d)| (k.clone(), d.clone())).collect();
@@ -122,7 +126,28 @@ fn run(page_size: PageSize, is_unique: bool, seed: u64, steps: usize, cache_page
     let expected: Vec<_> = committed.iter().map(|((k, _), d)| (k.clone(), d.clone())).collect();
     work.begin(true).unwrap();
     assert_eq!(bench.scan(&work), expected);
+    cleanup.run().unwrap();
+    assert_eq!(bench.scan(&work), expected);
+    assert_eq!(bench.scan_back(&work), expected);
     assert_eq!(bench.on_disk(), expected);
+    work.commit(true).unwrap();
+    // The records go, and with them all pages but the root.
+    work.begin(false).unwrap();
+    for ((k, d), _) in &committed {
+        delete(&mut work, &tree, Bookmark { key: k, data: d }).unwrap();
+        if rng.below(50) == 0 {
+            work.commit(true).unwrap();
+            cleanup.step().unwrap();
+            work.begin(false).unwrap();
+        }
+    }
+    work.commit(true).unwrap();
+    cleanup.run().unwrap();
+    assert_eq!((bench.store.waiting(), bench.store.bytes()), (0, 0));
+    assert_eq!(bench.pages.in_use(), 0);
+    let root = tree.file.read(tree.root).unwrap();
+    assert!(root.page().is_leaf());
+    assert_eq!(root.page().line_count(), 0);
 }
 
 #[test]
