@@ -132,3 +132,50 @@ fn dirty_ones_are_refused_and_stay_as_they_are() {
     }
     assert_eq!(count, 2);
 }
+
+#[test]
+fn the_page_cache_gives_every_page_as_it_stands() {
+    use ese::buffer::{CachedFile, NoBeforeImages, NoLog, PageCache};
+    use ese::dbfile::{DbFile, Intent};
+    use ese_format::PageNumber;
+    use ese_format::checksum::{Verdict, inspect_page};
+
+    let Some(databases) = databases("the_page_cache_gives_every_page_as_it_stands") else { return };
+    let (mut sound, mut blank, mut bad) = (0, 0, 0);
+    for (name, bytes) in databases {
+        let disk = SimDisk::new(1);
+        disk.install(Path::new("/a.edb"), &bytes).unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let file = Arc::new(DbFile::open(&disk, clock, Path::new("/a.edb"), Intent::Read).unwrap());
+        let page_size = file.page_size();
+        // Most databases are larger than this, so that pages come and go.
+        let cache = PageCache::new(64 * page_size.bytes());
+        let file = CachedFile::new(&cache, 1, file, Arc::new(NoLog), Arc::new(NoBeforeImages));
+        let pages: Vec<_> = (1..=file.file().last_page().0).map(PageNumber).collect();
+        for piece in pages.chunks(10) {
+            file.prefetch(piece);
+            for &page in piece {
+                let start = page.file_offset(page_size) as usize;
+                let there = &bytes[start..start + page_size.bytes()];
+                match (inspect_page(there, page, page_size), file.read(page)) {
+                    (Verdict::Sound, Ok(found)) => {
+                        assert!(found.page().bytes() == there, "{name}, page {page}");
+                        sound += 1;
+                    }
+                    (Verdict::Uninitialized, Err(e)) => {
+                        assert_eq!(e.code(), JetErr::PageNotInitialized);
+                        blank += 1;
+                    }
+                    (Verdict::Bad(_), Err(e)) => {
+                        assert_eq!((e.code(), e.page_number()), (JetErr::ReadVerifyFailure, Some(page)));
+                        bad += 1;
+                    }
+                    (verdict, found) => panic!("{name}, page {page}: {verdict:?}, {found:?}"),
+                }
+            }
+        }
+        assert!(cache.used() <= cache.limit());
+    }
+    eprintln!("{sound} sound pages, {blank} blank, {bad} bad");
+    assert!(sound > 1500 && blank > 0 && bad > 0);
+}

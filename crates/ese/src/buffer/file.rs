@@ -232,10 +232,8 @@ impl CachedFile {
         }
     }
 
-    /// Throws one frame out whose latch the caller holds exclusively.
+    /// Throws one frame out whose latch the caller holds exclusively and that never had content.
     pub(super) fn drop_frame(&self, frame: &Arc<Frame>) {
-        // While the latch is held no new write begins; one on its way must not land after the next read.
-        frame.forget(self);
         self.cache.remove(frame);
     }
 

@@ -141,8 +141,7 @@ impl Frame {
         self.meta.lock().end
     }
 
-    /// Throws the frame's changes away, after a write in progress. The caller has taken it out of the map or
-    /// holds the latch exclusively.
+    /// Throws the frame's changes away, after a write in progress. The caller has taken it out of the map.
     pub(super) fn forget(&self, file: &CachedFile) {
         let mut meta = self.meta.lock();
         while meta.is_writing {

@@ -87,14 +87,13 @@ pub struct ExclusivePage {
     noted: DbTime,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fresh {
     /// An ordinary page.
     No,
     /// Not touched yet. `in_memory`: the frame has sound content.
     Untouched { in_memory: bool },
-    /// The old content is gone from memory, the new is not noted.
-    Cleared,
+    /// Cleared, the new content not noted yet; with the old content, if the frame had any.
+    Cleared { old: Option<Arc<Bytes>> },
 }
 
 common!(SharedPage);
@@ -136,14 +135,13 @@ impl ExclusivePage {
     }
 
     fn bytes(&mut self) -> &mut [u8] {
-        let fresh = matches!(self.fresh, Fresh::Untouched { .. });
-        let bytes = self.held.content.as_mut().and_then(Arc::get_mut);
-        let Some(bytes) = bytes else { unreachable!("an exclusive latch has the only reference") };
-        if fresh {
-            bytes.fill(0);
-            self.fresh = Fresh::Cleared;
+        if let Fresh::Untouched { in_memory } = self.fresh {
+            let zeros = Arc::new(vec![0; self.held.frame.page_size.bytes()].into_boxed_slice());
+            let old = self.held.content.replace(zeros).filter(|_| in_memory);
+            self.fresh = Fresh::Cleared { old };
         }
-        bytes
+        let bytes = self.held.content.as_mut().and_then(Arc::get_mut);
+        bytes.unwrap_or_else(|| unreachable!("an exclusive latch has the only reference"))
     }
 
     /// The content, to be changed. An operation that fails leaves the page as it was; after those that
@@ -192,22 +190,31 @@ impl ExclusivePage {
         SharedPage { held: Held { frame: self.held.frame.clone(), mode: Mode::Shared, content } }
     }
 
-    /// A fresh page that was not made is no page: whoever comes next shall not see zeros.
-    fn settle(&mut self) {
-        let lost = matches!(self.fresh, Fresh::Cleared | Fresh::Untouched { in_memory: false });
-        if lost && self.held.content.is_some() {
-            self.file.drop_frame(&self.held.frame);
+    /// A fresh page that was not made is what it was: whoever comes next shall not see zeros. Whether it
+    /// was such a page.
+    fn settle(&mut self) -> bool {
+        if self.held.content.is_none() {
+            return false;
         }
+        match std::mem::replace(&mut self.fresh, Fresh::No) {
+            Fresh::No => return false,
+            Fresh::Untouched { in_memory: true } => {}
+            Fresh::Cleared { old: Some(old) } => self.held.content = Some(old),
+            Fresh::Untouched { in_memory: false } | Fresh::Cleared { old: None } => {
+                self.file.drop_frame(&self.held.frame);
+            }
+        }
+        true
     }
 }
 
 impl Drop for ExclusivePage {
     fn drop(&mut self) {
-        self.settle();
+        let is_as_before = self.settle();
         debug_assert!(
-            std::thread::panicking()
+            is_as_before
+                || std::thread::panicking()
                 || self.held.content.is_none()
-                || self.fresh != Fresh::No
                 || self.noted == self.page().db_time(),
             "page {} was changed without a note",
             self.number()

@@ -199,6 +199,14 @@ fn an_abandoned_fresh_page_leaves_the_old_one() {
     drop(file.fresh(PageNumber(200)).unwrap());
     assert_eq!(read(&file, 200).unwrap(), b"old");
     assert_eq!(file.dirty_pages(), 0);
+    // A change that is in memory only is not lost either.
+    make(&file, 200, b"dirty", at(1), at(2));
+    let mut guard = file.fresh(PageNumber(200)).unwrap();
+    fill(&mut guard, b"new", DbTime(1000));
+    let guard = guard.downgrade();
+    assert_eq!(record(guard.page()), b"dirty");
+    drop(guard);
+    assert_eq!((read(&file, 200).unwrap(), file.dirty_pages()), (b"dirty".to_vec(), 1));
 }
 
 #[test]

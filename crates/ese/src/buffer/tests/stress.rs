@@ -38,7 +38,7 @@ fn work(file: &Arc<CachedFile>, rng: &mut SimRng, steps: u32, changes: &Changes)
             guard.changed(at(1), at(2));
             changes.lock()[(page - FIRST) as usize] += 1;
         };
-        match rng.below(8) {
+        match rng.below(10) {
             0 => raise(file.write(number).unwrap()),
             1 => raise(file.upgradable(number).unwrap().upgrade()),
             2 => {
@@ -47,6 +47,13 @@ fn work(file: &Arc<CachedFile>, rng: &mut SimRng, steps: u32, changes: &Changes)
                 }
             }
             3 => file.prefetch(&[number, PageNumber(page + 1)]),
+            // Made anew, but then not.
+            5 => {
+                let mut guard = file.fresh(number).unwrap();
+                if rng.chance(1, 2) {
+                    fill(&mut guard, b"never", DbTime(1 << 40));
+                }
+            }
             // Two at once, in the order of their numbers.
             4 => {
                 let first = file.read(number).unwrap();
