@@ -25,6 +25,7 @@ pub mod raw;
 pub mod recovery;
 pub mod restore;
 pub mod sync;
+pub mod table;
 pub mod transaction;
 pub mod undo;
 pub mod version;

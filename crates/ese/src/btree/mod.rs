@@ -22,7 +22,7 @@ pub use change::{add, delete, insert, lock, remove, replace, set_external_header
 pub use cursor::TreeCursor;
 pub use merge::{Merged, merge};
 pub use purge::{Purged, purge};
-pub use search::Target;
+pub use search::{Target, last_key};
 pub use tree::Tree;
 pub use work::{PageSource, Versioning, Work};
 

@@ -190,6 +190,19 @@ pub(super) fn write_leaf(tree: &Tree, way: Way<'_>) -> Result<ExclusivePage> {
     Err(tree.corrupt(tree.root, "the way down has no end"))
 }
 
+/// The highest key of a tree, whoever sees it: what numbering goes on from.
+///
+/// # Errors
+/// Those of the pages.
+pub fn last_key(tree: &Tree) -> Result<Option<Vec<u8>>> {
+    let leaf = read_leaf(tree, Way::Last)?;
+    let page = leaf.page();
+    match page.line_count().checked_sub(1) {
+        Some(last) => Ok(Some(page.node(last)?.key())),
+        None => Ok(None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -140,20 +140,24 @@ impl Bench {
         let file = CachedFile::with_parts(&cache, parts);
         let kind = if is_unique { PageFlags::empty() } else { PageFlags::NON_UNIQUE_KEYS | PageFlags::INDEX };
         let tree = Tree { file, root: ROOT, object: OBJECT, is_unique, kind, is_logged: true };
-        let mut root = tree.file.fresh(ROOT).unwrap();
-        let new = NewPage {
-            number: ROOT,
-            object: OBJECT,
-            db_time: tree.file.file().next_db_time(),
-            flags: PageFlags::ROOT | PageFlags::LEAF | kind,
-            reserved_tags: false,
-        };
-        root.format(new).unwrap().set_external_header(&[0; 16]).unwrap();
-        root.changed(LogPosition::NONE, LogPosition::NONE);
-        drop(root);
+        make_root(&tree);
         let pages =
             Arc::new(Pages { free: Mutex::default(), next: Mutex::new(100), in_use: Mutex::default() });
         Self { _disk: disk, tree, log, store, all: Transactions::new(), pages }
+    }
+
+    /// Another empty tree of the database.
+    pub(crate) fn another(
+        &self,
+        root: PageNumber,
+        object: ObjectId,
+        is_unique: bool,
+        kind: PageFlags,
+    ) -> Tree {
+        let kind = if is_unique { kind } else { kind | PageFlags::NON_UNIQUE_KEYS };
+        let tree = Tree { root, object, is_unique, kind, ..self.tree.clone() };
+        make_root(&tree);
+        tree
     }
 
     pub(crate) fn session(&self) -> Work {
@@ -201,4 +205,18 @@ impl Bench {
         });
         all
     }
+}
+
+/// Formats the root page of an empty tree.
+fn make_root(tree: &Tree) {
+    let mut root = tree.file.fresh(tree.root).unwrap();
+    let new = NewPage {
+        number: tree.root,
+        object: tree.object,
+        db_time: tree.file.file().next_db_time(),
+        flags: PageFlags::ROOT | PageFlags::LEAF | tree.kind,
+        reserved_tags: false,
+    };
+    root.format(new).unwrap().set_external_header(&[0; 16]).unwrap();
+    root.changed(LogPosition::NONE, LogPosition::NONE);
 }

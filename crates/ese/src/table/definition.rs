@@ -1,0 +1,177 @@
+//! A table as its users work with it: the schema with its trees and key rules.
+
+use crate::btree::Tree;
+use crate::buffer::CachedFile;
+use crate::error::{Error, JetErr, Result};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, RwLock};
+use ese_format::catalog::{Index, IndexFlags, LongValueTree, TableSchema};
+use ese_format::column::{Column, ColumnId};
+use ese_format::key::{KeyDefinition, KeyError};
+use ese_format::long_value::default_chunk_size;
+use ese_format::page::PageFlags;
+use ese_format::{ObjectId, PageNumber, PageSize};
+
+/// An index beside the table's own order.
+#[derive(Debug)]
+pub struct SecondaryIndex {
+    /// What the catalog says.
+    pub index: Index,
+    /// How it makes keys.
+    pub keys: KeyDefinition,
+    /// Its tree: keys with the bookmarks of records.
+    pub tree: Tree,
+}
+
+/// A table: its schema at one time, the trees, the rules of keys. Shared by all cursors of that time.
+#[derive(Debug)]
+pub struct TableDef {
+    /// The schema.
+    pub schema: TableSchema,
+    /// The records, by primary key or by number.
+    pub tree: Tree,
+    /// How the primary index makes keys; none when records are numbered as they come.
+    pub primary: Option<KeyDefinition>,
+    /// All other indexes.
+    pub indexes: Vec<SecondaryIndex>,
+    long_values: RwLock<Option<Tree>>,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// The numbers that a table gives out. They outlive the schema: all definitions of one table share them.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// The next number of a record without primary key; 0 until it is looked up.
+    pub(super) record: AtomicU64,
+    /// The next number of a long value; 0 until it is looked up.
+    pub(super) long_value: AtomicU64,
+    /// The next number of the auto-increment column; 0 until it is looked up.
+    pub(super) increment: AtomicU64,
+}
+
+impl Counters {
+    /// Takes the next number from a counter; `first` looks the first one up.
+    pub(super) fn next(counter: &AtomicU64, first: impl FnOnce() -> Result<u64>) -> Result<u64> {
+        if counter.load(Ordering::Acquire) == 0 {
+            // Whoever is first wins; a number looked up later is not smaller than what is used already.
+            let _ = counter.compare_exchange(0, first()?.max(1), Ordering::AcqRel, Ordering::Acquire);
+        }
+        Ok(counter.fetch_add(1, Ordering::AcqRel))
+    }
+}
+
+impl TableDef {
+    /// Puts a table together from its schema.
+    ///
+    /// # Errors
+    /// `DatabaseCorrupted` when an index contradicts itself or the columns.
+    pub fn new(
+        file: &Arc<CachedFile>,
+        is_logged: bool,
+        schema: TableSchema,
+        counters: Arc<Counters>,
+    ) -> Result<Self> {
+        let tree = |root: PageNumber, object: ObjectId, is_unique: bool, kind: PageFlags| Tree {
+            file: file.clone(),
+            root,
+            object,
+            is_unique,
+            kind: if is_unique { kind } else { kind | PageFlags::NON_UNIQUE_KEYS },
+            is_logged,
+        };
+        let mut primary = None;
+        let mut indexes = Vec::new();
+        for index in &schema.indexes {
+            let keys = KeyDefinition::new(index, &schema.columns).map_err(|e| key_error(e, &index.name))?;
+            if index.is_primary() {
+                primary = Some(keys);
+                continue;
+            }
+            let is_unique = index.flags.contains(IndexFlags::UNIQUE);
+            let tree = tree(index.root, index.object_id, is_unique, PageFlags::INDEX);
+            indexes.push(SecondaryIndex { index: index.clone(), keys, tree });
+        }
+        let long_values = schema
+            .long_values
+            .map(|LongValueTree { object_id, root }| tree(root, object_id, true, PageFlags::LONG_VALUE));
+        Ok(Self {
+            tree: tree(schema.root, schema.object_id, true, PageFlags::empty()),
+            schema,
+            primary,
+            indexes,
+            long_values: RwLock::new(long_values),
+            counters,
+        })
+    }
+
+    /// The size of the database's pages.
+    pub fn page_size(&self) -> PageSize {
+        self.tree.file.page_size()
+    }
+
+    /// The tree of long values, once there is one.
+    pub fn long_values(&self) -> Option<Tree> {
+        self.long_values.read().clone()
+    }
+
+    /// The table has got a tree of long values.
+    pub fn set_long_values(&self, tree: Tree) {
+        *self.long_values.write() = Some(tree);
+    }
+
+    /// How many bytes of a long value a chunk holds.
+    pub fn chunk_bytes(&self) -> usize {
+        self.schema.chunk_max.unwrap_or_else(|| default_chunk_size(self.page_size())) as usize
+    }
+
+    /// A column by its number and, as templates number theirs alike, whether it is inherited.
+    ///
+    /// # Errors
+    /// `ColumnNotFound`.
+    pub fn column(&self, id: ColumnId) -> Result<&Column> {
+        self.schema.columns.iter().find(|column| column.id == id).ok_or_else(|| {
+            Error::new(JetErr::ColumnNotFound, format!("table {} has no column {id}", self.schema.name))
+        })
+    }
+
+    /// A secondary index by its name.
+    pub fn index(&self, name: &str) -> Option<usize> {
+        self.indexes.iter().position(|index| index.index.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The longest record: what a page holds, less room for the key (format: 7.5 of the file reference,
+    /// microsoft/Extensible-Storage-Engine, dev/ese/src/ese/rec.cxx).
+    pub fn record_bytes_most(&self) -> usize {
+        const SEQUENTIAL_KEY: usize = 4;
+        let line = self.tree.node_bytes_most();
+        let key = self.primary.as_ref().map_or(SEQUENTIAL_KEY, KeyDefinition::key_most);
+        match self.page_size().is_large() {
+            true => line.saturating_sub(4 + key),
+            false => line.saturating_sub(2 + (2 + key).max(255)),
+        }
+    }
+}
+
+/// What a key that cannot be made means to the caller.
+pub(super) fn key_error(error: KeyError, index: &str) -> Error {
+    let (code, sentence) = match error {
+        KeyError::NullDisallowed => (JetErr::NullKeyDisallowed, "a column of the index must not be NULL"),
+        KeyError::Truncated => (JetErr::KeyTruncated, "the key would be cut"),
+        KeyError::ForeignSort => {
+            (JetErr::SecondaryIndexCorrupted, "its keys are of a sort version that cannot be made here")
+        }
+        KeyError::Unproven => {
+            (JetErr::UnicodeTranslationFail, "the text has letters whose weights are not proven")
+        }
+        KeyError::KeyIsMade => (JetErr::KeyIsMade, "the search key is complete"),
+        KeyError::KeyNotMade => (JetErr::KeyNotMade, "there is no search key yet"),
+        KeyError::InvalidFlags => (JetErr::InvalidGrbit, "the flags do not suit each other or the column"),
+        KeyError::InvalidLength => (JetErr::InvalidBufferSize, "the value's length does not suit the column"),
+        KeyError::InvalidKey => (JetErr::InvalidParameter, "the key is longer than any of the index"),
+        KeyError::ShorterThanTuple => {
+            (JetErr::IndexTuplesKeyTooSmall, "the value is shorter than the parts that the index holds")
+        }
+        KeyError::Format(error) => return Error::from(error),
+    };
+    Error::new(code, format!("index {index}: {sentence}"))
+}

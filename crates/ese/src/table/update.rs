@@ -1,0 +1,327 @@
+//! Inserting, replacing and deleting records, with all their entries in indexes.
+//!
+//! One update touches several trees. It runs in a transaction level of its own, so that it happens wholly or
+//! not at all, whatever is wrong with the last of its entries.
+
+use super::definition::{Counters, TableDef};
+use super::keys::make_keys;
+use super::long_value::{LongValue, Storing};
+use super::row::{Row, Value, packed};
+use crate::btree::{self, Versioning, Work};
+use crate::buffer::CachedFile;
+use crate::error::{Error, JetErr, Result};
+use crate::sync::Arc;
+use crate::undo::{self, Files};
+use crate::version::Bookmark;
+use ese_format::column::{ColumnFlags, ColumnId};
+use ese_format::key::KeyBuffers;
+use ese_format::long_value::LongValueId;
+
+/// What a table's updates need of the floors that know schema and space.
+pub trait Services {
+    /// Makes the table's tree of long values, when the first one comes: enters it into the schema and tells
+    /// the table of it.
+    ///
+    /// # Errors
+    /// Those of space and schema.
+    fn create_long_values(&self, work: &mut Work, table: &TableDef) -> Result<()>;
+
+    /// The first number that the table's auto-increment column may take: above all that were given out.
+    ///
+    /// # Errors
+    /// Those of reading the table.
+    fn first_increment(&self, work: &mut Work, table: &TableDef) -> Result<u64>;
+}
+
+/// Values that take more bytes leave the record (ESE: cbLVIntrinsicMost).
+const INTRINSIC_MOST: usize = 1023;
+
+/// Updates of one table by one session.
+pub struct Updater<'a> {
+    /// The table.
+    pub table: &'a TableDef,
+    /// What it needs of schema and space.
+    pub services: &'a dyn Services,
+}
+
+/// The databases of an update: the one of its table.
+struct OneFile<'a>(&'a TableDef);
+
+impl Files for OneFile<'_> {
+    fn file(&self, database: u8) -> Option<(Arc<CachedFile>, bool)> {
+        let tree = &self.0.tree;
+        (tree.file.id() == database).then(|| (tree.file.clone(), tree.is_logged))
+    }
+}
+
+impl Updater<'_> {
+    /// Does something wholly or not at all.
+    fn atomically<T>(&self, work: &mut Work, change: impl FnOnce(&mut Work) -> Result<T>) -> Result<T> {
+        work.transaction().must_write()?;
+        work.begin(false)?;
+        match change(work) {
+            Ok(value) => {
+                work.commit(true)?;
+                Ok(value)
+            }
+            Err(error) => {
+                undo::rollback(work, &OneFile(self.table))?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Inserts a record; returns its bookmark, the key in the table's own order.
+    ///
+    /// # Errors
+    /// `KeyDuplicate` when a unique index has an entry with its key; `NullInvalid` when a column that takes
+    /// no NULL has none; `RecordTooBig`; those of keys, `WriteConflict`, and those of pages and log. Nothing
+    /// is changed then.
+    pub fn insert(&self, work: &mut Work, row: Row) -> Result<Vec<u8>> {
+        self.atomically(work, |work| {
+            let record = self.stored(work, row)?;
+            let bookmark = match &self.table.primary {
+                Some(keys) => {
+                    let mut buffers = KeyBuffers::default();
+                    make_keys(work, self.table, keys, &self.table.schema.name, &record, &mut buffers)?;
+                    primary_key(&buffers)?
+                }
+                None => self.next_record()?,
+            };
+            btree::insert(work, &self.table.tree, &bookmark, &record, Versioning::Versioned)?;
+            self.change_entries(work, None, Some(&record), &bookmark)?;
+            Ok(bookmark)
+        })
+    }
+
+    /// Replaces a record. `before` is its stored form as the transaction sees it. Returns its bookmark, which
+    /// changes with the columns of the primary index.
+    ///
+    /// # Errors
+    /// Those of [`Self::insert`]; `RecordDeleted` when it is gone.
+    pub fn replace(&self, work: &mut Work, bookmark: &[u8], before: &[u8], row: Row) -> Result<Vec<u8>> {
+        self.atomically(work, |work| {
+            let old = Row::decode(before, &self.table.schema.columns, self.table.page_size())?;
+            let kept: Vec<LongValueId> = row.long_values().collect();
+            let record = self.stored(work, row)?;
+            let moved = match &self.table.primary {
+                Some(keys) => {
+                    let mut buffers = KeyBuffers::default();
+                    make_keys(work, self.table, keys, &self.table.schema.name, &record, &mut buffers)?;
+                    Some(primary_key(&buffers)?).filter(|key| key != bookmark)
+                }
+                None => None,
+            };
+            match &moved {
+                None => {
+                    btree::replace(work, &self.table.tree, bookmark, &record, Versioning::Versioned)?;
+                    self.change_entries(work, Some(before), Some(&record), bookmark)?;
+                }
+                Some(key) => {
+                    self.change_entries(work, Some(before), None, bookmark)?;
+                    btree::delete(work, &self.table.tree, Bookmark { key: bookmark, data: &[] })?;
+                    btree::insert(work, &self.table.tree, key, &record, Versioning::Versioned)?;
+                    self.change_entries(work, None, Some(&record), key)?;
+                }
+            }
+            self.release(work, old.long_values().filter(|id| !kept.contains(id)))?;
+            Ok(moved.unwrap_or_else(|| bookmark.to_vec()))
+        })
+    }
+
+    /// Deletes a record. `before` is its stored form as the transaction sees it.
+    ///
+    /// # Errors
+    /// `RecordDeleted`, `WriteConflict`; those of pages and log.
+    pub fn delete(&self, work: &mut Work, bookmark: &[u8], before: &[u8]) -> Result<()> {
+        self.atomically(work, |work| {
+            let row = Row::decode(before, &self.table.schema.columns, self.table.page_size())?;
+            // The record first: whoever loses a race for it learns that before anything else happens.
+            btree::delete(work, &self.table.tree, Bookmark { key: bookmark, data: &[] })?;
+            self.change_entries(work, Some(before), None, bookmark)?;
+            self.release(work, row.long_values())
+        })
+    }
+
+    /// The entries that an index needs for a record that is there already: an index is being built.
+    ///
+    /// # Errors
+    /// Those of keys; `KeyDuplicate`.
+    pub fn add_entries(&self, work: &mut Work, at: usize, record: &[u8], bookmark: &[u8]) -> Result<()> {
+        let mut buffers = KeyBuffers::default();
+        for key in self.entries(work, at, Some(record), &mut buffers)? {
+            btree::insert(work, &self.table.indexes[at].tree, &key, bookmark, Versioning::Versioned)?;
+        }
+        Ok(())
+    }
+
+    /// Brings all secondary indexes from one form of a record to another.
+    fn change_entries(
+        &self,
+        work: &mut Work,
+        before: Option<&[u8]>,
+        after: Option<&[u8]>,
+        bookmark: &[u8],
+    ) -> Result<()> {
+        let mut buffers = KeyBuffers::default();
+        for at in 0..self.table.indexes.len() {
+            let old = self.entries(work, at, before, &mut buffers)?;
+            let new = self.entries(work, at, after, &mut buffers)?;
+            let index = &self.table.indexes[at];
+            for key in old.iter().filter(|key| !new.contains(key)) {
+                let data = if index.tree.is_unique { &[][..] } else { bookmark };
+                btree::delete(work, &index.tree, Bookmark { key, data })?;
+            }
+            for key in new.iter().filter(|key| !old.contains(key)) {
+                btree::insert(work, &index.tree, key, bookmark, Versioning::Versioned)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of a record in one index, ascending.
+    fn entries(
+        &self,
+        work: &Work,
+        at: usize,
+        record: Option<&[u8]>,
+        buffers: &mut KeyBuffers,
+    ) -> Result<Vec<Vec<u8>>> {
+        let Some(record) = record else { return Ok(Vec::new()) };
+        let index = &self.table.indexes[at];
+        make_keys(work, self.table, &index.keys, &index.index.name, record, buffers)?;
+        if buffers.keys.dedup() && index.tree.is_unique {
+            return Err(Error::new(
+                JetErr::MultiValuedIndexViolation,
+                format!("index {}: the record has the same key twice", index.index.name),
+            ));
+        }
+        Ok(buffers.keys.iter().map(<[u8]>::to_vec).collect())
+    }
+
+    /// The record as it is stored: values that are too large, or that find no room, become long values.
+    fn stored(&self, work: &mut Work, mut row: Row) -> Result<Vec<u8>> {
+        let columns = &self.table.schema.columns;
+        for column in columns.iter().filter(|c| c.flags.contains(ColumnFlags::NOT_NULL)) {
+            let is_null = match row.cell(column.id) {
+                None => column.default.is_none(),
+                Some(super::row::Cell::Null) => true,
+                Some(super::row::Cell::Values(values)) => values.is_empty(),
+            };
+            if is_null {
+                return Err(Error::new(
+                    JetErr::NullInvalid,
+                    format!("column {} of table {} takes no NULL", column.name, self.table.schema.name),
+                ));
+            }
+        }
+        for column in columns.iter().filter(|c| c.column_type.is_long()) {
+            for at in 0..row.values(column.id).len() {
+                let value = &row.values(column.id)[at];
+                if value.bytes() > INTRINSIC_MOST
+                    && let Some(value) = value.intrinsic()?
+                {
+                    let value = self.separate(work, column.id, &value)?;
+                    row.put(column.id, at, value);
+                }
+            }
+        }
+        loop {
+            let record = row.encode(columns, self.table.page_size());
+            let fits = record.as_ref().is_ok_and(|r| r.len() <= self.table.record_bytes_most());
+            if fits {
+                return record;
+            }
+            let Some((id, at)) = row.largest_to_move(columns) else {
+                return record.and_then(|record| {
+                    Err(Error::new(
+                        JetErr::RecordTooBig,
+                        format!(
+                            "a record of {} bytes; table {} takes {}",
+                            record.len(),
+                            self.table.schema.name,
+                            self.table.record_bytes_most()
+                        ),
+                    ))
+                });
+            };
+            let Some(value) = row.values(id).get(at).map(Value::intrinsic).transpose()?.flatten() else {
+                return Err(Error::new(JetErr::InternalError, "a value that cannot move"));
+            };
+            let value = self.separate(work, id, &value)?;
+            row.put(id, at, value);
+        }
+    }
+
+    /// The form of a value of a long column until its record is stored: packed if asked for, outside of the
+    /// record if that is demanded.
+    ///
+    /// # Errors
+    /// Those of writing a long value.
+    pub fn keep(&self, work: &mut Work, id: ColumnId, value: Vec<u8>, options: KeepOptions) -> Result<Value> {
+        let pack = options.pack.unwrap_or(self.table.column(id)?.flags.contains(ColumnFlags::COMPRESSED));
+        if options.separate {
+            return self.separate_as(work, pack, &value);
+        }
+        Ok(if pack { packed(value) } else { Value::Plain(value) })
+    }
+
+    fn separate(&self, work: &mut Work, id: ColumnId, value: &[u8]) -> Result<Value> {
+        let pack = self.table.column(id)?.flags.contains(ColumnFlags::COMPRESSED);
+        self.separate_as(work, pack, value)
+    }
+
+    fn separate_as(&self, work: &mut Work, pack: bool, value: &[u8]) -> Result<Value> {
+        if self.table.long_values().is_none() {
+            self.services.create_long_values(work, self.table)?;
+        }
+        let Some(tree) = self.table.long_values() else {
+            return Err(Error::new(JetErr::InternalError, "the table got no tree for long values"));
+        };
+        let storing = Storing { chunk: self.table.chunk_bytes(), pack };
+        let made = LongValue::create(work, self.table, &tree, storing, value)?;
+        Ok(Value::Long(made.id()))
+    }
+
+    fn release(&self, work: &mut Work, ids: impl Iterator<Item = LongValueId>) -> Result<()> {
+        let Some(tree) = self.table.long_values() else { return Ok(()) };
+        let storing = Storing { chunk: self.table.chunk_bytes(), pack: false };
+        for id in ids {
+            LongValue::new(&tree, id, storing).release(work)?;
+        }
+        Ok(())
+    }
+
+    /// The key of the next record of a table without primary index: a number, big-endian.
+    fn next_record(&self) -> Result<Vec<u8>> {
+        let number = Counters::next(&self.table.counters.record, || {
+            let last = btree::last_key(&self.table.tree)?;
+            Ok(last.as_deref().and_then(<[u8]>::first_chunk).map_or(1, |key| u32::from_be_bytes(*key).into())
+                + u64::from(last.is_some()))
+        })?;
+        match u32::try_from(number) {
+            Ok(number) => Ok(number.to_be_bytes().to_vec()),
+            Err(_) => Err(Error::new(
+                JetErr::OutOfSequentialIndexValues,
+                "the table has used up all record numbers",
+            )),
+        }
+    }
+}
+
+/// How a value of a long column is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeepOptions {
+    /// Outside of the record whatever its size (JET_bitSetSeparateLV).
+    pub separate: bool,
+    /// Packed or not; the column's own setting without a word.
+    pub pack: Option<bool>,
+}
+
+/// The one key that a record has in the table's own order.
+fn primary_key(buffers: &KeyBuffers) -> Result<Vec<u8>> {
+    match buffers.keys.iter().next() {
+        Some(key) => Ok(key.to_vec()),
+        None => Err(Error::new(JetErr::NullKeyDisallowed, "the record has no key in the primary index")),
+    }
+}
