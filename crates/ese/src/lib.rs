@@ -24,6 +24,7 @@ pub mod params;
 pub mod raw;
 pub mod recovery;
 pub mod restore;
+pub mod space;
 pub mod sync;
 pub mod table;
 pub mod transaction;

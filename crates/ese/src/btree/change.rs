@@ -543,11 +543,9 @@ pub(super) fn internal(tree: &Tree, error: Error) -> Error {
     error.with_code(code).file(tree.file.file().path())
 }
 
-/// The log has a change that the page did not take: recovery must decide.
+/// The log has a change that the page did not take.
 pub(super) fn parted(tree: &Tree, error: Error) -> Error {
-    let error = error.with_code(JetErr::InstanceUnavailable).file(tree.file.file().path());
-    tree.file.health().fail(&error);
-    error
+    tree.parted(error)
 }
 
 /// How many bytes of a key the page's prefix saves.

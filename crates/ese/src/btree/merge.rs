@@ -9,7 +9,7 @@
 use super::change::{internal, reserve_of, reserved_bytes};
 use super::purge::is_removable;
 use super::search::{Target, child_line};
-use super::split::{capacity, layout, log_macro_info, page_prefix, put_all};
+use super::split::{capacity, log_macro_info, page_prefix, put_all};
 use super::tree::Tree;
 use super::work::Work;
 use crate::apply::{self, VirtualLine};
@@ -371,7 +371,7 @@ impl Pages {
             latched.extend(self.above.iter().map(|(page, _)| (page.number(), page.page())));
             latched.extend(self.left.iter().chain(&self.right).map(|page| (page.number(), page.page())));
             let find = |number: PageNumber| latched.iter().find(|(n, _)| *n == number).map(|(_, page)| *page);
-            apply::prepare(&records, layout(tree), &find).map_err(|error| internal(tree, error))?
+            apply::prepare(&records, tree.layout(), &find).map_err(|error| internal(tree, error))?
         };
         let end = match &records[..] {
             [record @ LogRecord::EmptyTree(_)] => work.append(tree, record)?,

@@ -10,10 +10,9 @@ use super::search::{Target, Way, child_line, leaf_line, read_leaf};
 use super::split_plan::{Conditions, Plan, Weighed, fitting, plan, separator_at};
 use super::tree::{TAG_BYTES, Tree};
 use super::work::{Versioning, Work};
-use crate::apply::{self, Layout, LineOperation, VirtualLine, virtual_lines};
+use crate::apply::{self, LineOperation, VirtualLine, virtual_lines};
 use crate::buffer::ExclusivePage;
 use crate::error::{Error, JetErr, Result};
-use ese_format::database::DatabaseVersion;
 use ese_format::log::record::{
     LogRecord, LongBytes, MacroInfo, PagePrefix, Split2, SplitKind, SplitOperation,
 };
@@ -351,7 +350,7 @@ impl Path {
             latched.extend(self.parents.iter().map(|(page, _)| (page.number(), page.page())));
             latched.extend(right.iter().map(|page| (page.number(), page.page())));
             let find = |number: PageNumber| latched.iter().find(|(n, _)| *n == number).map(|(_, page)| *page);
-            apply::prepare(&records, layout(tree), &find).map_err(|error| internal(tree, error))?
+            apply::prepare(&records, tree.layout(), &find).map_err(|error| internal(tree, error))?
         };
         let end = work.append_macro(tree, after, &records)?;
         let begin0 = work.begin0();
@@ -447,14 +446,6 @@ pub(super) fn capacity(page: &Page<'_>) -> usize {
 fn has_room_for(page: &Page<'_>, separator_bytes: usize) -> bool {
     // Tag, length, key, child.
     page.free_bytes() >= separator_bytes.saturating_add(TAG_BYTES + 2 + 4)
-}
-
-/// From this update on, changed pages say how many tags are reserved (ESE: ctagReserved).
-const RESERVED_TAGS: DatabaseVersion = DatabaseVersion::new(DatabaseVersion::FORMAT, 270, 560);
-
-pub(super) fn layout(tree: &Tree) -> Layout {
-    let reserved_tags = tree.file.file().header().version() >= RESERVED_TAGS;
-    Layout { page_size: tree.file.page_size(), reserved_tags }
 }
 
 /// The record of a level whose only change is one more child.
@@ -609,7 +600,7 @@ fn vertical_into(work: &mut Work, tree: &Tree, root: &mut ExclusivePage, new: Pa
     let prepared = {
         let page = root.page();
         let number = root.number();
-        apply::prepare(&records, layout(tree), &|n| (n == number).then_some(page))
+        apply::prepare(&records, tree.layout(), &|n| (n == number).then_some(page))
             .map_err(|error| internal(tree, error))?
     };
     let end = work.append_macro(tree, after, &records)?;

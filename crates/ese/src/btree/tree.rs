@@ -1,9 +1,11 @@
 //! A tree: which pages, what rules.
 
+use crate::apply::Layout;
 use crate::buffer::CachedFile;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::Arc;
 use crate::version::TreeId;
+use ese_format::database::DatabaseVersion;
 use ese_format::page::{Page, PageFlags};
 use ese_format::{ObjectId, PageNumber};
 
@@ -48,7 +50,7 @@ impl Tree {
     }
 
     /// Refuses a page that is not of this tree.
-    pub(super) fn check(&self, page: &Page<'_>, number: PageNumber) -> Result<()> {
+    pub(crate) fn check(&self, page: &Page<'_>, number: PageNumber) -> Result<()> {
         if page.object() == self.object && !page.flags().contains(PageFlags::EMPTY) {
             return Ok(());
         }
@@ -60,11 +62,27 @@ impl Tree {
         .file(self.file.file().path()))
     }
 
+    /// How its pages are laid out.
+    pub(crate) fn layout(&self) -> Layout {
+        let reserved_tags = self.file.file().header().version() >= RESERVED_TAGS;
+        Layout { page_size: self.file.page_size(), reserved_tags }
+    }
+
+    /// The log has a change that a page did not take: recovery must decide.
+    pub(crate) fn parted(&self, error: Error) -> Error {
+        let error = error.with_code(JetErr::InstanceUnavailable).file(self.file.file().path());
+        self.file.health().fail(&error);
+        error
+    }
+
     /// An error about the tree's structure.
     pub(super) fn corrupt(&self, number: PageNumber, sentence: &str) -> Error {
         Error::new(JetErr::DatabaseCorrupted, sentence).page(number).file(self.file.file().path())
     }
 }
+
+/// From this update on, changed pages say how many tags are reserved (ESE: ctagReserved).
+const RESERVED_TAGS: DatabaseVersion = DatabaseVersion::new(DatabaseVersion::FORMAT, 270, 560);
 
 /// Bytes of a tag, which every node costs besides its own.
 pub(super) const TAG_BYTES: usize = 4;

@@ -61,6 +61,7 @@ impl Attachment {
     ) -> Self {
         let file = file.into();
         let pages = storage.open(id, file.clone());
+        storage.space.set_most_pages(id, max_pages);
         Self { id, file, pages, attached_at, consistent_at, max_pages, state: Mutex::default() }
     }
 

@@ -4,6 +4,7 @@ use crate::buffer::{CachedFile, DoubleWrite, FileParts, Health, PageCache, Write
 use crate::dbfile::DbFile;
 use crate::error::Result;
 use crate::log::Log;
+use crate::space::{Growth, Space};
 use crate::sync::{Arc, RwLock};
 use crate::transaction::Transactions;
 use crate::version::VersionStore;
@@ -17,6 +18,8 @@ pub struct Storage {
     pub versions: Arc<VersionStore>,
     /// The transactions.
     pub transactions: Arc<Transactions>,
+    /// The space of the databases.
+    pub space: Arc<Space>,
     /// Whether the instance may still be trusted.
     pub health: Arc<Health>,
     /// Where images of pages go that could tear.
@@ -31,10 +34,13 @@ impl Storage {
         version_bytes: usize,
         double_write: Option<Arc<DoubleWrite>>,
     ) -> Arc<Self> {
+        let (versions, transactions) = (VersionStore::new(version_bytes), Transactions::new());
+        let space = Space::new(versions.clone(), transactions.clone(), Growth::default());
         Arc::new(Self {
             cache,
-            versions: VersionStore::new(version_bytes),
-            transactions: Transactions::new(),
+            versions,
+            transactions,
+            space,
             health: Arc::new(Health::new()),
             double_write,
             log: Arc::default(),
@@ -45,6 +51,7 @@ impl Storage {
     pub fn begin_logging(&self, log: &Arc<Log>) {
         *self.log.0.write() = Some(log.clone());
         self.versions.set_log(Some(log.clone()));
+        self.space.set_log(Some(log.clone()));
     }
 
     /// The log, once there is one.

@@ -1,0 +1,207 @@
+//! The sessions in which space is worked on, and where trees of extents get their own pages from.
+
+use super::Space;
+use super::extents::Extents;
+use crate::btree::{self, PageSource, Tree, Versioning, Work};
+use crate::error::{Error, JetErr, Result};
+use crate::sync::{Arc, Mutex, Weak};
+use crate::version::Bookmark;
+use ese_format::PageNumber;
+use ese_format::space::{Extent, SplitBuffers};
+
+/// How much space trees and files get at a time. A matter of taste, not of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// Pages by which the file grows (JET_paramDbExtensionSize).
+    pub file_pages: u32,
+    /// Pages that a tree gets first when the extent of its birth is used up, its two trees of extents counted.
+    pub least_pages: u32,
+    /// Bytes of the largest extent that a tree asks for when it does not need more at once. Each extent is
+    /// twice the one before, up to this.
+    pub most_bytes: u32,
+}
+
+impl Default for Growth {
+    fn default() -> Self {
+        Self { file_pages: 256, least_pages: 4, most_bytes: 1 << 20 }
+    }
+}
+
+/// A session of space management.
+pub(super) struct Session {
+    pub(super) work: Work,
+    source: Arc<SplitSource>,
+}
+
+impl Space {
+    /// Does one piece of work in a transaction of its own, which commits lazily whatever comes of it: no step
+    /// is ever undone.
+    pub(super) fn run<T>(&self, work: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+        let idle = self.idle.lock().pop();
+        let mut session = match idle {
+            Some(session) => session,
+            None => self.new_session()?,
+        };
+        session.work.set_log(self.log.read().clone());
+        if session.work.transaction().level() == 0 {
+            session.work.begin(false)?;
+        }
+        let result = work(&mut session);
+        // A commit that cannot be logged leaves nothing to be undone. The session is used in the same
+        // transaction again then, so that its number does not begin twice in the log.
+        let _ = session.work.commit(true);
+        self.idle.lock().push(session);
+        result
+    }
+
+    fn new_session(&self) -> Result<Session> {
+        let source = Arc::new(SplitSource { space: self.this.clone(), state: Mutex::default() });
+        let log = self.log.read().clone();
+        let work = Work::new(log, self.store.clone(), source.clone(), self.transactions.open()?);
+        Ok(Session { work, source })
+    }
+}
+
+impl Session {
+    /// Inserts an entry into a tree of extents.
+    pub(super) fn insert(&mut self, extents: &Extents, tree: &Tree, key: &[u8], data: &[u8]) -> Result<()> {
+        self.source.state.lock().available = Some(extents.available.clone());
+        let result = btree::insert(&mut self.work, tree, key, data, Versioning::Unversioned);
+        match result {
+            // An entry without pages is in the way.
+            Err(error) if error.code() == JetErr::KeyDuplicate => self.replace(tree, key, data),
+            result => result,
+        }
+    }
+
+    /// Replaces the length of an extent, which takes no room.
+    pub(super) fn replace(&mut self, tree: &Tree, key: &[u8], data: &[u8]) -> Result<()> {
+        btree::replace(&mut self.work, tree, key, data, Versioning::Unversioned)
+    }
+
+    /// Removes an entry.
+    pub(super) fn remove(&mut self, tree: &Tree, key: &[u8]) -> Result<()> {
+        btree::remove(&mut self.work, tree, Bookmark { key, data: &[] })
+    }
+
+    /// Pages that a split took and did not need, and that found no place in a split buffer.
+    pub(super) fn strays(&self) -> Vec<PageNumber> {
+        std::mem::take(&mut self.source.state.lock().strays)
+    }
+}
+
+/// Gives trees of extents the pages for their own splits: from the buffer in their root, filled ahead of time,
+/// or from what is available, for taking pages from there needs no room. So a split never leads to another one.
+///
+/// Called while the request that splits holds the root page of the tree whose extents these are.
+struct SplitSource {
+    space: Weak<Space>,
+    state: Mutex<SourceState>,
+}
+
+#[derive(Default)]
+struct SourceState {
+    /// The available extents of the tree that is worked on.
+    available: Option<Tree>,
+    strays: Vec<PageNumber>,
+}
+
+impl PageSource for SplitSource {
+    fn take(&self, tree: &Tree, _: PageNumber, count: usize) -> Result<Vec<PageNumber>> {
+        let Some(space) = self.space.upgrade() else {
+            return Err(Error::new(JetErr::InstanceUnavailable, "the instance has ended"));
+        };
+        let available = self.state.lock().available.clone();
+        space.run(|session| {
+            let mut taken = take_from_buffer(session, tree, count)?;
+            if let Some(available) = available {
+                while taken.len() < count {
+                    let Some(page) = super::extents::take_any_page(session, &available)? else { break };
+                    taken.push(page);
+                }
+            }
+            if taken.len() < count {
+                return Err(Error::new(
+                    JetErr::OutOfDatabaseSpace,
+                    "a tree of extents has to split, and no page is available for it",
+                )
+                .page(tree.root)
+                .file(tree.file.file().path()));
+            }
+            // Splits use the last ones first; what comes back is then still adjacent to its buffer.
+            taken.reverse();
+            Ok(taken)
+        })
+    }
+
+    fn give(&self, tree: &Tree, pages: &[PageNumber]) -> Result<()> {
+        let Some(space) = self.space.upgrade() else { return Ok(()) };
+        let strays = space.run(|session| give_to_buffer(session, tree, pages))?;
+        self.state.lock().strays.extend(strays);
+        Ok(())
+    }
+}
+
+fn take_from_buffer(session: &mut Session, tree: &Tree, count: usize) -> Result<Vec<PageNumber>> {
+    let mut root = tree.file.write(tree.root)?;
+    let mut buffers = SplitBuffers::decode(root.page().external_header()?)?;
+    let mut taken = Vec::new();
+    while taken.len() < count {
+        // The smaller one first, so that a place for the next extent becomes free.
+        let smallest = buffers.0.iter_mut().filter(|extent| extent.pages > 0).min_by_key(|e| e.pages);
+        let Some(extent) = smallest else { break };
+        taken.push(extent.first());
+        extent.pages -= 1;
+        if extent.pages == 0 {
+            *extent = Extent::default();
+        }
+    }
+    if !taken.is_empty() {
+        btree::set_external_header(&mut session.work, tree, &mut root, &buffers.encode())?;
+    }
+    Ok(taken)
+}
+
+/// Puts pages back into a buffer; returns those that have no place there.
+fn give_to_buffer(session: &mut Session, tree: &Tree, pages: &[PageNumber]) -> Result<Vec<PageNumber>> {
+    let mut root = tree.file.write(tree.root)?;
+    let mut buffers = SplitBuffers::decode(root.page().external_header()?)?;
+    let mut strays = pages.to_vec();
+    strays.retain(|page| !put(&mut buffers, Extent::new(*page, 1)));
+    if strays.len() < pages.len() {
+        btree::set_external_header(&mut session.work, tree, &mut root, &buffers.encode())?;
+    }
+    Ok(strays)
+}
+
+/// Puts an extent into the buffer of a tree of extents; false when there is no place for it.
+pub(super) fn fill_buffer(session: &mut Session, tree: &Tree, extent: Extent) -> Result<bool> {
+    let mut root = tree.file.write(tree.root)?;
+    let mut buffers = SplitBuffers::decode(root.page().external_header()?)?;
+    if !put(&mut buffers, extent) {
+        return Ok(false);
+    }
+    btree::set_external_header(&mut session.work, tree, &mut root, &buffers.encode())?;
+    Ok(true)
+}
+
+/// Joins an extent to one of the two, or puts it into a free place.
+fn put(buffers: &mut SplitBuffers, new: Extent) -> bool {
+    for extent in &mut buffers.0 {
+        if extent.pages > 0 && new.last.0 + 1 == extent.first().0 {
+            extent.pages += new.pages;
+            return true;
+        }
+        if extent.pages > 0 && extent.last.0 + 1 == new.first().0 {
+            *extent = Extent { last: new.last, pages: extent.pages + new.pages };
+            return true;
+        }
+    }
+    match buffers.0.iter_mut().find(|extent| extent.pages == 0) {
+        Some(free) => {
+            *free = new;
+            true
+        }
+        None => false,
+    }
+}

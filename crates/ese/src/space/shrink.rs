@@ -1,0 +1,48 @@
+//! Giving room at the end of the file back to the system.
+
+use super::Space;
+use super::take::Held;
+use crate::btree::Tree;
+use crate::error::Result;
+use ese_format::PageNumber;
+use ese_format::log::record::{LogRecord, ShrinkDb3};
+
+impl Space {
+    /// Cuts the last extents off the file as long as all their pages are available; returns how many pages the
+    /// file lost. `tree` is the database's root. No backup of the database may be running.
+    ///
+    /// # Errors
+    /// Those of pages and log, and of the file.
+    pub fn shrink(&self, tree: &Tree) -> Result<u32> {
+        let mut cut = 0;
+        while let Some(pages) = self.run(|session| {
+            let held = Held::new(tree)?;
+            let Some(extents) = held.extents(tree)? else { return Ok(None) };
+            let last = extents.last_owned(session)?;
+            if last.contains(PageNumber::DATABASE_ROOT) || !extents.is_available(session, last)? {
+                return Ok(None);
+            }
+            let file = tree.file.file();
+            let kept = PageNumber(last.first().0 - 1);
+            session.remove(&extents.available, &last.key())?;
+            session.remove(&extents.owned, &last.key())?;
+            let record = ShrinkDb3 {
+                dbid: tree.file.id(),
+                last_page: kept,
+                pages: last.pages,
+                after: file.next_db_time(),
+            };
+            let end = session.work.append(tree, &LogRecord::ShrinkDb3(record))?;
+            // What the log says about these pages must be known before they are gone.
+            if let Some(log) = session.work.log().filter(|_| end.is_some()) {
+                log.flush(end)?;
+            }
+            tree.file.forget_from(last.first());
+            file.truncate_to(kept)?;
+            Ok(Some(last.pages))
+        })? {
+            cut += pages;
+        }
+        Ok(cut)
+    }
+}
