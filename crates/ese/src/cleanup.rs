@@ -307,4 +307,6 @@ impl Job for CleanupJob {
 }
 
 #[cfg(test)]
+mod redo_tests;
+#[cfg(test)]
 mod tests;

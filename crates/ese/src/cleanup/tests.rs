@@ -22,7 +22,11 @@ fn put(work: &mut Work, bench: &Bench, n: u32, data: &[u8]) {
 }
 
 fn remove(work: &mut Work, bench: &Bench, n: u32) {
-    delete(work, &bench.tree, Bookmark { key: &key(n), data: &[] }).unwrap();
+    remove_key(work, bench, &key(n));
+}
+
+pub(super) fn remove_key(work: &mut Work, bench: &Bench, key: &[u8]) {
+    delete(work, &bench.tree, Bookmark { key, data: &[] }).unwrap();
 }
 
 #[test]
@@ -318,4 +322,74 @@ fn threads_insert_delete_and_scan_while_cleanup_runs() {
     assert!(bench.scan(&work).is_empty());
     assert_eq!(bench.pages.in_use(), 0);
     assert_eq!((bench.store.waiting(), bench.store.bytes()), (0, 0));
+}
+
+/// A tree of a few leaves whose records go and come back, under a reader and cleanup.
+#[cfg(feature = "sim")]
+fn writer_reader_and_cleanup() {
+    const RECORDS: u32 = 24;
+    let bench = Arc::new(Bench::new(PageSize::from_bytes(2048).unwrap(), true, 100));
+    let mut work = bench.session();
+    work.begin(false).unwrap();
+    for n in 0..RECORDS {
+        put(&mut work, &bench, n, &[n as u8; 250]);
+    }
+    work.commit(true).unwrap();
+    let writer = {
+        let bench = bench.clone();
+        thread::spawn("writer", move || {
+            let mut work = bench.session();
+            for round in 0..2u8 {
+                work.begin(false).unwrap();
+                for n in 4..20 {
+                    remove(&mut work, &bench, n);
+                }
+                work.commit(true).unwrap();
+                work.begin(false).unwrap();
+                for n in (4..20).step_by(5) {
+                    put(&mut work, &bench, n, &[round; 250]);
+                }
+                bench.rollback(&mut work);
+                work.begin(false).unwrap();
+                for n in 4..20 {
+                    put(&mut work, &bench, n, &[round; 250]);
+                }
+                work.commit(true).unwrap();
+            }
+        })
+        .unwrap()
+    };
+    let reader = {
+        let bench = bench.clone();
+        thread::spawn("reader", move || {
+            let mut work = bench.session();
+            for _ in 0..3 {
+                work.begin(true).unwrap();
+                let seen = bench.scan(&work);
+                assert!(seen.len() == RECORDS as usize || seen.len() == RECORDS as usize - 16);
+                assert_eq!(bench.scan_back(&work), seen);
+                assert_eq!(bench.scan(&work), seen);
+                work.commit(true).unwrap();
+            }
+        })
+        .unwrap()
+    };
+    let cleanup = bench.cleanup();
+    for _ in 0..6 {
+        cleanup.step().unwrap();
+        thread::yield_now();
+    }
+    writer.join().unwrap();
+    reader.join().unwrap();
+    cleanup.run().unwrap();
+    assert_eq!((bench.store.waiting(), bench.store.bytes()), (0, 0));
+    work.begin(false).unwrap();
+    assert_eq!(bench.scan(&work).len(), RECORDS as usize);
+    assert_eq!(bench.on_disk(), bench.scan(&work));
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn no_schedule_of_cleanup_breaks_a_view() {
+    crate::sync::model::check(4, 60, writer_reader_and_cleanup);
 }

@@ -23,7 +23,7 @@ mod positions;
 mod sessions;
 
 const PATH: &str = "/a.edb";
-const ROOT: PageNumber = PageNumber(40);
+pub(crate) const ROOT: PageNumber = PageNumber(40);
 const OBJECT: ObjectId = ObjectId(9);
 
 /// Hands out the pages behind the roots, one after the other, and takes them back.

@@ -133,7 +133,7 @@ fn run(page_size: PageSize, is_unique: bool, seed: u64, steps: usize, cache_page
     work.commit(true).unwrap();
     // The records go, and with them all pages but the root.
     work.begin(false).unwrap();
-    for ((k, d), _) in &committed {
+    for (k, d) in committed.keys() {
         delete(&mut work, &tree, Bookmark { key: k, data: d }).unwrap();
         if rng.below(50) == 0 {
             work.commit(true).unwrap();
