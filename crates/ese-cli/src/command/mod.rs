@@ -12,6 +12,7 @@ mod dump;
 mod export;
 mod info;
 mod private;
+mod recover;
 mod restore;
 mod verify;
 
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Backup(backup::Args),
     /// Restore the databases of a backup (`esentutl /r`, hard recovery).
     Restore(restore::Args),
+    /// Bring databases up to the end of their logs after a crash (`esentutl /r`).
+    Recover(recover::Args),
     /// Print what stands in headers, checkpoints and pages, field by field (`esentutl /m...`).
     #[command(subcommand)]
     Dump(dump::Dump),
@@ -48,6 +51,7 @@ impl Command {
             Self::Verify(args) => verify::run(args, out),
             Self::Backup(args) => backup::run(args, out),
             Self::Restore(args) => restore::run(args, out),
+            Self::Recover(args) => recover::run(args, out),
             Self::Dump(dump) => dump.run(out),
             Self::Digest(args) => digest::run(args, out),
             Self::Export(args) => export::run(args, out),

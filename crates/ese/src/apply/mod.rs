@@ -32,6 +32,7 @@ pub use decision::{Redo, redo_decision};
 pub use group::{Layout, Prepared, Touched, prepare, touched};
 pub use lines::{LineOperation, VirtualLine, choose_prefix, virtual_lines};
 pub use node::{PageChange, adjust_reserved, apply, check};
+pub(crate) use split::consumed_operation;
 pub use undo::Undone;
 
 use crate::error::{Error, JetErr, Result};

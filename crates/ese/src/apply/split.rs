@@ -44,7 +44,7 @@ fn split_of(record: &LogRecord) -> Option<Cow<'_, Split2>> {
 }
 
 /// The record of the operation that a split does on its way: it is not applied a second time.
-pub(super) fn consumed_operation(records: &[LogRecord]) -> Option<usize> {
+pub(crate) fn consumed_operation(records: &[LogRecord]) -> Option<usize> {
     let split = records.iter().rposition(|record| {
         split_of(record).is_some_and(|r| r.new_page.is_some() && r.operation != SplitOperation::None)
     })?;

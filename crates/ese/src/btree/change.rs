@@ -180,14 +180,9 @@ pub fn delete(work: &mut Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<()
     carry_out(work, tree, &mut leaf, &record).inspect_err(|_| work.withdraw(&version))
 }
 
-/// Takes a change back on its page, as a rollback does: its before-image goes into the log first if it is not
-/// there, then the record of the undo. The version counts as undone afterwards.
-///
-/// # Errors
-/// `DatabaseCorrupted` when the node is not where its version says; those of pages and log. The change is
-/// not undone then.
-pub fn undo(work: &mut Work, tree: &Tree, version: &Version) -> Result<()> {
-    let undone = match version.change() {
+/// The reverse of a change; none of one that leaves its page alone.
+pub(crate) fn undone(change: &Change) -> Option<Undone<'_>> {
+    Some(match change {
         Change::Insert => Undone::Insert,
         Change::FlagDelete => Undone::FlagDelete,
         Change::Replace { before, reserved, .. } => {
@@ -195,10 +190,20 @@ pub fn undo(work: &mut Work, tree: &Tree, version: &Version) -> Result<()> {
         }
         Change::Delta { offset, by, wide: true } => Undone::Delta64 { delta: *by, offset: *offset },
         Change::Delta { offset, by, wide: false } => Undone::Delta { delta: *by as i32, offset: *offset },
-        Change::Lock => {
-            work.store().undone(version);
-            return Ok(());
-        }
+        Change::Lock => return None,
+    })
+}
+
+/// Takes a change back on its page, as a rollback does: its before-image goes into the log first if it is not
+/// there, then the record of the undo. The version counts as undone afterwards.
+///
+/// # Errors
+/// `DatabaseCorrupted` when the node is not where its version says; those of pages and log. The change is
+/// not undone then.
+pub fn undo(work: &mut Work, tree: &Tree, version: &Version) -> Result<()> {
+    let Some(undone) = undone(version.change()) else {
+        work.store().undone(version);
+        return Ok(());
     };
     let bookmark = version.node().bookmark;
     let target = Target::exact(bookmark.key, bookmark.data);

@@ -6,7 +6,7 @@ use crate::log::{Log, Urgency};
 use crate::sync::{Arc, Weak};
 use crate::transaction::{Snapshot, Transaction};
 use crate::version::{Bookmark, Change, Changes, NewVersion, Node, RaiseDurable, Version, VersionStore};
-use ese_format::log::record::{LogRecord, MacroMark, NodePrefix, PagePrefix};
+use ese_format::log::record::{Levels, LogRecord, MacroMark, NodePrefix, PagePrefix};
 use ese_format::{DbTime, LogPosition, PageNumber};
 
 /// Who gives trees their pages.
@@ -62,9 +62,14 @@ impl Work {
         &self.transaction
     }
 
-    /// The transaction, for redo, which sets its levels as the log says.
-    pub fn transaction_mut(&mut self) -> &mut Transaction {
-        &mut self.transaction
+    /// Redo meets the begin of levels in the log at `at`.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::redo_begin`].
+    pub fn redo_begin(&mut self, levels: Levels, at: LogPosition) -> Result<()> {
+        self.transaction.redo_begin(levels, at)?;
+        (0..levels.count).for_each(|_| self.changes.begin());
+        Ok(())
     }
 
     /// What the transaction changed.

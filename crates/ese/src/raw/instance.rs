@@ -161,7 +161,7 @@ impl Instance {
         }
         self.0.parameters.write().set_stage(Stage::Running);
         let parameters = self.parameters();
-        let mut guide = RecoveryGuide { map: map.clone(), progress, warning: None };
+        let mut guide = RecoveryGuide { map: map.clone(), progress, warning: None, databases: Vec::new() };
         match start(&self.0.environment, &parameters, self.0.status.clone(), options, &mut guide) {
             Ok(running) => {
                 *self.0.warning.lock() = guide.warning;

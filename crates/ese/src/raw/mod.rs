@@ -10,12 +10,14 @@ mod format_version;
 mod hooks;
 mod instance;
 mod page_jobs;
+mod recover;
 mod restore;
 mod running;
 mod session;
 mod start;
 
 pub use instance::{BackupAccess, Environment, Instance, StopService, TermOptions};
+pub use recover::{RecoverRequest, Recovered, recover};
 pub use restore::{
     ExternalRestore, backup_databases, external_restore, external_restore_into, restore_folder,
 };

@@ -20,7 +20,10 @@ use crate::log::{
     read_log_header, scan_stream,
 };
 use crate::params::{ParamId, Parameters};
-use crate::recovery::{LostLogs, Paths, Percent, Purpose, Redo, RedoOptions, RedoParts, analyse, finish};
+use crate::recovery::{
+    Analysis, Ending, LostLogs, OpenWork, Paths, Percent, Purpose, Redo, RedoOptions, RedoParts,
+    repair_torn_pages,
+};
 use crate::restore::map::RestoreMap;
 use crate::sync::job::{Job, JobRunner};
 use crate::sync::{Arc, Mutex};
@@ -48,6 +51,8 @@ pub(super) struct RecoveryGuide<'a> {
     pub(super) progress: &'a mut dyn FnMut(Status),
     /// What the caller is to be warned of afterwards.
     pub(super) warning: Option<JetErr>,
+    /// The databases that redo worked on.
+    pub(super) databases: Vec<PathBuf>,
 }
 
 /// Starts an instance.
@@ -254,7 +259,7 @@ impl Starter<'_> {
         let clock = &self.environment.clock;
         let config = self.config();
         let redo = self.options.redo;
-        let Survey { scan, checkpoint: last, start, warning } =
+        let Survey { scan, checkpoint: last, start, warning, analysis } =
             self.survey(&config, &self.paths(&guide.map)).inspect_err(|error| self.report_failure(error))?;
         guide.warning = warning;
         if let Some(double_write) = &attachments.storage().double_write {
@@ -272,18 +277,32 @@ impl Starter<'_> {
                 }
                 remove_stale(&**disk, &path)?;
                 let hooks = self.hooks(attachments, None, path);
-                (Log::create(config, hooks.clone())?, hooks)
+                self.void_double_write(attachments)?;
+                (Arc::new(Log::create(config, hooks.clone())?), hooks)
             }
             Some(signature) => {
-                if let Some(start) = &start {
-                    self.redo(&config, &scan, start, signature, attachments, guide)
-                        .inspect_err(|error| self.report_failure(error))?;
-                }
+                let open = match &start {
+                    Some(start) => self
+                        .redo(&config, (&scan, &analysis), start, signature, attachments, guide)
+                        .map(Some)
+                        .inspect_err(|error| self.report_failure(error))?,
+                    None => None,
+                };
+                self.void_double_write(attachments)?;
                 let hooks = self.hooks(attachments, last, path);
                 hooks.checkpoint.set_signature(signature);
-                let log = Log::open(config, scan, hooks.clone())?;
-                if let Some((redo_from, _)) = start {
-                    finish(&log, attachments, &hooks.checkpoint, &**clock, redo_from, false)?;
+                let log = Arc::new(Log::open(config, scan, hooks.clone())?);
+                if let (Some((redo_from, _)), Some(open)) = (start, open) {
+                    let ending = Ending {
+                        disk: &**disk,
+                        log: &log,
+                        attachments,
+                        checkpoint: &hooks.checkpoint,
+                        clock: &**clock,
+                        redo_from,
+                        is_hard: false,
+                    };
+                    ending.finish(open).inspect_err(|error| self.report_failure(error))?;
                     self.events.report(&Event::new(id::RECOVERY_COMPLETED, []));
                     (guide.progress)(Status::Complete);
                 }
@@ -297,7 +316,6 @@ impl Starter<'_> {
         // What the current generation's header knows, databases attached from now on must admit.
         let header = read_log_header(&**disk, &log.files().current())?;
         attachments.admit(header.generation, header.created)?;
-        let log = Arc::new(log);
         attachments.storage().begin_logging(&log);
         hooks.checkpoint.follow(&log, &attachments.storage().transactions)?;
         Ok((Some(log), hooks))
@@ -356,7 +374,7 @@ impl Starter<'_> {
         let unknown = |error| (error, LogPosition::NONE);
         let scan = scan_stream(config, may_lack_current).map_err(unknown)?;
         let Some(signature) = scan.signature() else {
-            return Ok(Survey { scan, checkpoint: None, start: None, warning: None });
+            return Ok(Survey::without_recovery(scan, None));
         };
         if let Some(last) = &scan.last {
             let configured = self.parameters.integer(ParamId::EngineFormatVersion);
@@ -367,28 +385,30 @@ impl Starter<'_> {
         let checkpoint = usable_checkpoint(disk, &path, &signature).map_err(unknown)?;
         let at = checkpoint.as_ref().map_or(LogPosition::NONE, |c| c.checkpoint);
         if scan.closed_at().is_some_and(|closed| closed == at) {
-            return Ok(Survey { scan, checkpoint, start: None, warning: None });
+            return Ok(Survey::without_recovery(scan, checkpoint));
         }
         if is_first {
             self.events.report(&Event::new(id::RECOVERY_STARTED, []));
         }
         let start = choose_start(disk, &scan, checkpoint.as_ref()).map_err(unknown)?;
+        let mut analysis = Analysis::default();
+        analysis.note_attached(&start.1);
         LogReader::open(scan.files.clone(), start.0, read_options(config, signature))
-            .and_then(|mut reader| analyse(&mut reader))
+            .and_then(|mut reader| analysis.read(&mut reader))
             .map_err(|error| (error, at))?;
-        Ok(Survey { scan, checkpoint, start: Some(start), warning: None })
+        Ok(Survey { scan, checkpoint, start: Some(start), warning: None, analysis })
     }
 
     /// Replays what the last run left.
     fn redo(
         &self,
         config: &LogConfig,
-        scan: &StreamScan,
+        (scan, analysis): (&StreamScan, &Analysis),
         (start, attached): &(LogPosition, Vec<AttachEntry>),
         signature: Signature,
         attachments: &Attachments,
         guide: &mut RecoveryGuide<'_>,
-    ) -> Result<()> {
+    ) -> Result<OpenWork> {
         let disk = &*self.environment.disk;
         (guide.progress)(Status::Begin);
         let paths = self.paths(&guide.map);
@@ -398,7 +418,12 @@ impl Starter<'_> {
             events: &**self.events,
             files: &scan.files,
             attachments,
+            analysis,
         };
+        // An image of the last batch may be all that is left of a page, until the next batch is written.
+        if let Some(double_write) = &attachments.storage().double_write {
+            repair_torn_pages(double_write, (disk, &self.environment.clock), (analysis, &paths), scan.end())?;
+        }
         let purpose = match self.options.redo.contains(RedoOptions::ALLOW_SOFT_RECOVERY_ON_BACKUP) {
             true => Purpose::CrashOrBackup,
             false => Purpose::Crash,
@@ -420,7 +445,13 @@ impl Starter<'_> {
             };
             return Err(Error::new(code, "redo is done, undo was not asked for"));
         }
-        Ok(())
+        guide.databases = redo.recovered();
+        Ok(redo.into_open())
+    }
+
+    /// What the double-write file holds must not be used again once pages are written otherwise.
+    fn void_double_write(&self, attachments: &Attachments) -> Result<()> {
+        attachments.storage().double_write.as_ref().map_or(Ok(()), |double_write| double_write.void())
     }
 
     /// Where recovery finds the databases.
@@ -444,6 +475,14 @@ struct Survey {
     /// Where redo begins, and what is attached there; none when nothing is to be recovered.
     start: Option<(LogPosition, Vec<AttachEntry>)>,
     warning: Option<JetErr>,
+    /// What the first pass found from there on.
+    analysis: Analysis,
+}
+
+impl Survey {
+    fn without_recovery(scan: StreamScan, checkpoint: Option<Checkpoint>) -> Self {
+        Self { scan, checkpoint, start: None, warning: None, analysis: Analysis::default() }
+    }
 }
 
 fn read_options(config: &LogConfig, signature: Signature) -> ReadOptions {

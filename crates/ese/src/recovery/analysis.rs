@@ -1,12 +1,16 @@
-//! The first pass: is everything there, and can all of it be redone?
+//! The first pass: is everything there, can all of it be redone, and which transactions have to be undone?
 
+use super::attach::Paths;
 use crate::error::{Error, JetErr, Result};
 use crate::log::{LogReader, ReadEvent};
+use ese_format::log::AttachEntry;
 use ese_format::log::record::LogRecord;
-use ese_format::{Generation, LogPosition};
+use ese_format::{Generation, LogPosition, Signature};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// What the range holds.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Analysis {
     /// Records read.
     pub records: u64,
@@ -16,67 +20,132 @@ pub struct Analysis {
     pub last: Generation,
     /// Behind the last record.
     pub end: LogPosition,
+    /// The transaction of each session that is open here: its Begin0, and whether something of it was
+    /// rolled back.
+    open: BTreeMap<u16, (LogPosition, bool)>,
+    /// The Begin0 of every transaction that did not commit, or not with all its changes.
+    undone: BTreeSet<LogPosition>,
+    /// Databases that the range attaches, by the paths in the log.
+    databases: Vec<(Signature, String)>,
 }
 
-/// Reads everything the reader delivers and changes nothing.
-///
-/// # Errors
-/// `FeatureNotAvailable`, with type and position, for the first record that redo does not know;
-/// everything that reading can find wrong.
-pub fn analyse(reader: &mut LogReader) -> Result<Analysis> {
-    let mut found = Analysis::default();
-    while let Some(event) = reader.next_event()? {
-        match event {
-            ReadEvent::Generation(header) => {
-                if found.first == Generation::NONE {
-                    found.first = header.generation;
+impl Analysis {
+    /// Reads everything the reader delivers and changes nothing. Several stretches of a log are read in
+    /// their order.
+    ///
+    /// # Errors
+    /// `FeatureNotAvailable`, with type and position, for the first record that redo does not know;
+    /// `InvalidCreateDbVersion` for a database made in a way that this engine cannot repeat; everything that
+    /// reading can find wrong.
+    pub fn read(&mut self, reader: &mut LogReader) -> Result<()> {
+        while let Some(event) = reader.next_event()? {
+            match event {
+                ReadEvent::Generation(header) => {
+                    if self.first == Generation::NONE {
+                        self.first = header.generation;
+                    }
+                    self.last = header.generation;
+                    self.note_attached(&header.attached);
                 }
-                found.last = header.generation;
-            }
-            ReadEvent::Record(raw) => {
-                let record = raw.decode()?;
-                check_known(&record, raw.start)?;
-                found.records += 1;
-                found.end = raw.end;
+                ReadEvent::Record(raw) => {
+                    let record = raw.decode()?;
+                    check_known(&record, raw.start)?;
+                    self.note(&record, raw.start);
+                    self.records += 1;
+                    self.end = raw.end;
+                }
             }
         }
+        Ok(())
     }
-    Ok(found)
+
+    /// Databases that are attached where the range begins.
+    pub fn note_attached(&mut self, attached: &[AttachEntry]) {
+        attached.iter().for_each(|entry| self.note_database(entry.signature, entry.path()));
+    }
+
+    fn note_database(&mut self, signature: Signature, path: String) {
+        let database = (signature, path);
+        if !self.databases.contains(&database) {
+            self.databases.push(database);
+        }
+    }
+
+    fn note(&mut self, record: &LogRecord, at: LogPosition) {
+        let rolls_back = |open: &mut BTreeMap<u16, (LogPosition, bool)>, session: u16| {
+            if let Some((_, undone)) = open.get_mut(&session) {
+                *undone = true;
+            }
+        };
+        match record {
+            LogRecord::Begin0(r) => {
+                if let Some((begin0, _)) = self.open.insert(r.session, (at, false)) {
+                    self.undone.insert(begin0);
+                }
+            }
+            LogRecord::Commit0(r) => {
+                if let Some((begin0, true)) = self.open.remove(&r.session) {
+                    self.undone.insert(begin0);
+                }
+            }
+            LogRecord::Rollback(r) => rolls_back(&mut self.open, r.session),
+            LogRecord::Undo(r) => rolls_back(&mut self.open, r.node.page.session),
+            LogRecord::AttachDb(r) => self.note_database(r.signature, r.path_text()),
+            LogRecord::CreateDb(r) => self.note_database(r.signature, r.path_text()),
+            r if ends_sessions(r) => {
+                let open = std::mem::take(&mut self.open);
+                self.undone.extend(open.into_values().map(|(begin0, _)| begin0));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the transaction that begins at `begin0` has changes that were rolled back or will have to be:
+    /// only those need versions.
+    pub(super) fn is_undone(&self, begin0: LogPosition) -> bool {
+        self.undone.contains(&begin0) || self.open.values().any(|open| open.0 == begin0)
+    }
+
+    /// Where the databases are that the range attaches.
+    pub(super) fn databases(&self, paths: &Paths) -> Vec<PathBuf> {
+        self.databases.iter().filter_map(|(signature, logged)| paths.find(signature, logged)).collect()
+    }
 }
 
 fn check_known(record: &LogRecord, at: LogPosition) -> Result<()> {
-    if is_redone(record) || changes_nothing(record.code()) {
-        return Ok(());
+    use LogRecord::*;
+    match record {
+        // The original engine repeats its own creation of version 1 from memory.
+        CreateDb(r) if r.version.is_none_or(|(version, _)| version != CREATE_VERSION) => {
+            let version =
+                r.version.map_or_else(|| "1".to_owned(), |(version, update)| format!("{version}.{update}"));
+            let sentence = format!("a database whose creation is of version {version} cannot be made again");
+            Err(Error::new(JetErr::InvalidCreateDbVersion, sentence).position(at))
+        }
+        BeginDistributed(_) | PrepareCommit(_) | PrepareRollback(_) => Err(Error::new(
+            JetErr::FeatureNotAvailable,
+            format!(
+                "this version cannot redo log records of type {} ({}); nothing was changed",
+                record.name(),
+                record.code()
+            ),
+        )
+        .position(at)),
+        _ => Ok(()),
     }
-    Err(Error::new(
-        JetErr::FeatureNotAvailable,
-        format!(
-            "this version cannot redo log records of type {} ({}); nothing was changed",
-            record.name(),
-            record.code()
-        ),
-    )
-    .position(at))
 }
 
-/// Records that [`super::Redo`] has an action for.
-fn is_redone(record: &LogRecord) -> bool {
-    use LogRecord::*;
-    matches!(record, AttachDb(_) | DetachDb(_) | Backup2(_)) || ends_sessions(record)
+/// The version of database creation whose pages are all built by log records
+/// (microsoft/Extensible-Storage-Engine, `dev/ese/src/inc/logapi.hxx`).
+const CREATE_VERSION: u16 = 2;
+
+/// Records at which every session ends.
+pub(super) fn ends_sessions(record: &LogRecord) -> bool {
+    // Init, Init2; Term, Term2; RecoveryQuit, RecoveryQuit2, RecoveryQuitKeepAttachments.
+    matches!(record.code(), 1 | 2 | 18 | 49 | 50 | 52 | 80)
 }
 
 /// Records at which every session ends and every database still attached is consistent.
-pub(super) fn ends_sessions(record: &LogRecord) -> bool {
-    // Init, Init2; Term, Term2; RecoveryQuit, RecoveryQuit2. With RecoveryQuitKeepAttachments (80)
-    // databases stay attached, which this redo does not know.
-    matches!(record.code(), 1 | 2 | 18 | 49 | 50 | 52)
-}
-
-/// Records without an effect on databases when no page is changed: fillers, notes, marks, transactions.
-fn changes_nothing(code: u8) -> bool {
-    matches!(
-        code,
-        0 | 5..=10 | 17 | 19..=23 | 42 | 45 | 46 | 51 | 57 | 59 | 61 | 66 | 67 | 69..=71 | 73..=75
-            | 82..=91 | 98 | 100 | 101
-    )
+pub(super) fn ends_attachments(record: &LogRecord) -> bool {
+    ends_sessions(record) && !matches!(record, LogRecord::RecoveryQuitKeepAttachments(_))
 }

@@ -6,7 +6,7 @@
 use crate::error::{Error, JetErr, Result};
 use bitflags::bitflags;
 use ese_format::database::{DatabaseHeader, DatabaseState};
-use ese_format::{Generation, LogPosition, Signature};
+use ese_format::{DbTime, Generation, LogPosition, ObjectId, Signature};
 use std::path::{Path, PathBuf};
 
 bitflags! {
@@ -104,6 +104,9 @@ pub(super) struct Logged {
     pub(super) max_pages: u32,
     /// From an attach record; else from the array in a log header or checkpoint.
     pub(super) is_record: bool,
+    /// What the array says of its counters.
+    pub(super) db_time: DbTime,
+    pub(super) last_object: ObjectId,
 }
 
 /// Why a database waits.
@@ -148,7 +151,11 @@ pub(super) fn decide(
         .position(redo))
     };
     match header.state {
-        DatabaseState::JustCreated => return Ok(Defer(Deferral::Ahead)),
+        // Its creation is not finished: it is in the log behind a record, before an array.
+        DatabaseState::JustCreated => {
+            let is_same = header.signature == logged.signature && !logged.is_record;
+            return Ok(if is_same { Attach } else { Defer(Deferral::Ahead) });
+        }
         DatabaseState::IncrementalReseedInProgress => {
             return Err(Error::new(
                 JetErr::DatabaseIncompleteIncrementalReseed,

@@ -3,7 +3,7 @@
 //! It can when no database has pages that depend on them: then they hold transactions that were committed
 //! and nothing else (microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/_log/logredo.cxx`).
 
-use super::analysis::ends_sessions;
+use super::analysis::ends_attachments;
 use super::attach::{Paths, RedoOptions};
 use crate::dbfile::read_header;
 use crate::error::{Error, JetErr, Result};
@@ -155,9 +155,10 @@ impl LostLogs<'_> {
                 }
                 ReadEvent::Generation(_) => {}
                 ReadEvent::Record(raw) => match raw.decode()? {
+                    LogRecord::CreateDb(r) => drop(attached.insert(r.dbid, (r.signature, r.path_text()))),
                     LogRecord::AttachDb(r) => drop(attached.insert(r.dbid, (r.signature, r.path_text()))),
                     LogRecord::DetachDb(r) => drop(attached.remove(&r.dbid)),
-                    r if ends_sessions(&r) => attached.clear(),
+                    r if ends_attachments(&r) => attached.clear(),
                     _ => {}
                 },
             }

@@ -1,20 +1,31 @@
 //! Recovery: replay of the log over databases that were not shut down.
 //!
-//! [`analyse`] reads the whole range first and refuses a record that cannot be redone, before any file is
-//! changed. [`Redo`] replays, [`Redo::complete`] checks that nothing is missing, [`finish`] ends it in
-//! the log. What this engine writes today changes no pages, so redo moves headers only.
+//! [`Analysis`] reads the whole range first and refuses a record that cannot be redone, before any file is
+//! changed; it finds the transactions that have to be undone. [`repair_torn_pages`] puts pages right that
+//! the crash tore. [`Redo`] replays: a page gets what it lacks, told by its dbtime, and versions are built for
+//! what has to be undone. [`Redo::complete`] checks that nothing is missing, [`Ending`] rolls back and ends it
+//! in the log. A crash anywhere in it is one more crash to recover from.
+//!
+//! One thread does all of it.
 
 mod analysis;
 mod attach;
+mod database;
 mod lost;
+mod pages;
 mod progress;
 mod redo;
 mod replayed;
+mod sessions;
+mod torn;
 mod undo;
+mod versions;
 
-pub use analysis::{Analysis, analyse};
+pub use analysis::Analysis;
 pub use attach::{Paths, Purpose, RedoOptions};
 pub use lost::LostLogs;
 pub use progress::Percent;
 pub use redo::{Redo, RedoParts};
-pub use undo::finish;
+pub use sessions::OpenWork;
+pub use torn::repair_torn_pages;
+pub use undo::Ending;

@@ -1,12 +1,14 @@
 //! The second pass: what each record does.
 
-use super::analysis::ends_sessions;
+use super::analysis::{Analysis, ends_attachments, ends_sessions};
 use super::attach::{Decision, Deferral, Logged, Paths, Purpose, RedoOptions, check_required, decide};
+use super::pages::RedoDatabase;
 use super::replayed::Replayed;
+use super::sessions::OpenWork;
 use crate::clock::Clock;
 use crate::database::backup_copy::{CheckedCopy, is_unfinished};
 use crate::database::backup_record::{Medium, Scope, record as record_backup};
-use crate::database::{Attachment, Attachments, forget_log_stream, is_resting, make_clean, rest, turn_dirty};
+use crate::database::{Attachments, forget_log_stream, is_resting, turn_dirty};
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
@@ -15,7 +17,7 @@ use crate::sync::Arc;
 use ese_format::database::DatabaseHeader;
 use ese_format::log::record::{AttachDb, Backup2, DetachDb, LogRecord};
 use ese_format::log::{AttachEntry, LogHeader};
-use ese_format::{Generation, LogPosition, LogTime, Signature};
+use ese_format::{DbTime, Generation, LogPosition, ObjectId, PageSize, Signature};
 use ese_vfs::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -33,19 +35,30 @@ pub struct RedoParts<'a> {
     pub files: &'a LogFiles,
     /// The table that takes the databases.
     pub attachments: &'a Attachments,
+    /// What the first pass found in all of the logs.
+    pub analysis: &'a Analysis,
 }
 
 /// Replay of a stretch of log. Databases it attaches stand in the instance's own table.
 pub struct Redo<'a> {
-    parts: RedoParts<'a>,
-    stream: Signature,
-    paths: Paths,
-    purpose: Purpose,
+    pub(super) parts: RedoParts<'a>,
+    pub(super) stream: Signature,
+    pub(super) paths: Paths,
+    pub(super) purpose: Purpose,
     start: LogPosition,
     last: Generation,
-    deferred: BTreeMap<u8, (Logged, Deferral)>,
+    /// The page size of the stream.
+    pub(super) page_size: PageSize,
+    pub(super) deferred: BTreeMap<u8, (Logged, Deferral)>,
+    /// What the attached databases need besides.
+    pub(super) databases: BTreeMap<u8, RedoDatabase>,
+    /// The end of the range that the header of a database required before it was changed, by number.
+    pub(super) required: BTreeMap<u8, Generation>,
+    pub(super) open: OpenWork,
     /// Databases of which the event log knows that they are elsewhere than the log says.
     moved: BTreeSet<PathBuf>,
+    /// The files of all databases that were attached at some time.
+    pub(super) worked_on: BTreeSet<PathBuf>,
 }
 
 impl<'a> Redo<'a> {
@@ -69,8 +82,13 @@ impl<'a> Redo<'a> {
             purpose,
             start: start.0,
             last: start.0.generation,
+            page_size: PageSize::K4,
             deferred: BTreeMap::new(),
+            databases: BTreeMap::new(),
+            required: BTreeMap::new(),
+            open: OpenWork::new(parts.attachments.storage().clone()),
             moved: BTreeSet::new(),
+            worked_on: BTreeSet::new(),
         };
         for entry in attached {
             let logged = Logged {
@@ -82,6 +100,8 @@ impl<'a> Redo<'a> {
                 log_signature: None,
                 max_pages: entry.max_pages,
                 is_record: false,
+                db_time: entry.db_time,
+                last_object: entry.last_object,
             };
             redo.attach(logged, start.0)?;
         }
@@ -107,7 +127,7 @@ impl<'a> Redo<'a> {
                     if let Some(replayed) = &mut replayed {
                         replayed.count(&record);
                     }
-                    self.record(&record, raw.start)?;
+                    self.record(record, raw.start)?;
                 }
             }
         }
@@ -117,12 +137,22 @@ impl<'a> Redo<'a> {
         Ok(())
     }
 
+    /// The files of the databases that were replayed.
+    pub fn recovered(&self) -> Vec<PathBuf> {
+        self.worked_on.iter().cloned().collect()
+    }
+
+    /// What the end of the log has cut off.
+    pub fn into_open(self) -> OpenWork {
+        self.open
+    }
+
     /// Checks, at the end of the log, that no database waits and none needs more of it.
     ///
     /// # Errors
     /// `AttachedDatabaseMismatch`, `RequiredLogFilesMissing`, `CommittedLogFilesMissing`; the loss of
     /// committed logs becomes a warning when it is allowed.
-    pub fn complete(&self, options: RedoOptions) -> Result<Option<JetErr>> {
+    pub fn complete(&mut self, options: RedoOptions) -> Result<Option<JetErr>> {
         let mut warning = None;
         for (logged, why) in self.deferred.values() {
             let sentence = match why {
@@ -137,6 +167,9 @@ impl<'a> Redo<'a> {
         }
         for a in self.parts.attachments.all() {
             let header = a.file.header();
+            if let Some(database) = self.databases.get(&a.id) {
+                database.check_complete(&a)?;
+            }
             if header.max_required > self.last {
                 self.report_end_too_early(a.path(), &header);
                 return Err(Error::new(
@@ -192,7 +225,7 @@ impl<'a> Redo<'a> {
     }
 
     /// Notes once that a database is elsewhere than the log says.
-    fn note_move(&mut self, logged: &str, path: &Path) {
+    pub(super) fn note_move(&mut self, logged: &str, path: &Path) {
         if path != Path::new(logged) && self.moved.insert(path.to_path_buf()) {
             self.report(id::DATABASE_MOVED, [logged.to_owned(), path.display().to_string()]);
         }
@@ -201,6 +234,7 @@ impl<'a> Redo<'a> {
     fn enter(&mut self, header: &LogHeader) -> Result<()> {
         let generation = header.generation;
         self.last = generation;
+        self.page_size = header.page_size()?;
         for a in self.parts.attachments.all() {
             let h = a.file.header();
             // The file may have the right number and be another one all the same.
@@ -222,15 +256,63 @@ impl<'a> Redo<'a> {
                 .file(a.path()));
             }
         }
+        // What a database lacked up to the end of what it required must have been explained.
+        for a in self.parts.attachments.all() {
+            if let Some(database) = self.databases.get(&a.id)
+                && !database.is_within_required(LogPosition::start_of(generation))
+            {
+                database.check_complete(&a)?;
+            }
+        }
         self.parts.attachments.admit(generation, header.created)
     }
 
-    fn record(&mut self, record: &LogRecord, at: LogPosition) -> Result<()> {
-        match record {
+    fn record(&mut self, record: LogRecord, at: LogPosition) -> Result<()> {
+        let Some(record) = self.page_record(record, at)? else { return Ok(()) };
+        match &record {
+            LogRecord::Begin0(r) => self.open.begin0(r, at, self.parts.analysis),
+            LogRecord::Begin(r) => self.open.begin(r, at),
+            LogRecord::Commit(r) => self.open.commit(r, at),
+            LogRecord::Commit0(r) => self.open.commit0(r, at),
+            LogRecord::Rollback(r) => self.open.rollback(r, at),
+            LogRecord::MacroBegin(r) => {
+                self.open.begin_macro(r);
+                Ok(())
+            }
+            LogRecord::MacroCommit(r) => self.commit_macro(r, at),
+            LogRecord::MacroAbort(r) => {
+                self.open.end_macro(r);
+                Ok(())
+            }
+            LogRecord::UndoInfo(r) => self.before_image(r, at),
+            LogRecord::CreateDb(r) => self.create(r, at),
+            LogRecord::CreateDbFinish(r) => self.finish_creation(r.dbid, at),
             LogRecord::AttachDb(r) => self.attach(logged_attach(r, at), at),
             LogRecord::DetachDb(r) => self.detach(r, at),
+            LogRecord::ReAttach(r) => self.reattach(r),
+            LogRecord::ExtendDb(r) => self.extend(r.dbid, r.last_page, at),
+            LogRecord::ShrinkDb(r) | LogRecord::ShrinkDb2(r) => self.shrink(r.dbid, r.last_page, at),
+            LogRecord::ShrinkDb3(r) => self.shrink(r.dbid, r.last_page, at),
+            LogRecord::TrimDb(r) => {
+                self.forget_pages(r.dbid, r.first, r.pages);
+                Ok(())
+            }
+            LogRecord::ExtentFreed(r) => {
+                self.forget_pages(r.dbid, r.first, r.pages);
+                Ok(())
+            }
+            LogRecord::ExtentFreed2(r) => {
+                self.forget_pages(r.dbid, r.first, r.pages);
+                Ok(())
+            }
+            LogRecord::FreeFdp(r) => {
+                self.forget_pages(r.dbid, r.root, 1);
+                Ok(())
+            }
+            LogRecord::SetDbVersion(r) => self.set_version(r, at),
             LogRecord::Backup2(r) => self.backup(r),
-            r if ends_sessions(r) => self.end_sessions(at),
+            r if ends_attachments(r) => self.end_sessions(at),
+            r if ends_sessions(r) => self.open.end_all(),
             _ => Ok(()),
         }
     }
@@ -266,6 +348,7 @@ impl<'a> Redo<'a> {
             file = self.take_on(file)?;
         }
         let header = file.header();
+        self.required.insert(logged.id, header.max_required);
         check_required(&header, self.start.generation, file.path())
             .inspect_err(|_| self.report_start_too_late(file.path(), &header))?;
         if header.is_clean() || (self.purpose == Purpose::Restore && is_resting(&header)) {
@@ -286,17 +369,7 @@ impl<'a> Redo<'a> {
                 }
             })?;
         }
-        self.deferred.remove(&logged.id);
-        self.note_move(&logged.path, file.path());
-        self.parts.attachments.insert(Attachment::new(
-            self.parts.attachments.storage(),
-            logged.id,
-            file,
-            logged.attach,
-            logged.consistent,
-            logged.max_pages,
-        ));
-        Ok(())
+        self.take_in(logged, file)
     }
 
     /// Makes a copy out of a backup one of the databases that the instance's own logs recover, if that is
@@ -322,10 +395,7 @@ impl<'a> Redo<'a> {
     fn detach(&mut self, record: &DetachDb, at: LogPosition) -> Result<()> {
         self.deferred.remove(&record.dbid);
         let Some(attachment) = self.parts.attachments.by_id(record.dbid) else { return Ok(()) };
-        let now = self.parts.clock.now();
-        attachment.file.update_header(|h| self.come_to_rest(h, at, now))?;
-        self.parts.attachments.remove(record.dbid);
-        Ok(())
+        self.let_go(&attachment, at)
     }
 
     fn backup(&self, record: &Backup2) -> Result<()> {
@@ -343,21 +413,11 @@ impl<'a> Redo<'a> {
         })
     }
 
-    /// The log detaches a database. One that is being restored must not pass for a good one before all
-    /// logs are replayed.
-    fn come_to_rest(&self, header: &mut DatabaseHeader, at: LogPosition, now: LogTime) {
-        match self.purpose {
-            Purpose::Restore => rest(header, at, now),
-            Purpose::Crash | Purpose::CrashOrBackup => make_clean(header, at, now),
-        }
-    }
-
     /// The engine of that time started or stopped: databases that it still had attached are consistent.
     fn end_sessions(&mut self, at: LogPosition) -> Result<()> {
-        let now = self.parts.clock.now();
+        self.open.end_all()?;
         for a in self.parts.attachments.all() {
-            a.file.update_header(|h| self.come_to_rest(h, at, now))?;
-            self.parts.attachments.remove(a.id);
+            self.let_go(&a, at)?;
         }
         self.deferred.clear();
         Ok(())
@@ -374,5 +434,7 @@ fn logged_attach(r: &AttachDb, at: LogPosition) -> Logged {
         log_signature: Some(r.log_signature),
         max_pages: r.max_pages,
         is_record: true,
+        db_time: DbTime::default(),
+        last_object: ObjectId::default(),
     }
 }

@@ -14,7 +14,7 @@ use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::log::{Log, LogConfig, LogFiles, LogHooks, LogReader, ReadOptions, scan_generation, scan_stream};
-use crate::recovery::{Paths, Percent, Purpose, Redo, RedoOptions, RedoParts, analyse, finish};
+use crate::recovery::{Analysis, Ending, Paths, Percent, Purpose, Redo, RedoOptions, RedoParts};
 use crate::sync::Arc;
 use ese_format::database::DatabaseState;
 use ese_format::log::AttachEntry;
@@ -173,8 +173,9 @@ impl Recovery<'_> {
         status(Status::Begin);
 
         // What redo cannot do it must refuse before a byte is changed.
+        let mut analysis = Analysis::default();
         for stretch in &stretches {
-            self.read(stretch, |reader| analyse(reader).map(drop))?;
+            self.read(stretch, |reader| analysis.read(reader))?;
         }
         for copy in copies {
             copy.merge_for_restore(&given)?;
@@ -191,6 +192,7 @@ impl Recovery<'_> {
                 events,
                 files: &request.logs.files,
                 attachments: &attachments,
+                analysis: &analysis,
             },
             (start, given.signature),
             &request.logs.first.attached,
@@ -203,6 +205,7 @@ impl Recovery<'_> {
             self.read(stretch, |reader| redo.run(reader, &mut progress))?;
         }
         redo.complete(RedoOptions::default())?;
+        let open = redo.into_open();
         self.check_taken_on(&databases, &attachments)?;
 
         let mut config = request.log.clone();
@@ -232,8 +235,17 @@ impl Recovery<'_> {
         );
         checkpoint.set_signature(given.signature);
         let hooks = Arc::new(RestoreHooks(attachments.clone()));
-        let log = Log::open(config, scan, hooks)?;
-        finish(&log, &attachments, &checkpoint, parts.clock.as_ref(), start, true)?;
+        let log = Arc::new(Log::open(config, scan, hooks)?);
+        let ending = Ending {
+            disk,
+            log: &log,
+            attachments: &attachments,
+            checkpoint: &checkpoint,
+            clock: parts.clock.as_ref(),
+            redo_from: start,
+            is_hard: true,
+        };
+        ending.finish(open)?;
         log.close()?;
         self.settle(&databases)?;
         events.report(&Event::new(id::RECOVERY_COMPLETED, []));

@@ -29,6 +29,19 @@ impl Changes {
         self.versions.push(version);
     }
 
+    /// Redo has got to know a change late: it takes its place by its number, in the level that it is of.
+    pub(super) fn insert(&mut self, version: Arc<Version>) {
+        let level = usize::from(version.level());
+        let start = level.checked_sub(1).and_then(|at| self.starts.get(at)).copied().unwrap_or(0);
+        let end = self.starts.get(level).copied().unwrap_or(self.versions.len());
+        let range = self.versions.get(start..end).unwrap_or_default();
+        // Numbers wrap around.
+        let is_newer = |other: &&Arc<Version>| (other.id.wrapping_sub(version.id) as i32) > 0;
+        let at = end - range.iter().rev().take_while(is_newer).count();
+        self.versions.insert(at, version);
+        self.starts.iter_mut().skip(level).for_each(|start| *start += 1);
+    }
+
     /// Takes the last one back: it came to nothing.
     pub(super) fn pop(&mut self) -> Option<Arc<Version>> {
         self.versions.pop()

@@ -162,23 +162,25 @@ impl VersionStore {
         Ok(version)
     }
 
-    /// Enters a change that redo meets in the log, with its number there. With `page` its before-image
-    /// is not in the log so far, and the page must not be written.
+    /// Enters a change that redo meets in the log, with its number and level there. With `page` its
+    /// before-image is not in the log so far, and the page must not be written.
     pub fn enter_redone(
         &self,
         transaction: &Transaction,
         changes: &mut Changes,
-        id: u32,
+        (id, level): (u32, u8),
         new: NewVersion<'_>,
     ) -> Arc<Version> {
         let hash = new.node.hash();
-        let version = Arc::new(self.version(transaction, id, &new));
+        let version = self.version(transaction, id, &new);
+        version.level.store(level, Ordering::Relaxed);
+        let version = Arc::new(version);
         self.bytes.fetch_add(version.bytes(), Ordering::Relaxed);
         self.shard(hash).lock().entry(hash).or_default().push(version.clone());
         if let (Some((page, _)), true) = (&new.page, version.change.wants_before_image()) {
             self.pending.add(&version, *page);
         }
-        changes.push(version.clone());
+        changes.insert(version.clone());
         // Numbers that redo met must not come again while they may stand in chains.
         let next = self.next_id.load(Ordering::Relaxed);
         if id >= next {
