@@ -22,7 +22,6 @@ use crate::log::{
 use crate::params::{ParamId, Parameters};
 use crate::recovery::{
     Analysis, Ending, LostLogs, OpenWork, Paths, Percent, Purpose, Redo, RedoOptions, RedoParts,
-    repair_torn_pages,
 };
 use crate::restore::map::RestoreMap;
 use crate::sync::job::{Job, JobRunner};
@@ -277,7 +276,6 @@ impl Starter<'_> {
                 }
                 remove_stale(&**disk, &path)?;
                 let hooks = self.hooks(attachments, None, path);
-                self.void_double_write(attachments)?;
                 (Arc::new(Log::create(config, hooks.clone())?), hooks)
             }
             Some(signature) => {
@@ -288,7 +286,6 @@ impl Starter<'_> {
                         .inspect_err(|error| self.report_failure(error))?,
                     None => None,
                 };
-                self.void_double_write(attachments)?;
                 let hooks = self.hooks(attachments, last, path);
                 hooks.checkpoint.set_signature(signature);
                 let log = Arc::new(Log::open(config, scan, hooks.clone())?);
@@ -392,7 +389,6 @@ impl Starter<'_> {
         }
         let start = choose_start(disk, &scan, checkpoint.as_ref()).map_err(unknown)?;
         let mut analysis = Analysis::default();
-        analysis.note_attached(&start.1);
         LogReader::open(scan.files.clone(), start.0, read_options(config, signature))
             .and_then(|mut reader| analysis.read(&mut reader))
             .map_err(|error| (error, at))?;
@@ -420,10 +416,6 @@ impl Starter<'_> {
             attachments,
             analysis,
         };
-        // An image of the last batch may be all that is left of a page, until the next batch is written.
-        if let Some(double_write) = &attachments.storage().double_write {
-            repair_torn_pages(double_write, (disk, &self.environment.clock), (analysis, &paths), scan.end())?;
-        }
         let purpose = match self.options.redo.contains(RedoOptions::ALLOW_SOFT_RECOVERY_ON_BACKUP) {
             true => Purpose::CrashOrBackup,
             false => Purpose::Crash,
@@ -447,11 +439,6 @@ impl Starter<'_> {
         }
         guide.databases = redo.recovered();
         Ok(redo.into_open())
-    }
-
-    /// What the double-write file holds must not be used again once pages are written otherwise.
-    fn void_double_write(&self, attachments: &Attachments) -> Result<()> {
-        attachments.storage().double_write.as_ref().map_or(Ok(()), |double_write| double_write.void())
     }
 
     /// Where recovery finds the databases.

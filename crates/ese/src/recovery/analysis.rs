@@ -1,13 +1,10 @@
 //! The first pass: is everything there, can all of it be redone, and which transactions have to be undone?
 
-use super::attach::Paths;
 use crate::error::{Error, JetErr, Result};
 use crate::log::{LogReader, ReadEvent};
-use ese_format::log::AttachEntry;
 use ese_format::log::record::LogRecord;
-use ese_format::{Generation, LogPosition, Signature};
+use ese_format::{Generation, LogPosition};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 /// What the range holds.
 #[derive(Debug, Clone, Default)]
@@ -25,8 +22,6 @@ pub struct Analysis {
     open: BTreeMap<u16, (LogPosition, bool)>,
     /// The Begin0 of every transaction that did not commit, or not with all its changes.
     undone: BTreeSet<LogPosition>,
-    /// Databases that the range attaches, by the paths in the log.
-    databases: Vec<(Signature, String)>,
 }
 
 impl Analysis {
@@ -45,7 +40,6 @@ impl Analysis {
                         self.first = header.generation;
                     }
                     self.last = header.generation;
-                    self.note_attached(&header.attached);
                 }
                 ReadEvent::Record(raw) => {
                     let record = raw.decode()?;
@@ -57,18 +51,6 @@ impl Analysis {
             }
         }
         Ok(())
-    }
-
-    /// Databases that are attached where the range begins.
-    pub fn note_attached(&mut self, attached: &[AttachEntry]) {
-        attached.iter().for_each(|entry| self.note_database(entry.signature, entry.path()));
-    }
-
-    fn note_database(&mut self, signature: Signature, path: String) {
-        let database = (signature, path);
-        if !self.databases.contains(&database) {
-            self.databases.push(database);
-        }
     }
 
     fn note(&mut self, record: &LogRecord, at: LogPosition) {
@@ -90,8 +72,6 @@ impl Analysis {
             }
             LogRecord::Rollback(r) => rolls_back(&mut self.open, r.session),
             LogRecord::Undo(r) => rolls_back(&mut self.open, r.node.page.session),
-            LogRecord::AttachDb(r) => self.note_database(r.signature, r.path_text()),
-            LogRecord::CreateDb(r) => self.note_database(r.signature, r.path_text()),
             r if ends_sessions(r) => {
                 let open = std::mem::take(&mut self.open);
                 self.undone.extend(open.into_values().map(|(begin0, _)| begin0));
@@ -104,11 +84,6 @@ impl Analysis {
     /// only those need versions.
     pub(super) fn is_undone(&self, begin0: LogPosition) -> bool {
         self.undone.contains(&begin0) || self.open.values().any(|open| open.0 == begin0)
-    }
-
-    /// Where the databases are that the range attaches.
-    pub(super) fn databases(&self, paths: &Paths) -> Vec<PathBuf> {
-        self.databases.iter().filter_map(|(signature, logged)| paths.find(signature, logged)).collect()
     }
 }
 

@@ -118,6 +118,8 @@ pub(super) enum Deferral {
     Ahead,
     /// The file belongs to something else.
     Foreign,
+    /// The log creates it, not to the end so far, and the file is not the one, or its folder is missing.
+    NotCreated,
     /// The caller does not want it.
     Unwanted,
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, JetErr, Result};
 use ese_format::database::{DatabaseHeader, DatabaseState, DatabaseVersion};
 use ese_format::log::record::{CreateDb, ReAttach, SetDbVersion};
 use ese_format::{DbTime, Generation, LogPosition, ObjectId, PageNumber};
-use ese_vfs::{Disk, OpenMode};
+use ese_vfs::Disk;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -39,7 +39,7 @@ impl Redo<'_> {
         let path = match canonical(self.parts.disk, &path) {
             Ok(path) => path,
             Err(error) if error.code() == JetErr::InvalidPath => {
-                self.deferred.insert(logged.id, (logged, Deferral::Missing));
+                self.deferred.insert(logged.id, (logged, Deferral::NotCreated));
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -50,6 +50,8 @@ impl Redo<'_> {
                 return match decide(&file.header(), &logged, at, &self.stream, &path)? {
                     Decision::Attach => self.take_in(logged, file),
                     Decision::Defer(why) => {
+                        // One that is to be replaced may not be gone from the disk.
+                        let why = if why == Deferral::Foreign { Deferral::NotCreated } else { why };
                         self.deferred.insert(logged.id, (logged, why));
                         Ok(())
                     }
@@ -72,20 +74,14 @@ impl Redo<'_> {
         header.attach_position = logged.attach;
         header.attach_time = self.parts.clock.now();
         remove(disk, path)?;
-        let failed = |what| move |e| Error::io(e, what, path);
-        let file = disk.open(path, OpenMode::CreateNew).map_err(failed("creating the database"))?;
-        let image = header.encode();
-        file.write_at(&image.repeat(2), 0).map_err(failed("writing the header"))?;
-        file.sync().map_err(failed("making the header durable"))?;
-        drop(file);
-        if let Some(folder) = path.parent() {
-            disk.sync_dir(folder).map_err(|e| Error::io(e, "making the new file durable", folder))?;
-        }
-        DbFile::open(disk, self.parts.clock.clone(), path, Intent::Write)
+        DbFile::create(disk, self.parts.clock.clone(), path, header)
     }
 
     /// The creation is complete: the database is one that can be recovered.
-    pub(super) fn finish_creation(&self, database: u8, at: LogPosition) -> Result<()> {
+    pub(super) fn finish_creation(&mut self, database: u8, at: LogPosition) -> Result<()> {
+        if let Some((_, why @ Deferral::NotCreated)) = self.deferred.get_mut(&database) {
+            *why = Deferral::Missing;
+        }
         let Some(a) = self.parts.attachments.by_id(database) else { return Ok(()) };
         if a.file.header().state != DatabaseState::JustCreated || at <= a.attached_at {
             return Ok(());

@@ -1,8 +1,7 @@
 //! Recovery: replay of the log over databases that were not shut down.
 //!
 //! [`Analysis`] reads the whole range first and refuses a record that cannot be redone, before any file is
-//! changed; it finds the transactions that have to be undone. [`repair_torn_pages`] puts pages right that
-//! the crash tore. [`Redo`] replays: a page gets what it lacks, told by its dbtime, and versions are built for
+//! changed; it finds the transactions that have to be undone. [`Redo`] replays: a page gets what it lacks, told by its dbtime, and versions are built for
 //! what has to be undone. [`Redo::complete`] checks that nothing is missing, [`Ending`] rolls back and ends it
 //! in the log. A crash anywhere in it is one more crash to recover from.
 //!
@@ -17,7 +16,6 @@ mod progress;
 mod redo;
 mod replayed;
 mod sessions;
-mod torn;
 mod undo;
 mod versions;
 
@@ -27,5 +25,4 @@ pub use lost::LostLogs;
 pub use progress::Percent;
 pub use redo::{Redo, RedoParts};
 pub use sessions::OpenWork;
-pub use torn::repair_torn_pages;
 pub use undo::Ending;

@@ -156,7 +156,7 @@ impl<'a> Redo<'a> {
         let mut warning = None;
         for (logged, why) in self.deferred.values() {
             let sentence = match why {
-                Deferral::Unwanted => continue,
+                Deferral::Unwanted | Deferral::NotCreated => continue,
                 Deferral::Missing if options.contains(RedoOptions::IGNORE_MISSING_DATABASE) => continue,
                 Deferral::Missing => "it was attached when the log ended, and is missing",
                 Deferral::Ahead | Deferral::Foreign => {
