@@ -1,7 +1,7 @@
 //! Removal of deleted nodes that nobody can see any more.
 //!
 //! A leaf other than the root keeps at least one node: an empty one has no place in the order of the tree, so
-//! it goes as a whole ([`super::merge`]).
+//! it goes as a whole ([`super::merge()`]).
 
 use super::change::remove_line;
 use super::merge::is_small;
@@ -21,7 +21,7 @@ pub struct Purged {
     pub removed: usize,
     /// The bookmark of the leaf's last node before: up to here, from the one asked for, nothing is left to do.
     pub up_to: Option<(Vec<u8>, Vec<u8>)>,
-    /// The leaf has no records any more, or few: [`super::merge`] may take it out of the tree.
+    /// The leaf has no records any more, or few: [`super::merge()`] may take it out of the tree.
     pub wants_merge: bool,
 }
 
