@@ -5,6 +5,7 @@
 //! the append nothing may fail: if it does all the same, log and page have parted, and the instance ends.
 
 use super::cursor::see;
+use super::merge::is_small;
 use super::purge::make_room;
 use super::search::{Target, Way, leaf_line, write_leaf};
 use super::split::split;
@@ -236,14 +237,26 @@ pub fn undo(work: &mut Work, tree: &Tree, version: &Version) -> Result<()> {
 /// # Errors
 /// `RecordDeleted` when there is no such node; those of pages and log.
 pub fn remove(work: &mut Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<()> {
+    remove_node(work, tree, bookmark).map(drop)
+}
+
+/// As [`remove`]; true when so little is left on the leaf that [`super::merge`] is worth a try.
+pub(crate) fn remove_node(work: &mut Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<bool> {
     let target = Target::exact(bookmark.key, bookmark.data);
     let mut leaf = write_leaf(tree, Way::To(target))?;
     let (line, is_there) = leaf_line(tree, &leaf.page(), &target)?;
     if !is_there {
         return Err(Error::new(JetErr::RecordDeleted, "the node is gone"));
     }
-    remove_line(work, tree, &mut leaf, line)
+    remove_line(work, tree, &mut leaf, line)?;
+    let page = leaf.page();
+    // A leaf that has nothing left must go; one that shrinks is looked at now and then.
+    let now_and_then = page.line_count() % TRIES_TO_MERGE == 0;
+    Ok(!page.is_root() && now_and_then && is_small(&page))
 }
+
+/// After how many removals from a small leaf a merge is tried.
+const TRIES_TO_MERGE: usize = 8;
 
 /// Removes a line of a latched leaf.
 pub(super) fn remove_line(work: &mut Work, tree: &Tree, leaf: &mut ExclusivePage, line: usize) -> Result<()> {

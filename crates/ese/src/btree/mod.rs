@@ -18,7 +18,7 @@ mod split_plan;
 mod tree;
 mod work;
 
-pub(crate) use change::undone;
+pub(crate) use change::{remove_node, undone};
 pub use change::{add, delete, insert, lock, remove, replace, set_external_header, undo};
 pub use cursor::TreeCursor;
 pub use merge::{Merged, merge};

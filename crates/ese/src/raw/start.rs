@@ -226,7 +226,10 @@ impl Starter<'_> {
             }
             false => None,
         };
-        Ok(Storage::new(cache, versions, double_write))
+        let storage = Storage::new(cache, versions, double_write);
+        let extension = p.integer(ParamId::DbExtensionSize);
+        storage.space.set_file_pages(u32::try_from(extension).unwrap_or(u32::MAX));
+        Ok(storage)
     }
 
     fn page_host(&self, attachments: &Arc<Attachments>) -> Arc<dyn PageWriterHost> {

@@ -121,7 +121,14 @@ impl Extents {
     /// Takes pages out of the available ones: the best that can be found without looking at everything.
     pub(super) fn take(&self, session: &mut Session, ask: Ask) -> Result<Option<Extent>> {
         let Some(found) = self.find(session, ask)? else { return Ok(None) };
-        take_front(session, &self.available, found, found.pages.min(ask.most)).map(Some)
+        if found.pages <= ask.most {
+            session.remove(self, &self.available, &found.key())?;
+            return Ok(Some(found));
+        }
+        // The first pages go: the key stays.
+        let rest = Extent { last: found.last, pages: found.pages - ask.most };
+        session.replace(&self.available, &rest.key(), &rest.data())?;
+        Ok(Some(Extent::new(found.first(), ask.most)))
     }
 
     fn find(&self, session: &Session, ask: Ask) -> Result<Option<Extent>> {
@@ -172,13 +179,13 @@ impl Extents {
         let right = right.filter(|right| owner.contains(right.last));
         let pages = run.pages + left.map_or(0, |e| e.pages) + right.map_or(0, |e| e.pages);
         if let Some(left) = left {
-            session.remove(&self.available, &left.key())?;
+            session.remove(self, &self.available, &left.key())?;
         }
         if may_leave && pages == owner.pages {
             if let Some(right) = right {
-                session.remove(&self.available, &right.key())?;
+                session.remove(self, &self.available, &right.key())?;
             }
-            session.remove(&self.owned, &owner.key())?;
+            session.remove(self, &self.owned, &owner.key())?;
             return Ok(Some(owner));
         }
         match right {
@@ -280,24 +287,18 @@ fn general(cursor: &TreeCursor) -> Result<Option<Extent>> {
     Ok(found.filter(|(pool, _)| *pool == Pool::GENERAL).map(|(_, extent)| extent))
 }
 
-/// Takes the first pages of an available extent: its key stays, or it goes as a whole.
-fn take_front(session: &mut Session, available: &Tree, extent: Extent, pages: u32) -> Result<Extent> {
-    if pages >= extent.pages {
-        session.remove(available, &extent.key())?;
-        return Ok(extent);
-    }
-    let rest = Extent { last: extent.last, pages: extent.pages - pages };
-    session.replace(available, &rest.key(), &rest.data())?;
-    Ok(Extent::new(extent.first(), pages))
-}
-
-/// Takes any available page, if there is one; needs no page itself.
+/// Takes any available page, if there is one; needs no page itself and frees none.
 pub(super) fn take_any_page(session: &mut Session, available: &Tree) -> Result<Option<PageNumber>> {
     let mut cursor = TreeCursor::new(available.clone());
     while cursor.next(&session.work)? {
-        if let Some(extent) = general(&cursor)? {
-            return Ok(Some(take_front(session, available, extent, 1)?.last));
+        let Some(extent) = general(&cursor)? else { continue };
+        if extent.pages == 1 {
+            session.remove_alone(available, &extent.key())?;
+        } else {
+            let rest = Extent { last: extent.last, pages: extent.pages - 1 };
+            session.replace(available, &rest.key(), &rest.data())?;
         }
+        return Ok(Some(extent.first()));
     }
     Ok(None)
 }

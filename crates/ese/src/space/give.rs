@@ -66,14 +66,15 @@ impl Space {
         Ok(())
     }
 
-    /// Makes pages available that splits of the trees of extents took too many. The tree's root page is held.
+    /// Makes pages available that the trees of extents do not need: a split took too many, a leaf became empty.
+    /// The tree's root page is held.
     pub(super) fn settle_strays(
         &self,
         session: &mut Session,
         extents: &super::extents::Extents,
     ) -> Result<()> {
         loop {
-            let strays = session.strays();
+            let strays = session.strays(extents);
             if strays.is_empty() {
                 return Ok(());
             }

@@ -7,6 +7,7 @@ use super::take::{Held, tree_at};
 use super::tree::put_new;
 use crate::btree::Tree;
 use crate::error::{Error, JetErr, Result};
+use crate::sync::atomic::Ordering;
 use ese_format::log::record::{ConvertFdp2, ExtendDb, LogRecord};
 use ese_format::page::PageFlags;
 use ese_format::space::{Extent, RootFields, SpaceFlags, SpaceKind};
@@ -103,7 +104,7 @@ impl Space {
         if room < least {
             return Err(out_of_space(tree, format!("the database may have {limit} pages and has {old}")));
         }
-        let mut pages = most.max(self.growth.file_pages).clamp(least, room);
+        let mut pages = most.max(self.file_pages.load(Ordering::Relaxed)).clamp(least, room);
         // A file longer than what is owned has leftovers there, which nobody may take for pages.
         let leftover = file.last_page();
         loop {

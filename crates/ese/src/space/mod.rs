@@ -31,6 +31,7 @@ pub use tree::NewTree;
 use crate::btree::{PageSource, Tree};
 use crate::error::Result;
 use crate::log::Log;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Arc, Mutex, RwLock, Weak};
 use crate::transaction::Transactions;
 use crate::version::VersionStore;
@@ -44,6 +45,8 @@ pub struct Space {
     store: Arc<VersionStore>,
     transactions: Arc<Transactions>,
     growth: Growth,
+    /// See [`Growth::file_pages`], which may change at any time.
+    file_pages: AtomicU32,
     log: RwLock<Option<Arc<Log>>>,
     /// Most pages of a database, where there is such a limit.
     limits: RwLock<BTreeMap<u8, u32>>,
@@ -59,6 +62,7 @@ impl Space {
             store,
             transactions,
             growth,
+            file_pages: AtomicU32::new(growth.file_pages),
             log: RwLock::default(),
             limits: RwLock::default(),
             idle: Mutex::default(),
@@ -68,6 +72,11 @@ impl Space {
     /// From now on changes go into this log.
     pub fn set_log(&self, log: Option<Arc<Log>>) {
         *self.log.write() = log;
+    }
+
+    /// By how many pages files grow from now on (JET_paramDbExtensionSize).
+    pub fn set_file_pages(&self, pages: u32) {
+        self.file_pages.store(pages, Ordering::Relaxed);
     }
 
     /// A database shall not have more than so many pages; 0 for no limit.

@@ -50,6 +50,8 @@ impl Space {
         // A commit that cannot be logged leaves nothing to be undone. The session is used in the same
         // transaction again then, so that its number does not begin twice in the log.
         let _ = session.work.commit(true);
+        // What an error left there is lost.
+        *session.source.state.lock() = SourceState::default();
         self.idle.lock().push(session);
         result
     }
@@ -79,14 +81,27 @@ impl Session {
         btree::replace(&mut self.work, tree, key, data, Versioning::Unversioned)
     }
 
-    /// Removes an entry.
-    pub(super) fn remove(&mut self, tree: &Tree, key: &[u8]) -> Result<()> {
+    /// Removes an entry. A leaf that gets empty leaves its tree of extents: see [`Self::strays`].
+    pub(super) fn remove(&mut self, extents: &Extents, tree: &Tree, key: &[u8]) -> Result<()> {
+        let bookmark = Bookmark { key, data: &[] };
+        if btree::remove_node(&mut self.work, tree, bookmark)? {
+            self.source.state.lock().available = Some(extents.available.clone());
+            // The entry is gone, that is what counts. What does not come off today will do another day.
+            let _ = btree::merge(&mut self.work, tree, bookmark);
+        }
+        Ok(())
+    }
+
+    /// Removes an entry and no page.
+    pub(super) fn remove_alone(&mut self, tree: &Tree, key: &[u8]) -> Result<()> {
         btree::remove(&mut self.work, tree, Bookmark { key, data: &[] })
     }
 
-    /// Pages that a split took and did not need, and that found no place in a split buffer.
-    pub(super) fn strays(&self) -> Vec<PageNumber> {
-        std::mem::take(&mut self.source.state.lock().strays)
+    /// Pages that trees of extents do not need any more and that are not available yet.
+    pub(super) fn strays(&self, extents: &Extents) -> Vec<PageNumber> {
+        let strays = &mut self.source.state.lock().strays;
+        let of_these = strays.extract_if(.., |(root, _)| *root == extents.available.root);
+        of_these.map(|(_, page)| page).collect()
     }
 }
 
@@ -103,7 +118,8 @@ struct SplitSource {
 struct SourceState {
     /// The available extents of the tree that is worked on.
     available: Option<Tree>,
-    strays: Vec<PageNumber>,
+    /// Each with the root of the available extents where it should be.
+    strays: Vec<(PageNumber, PageNumber)>,
 }
 
 impl PageSource for SplitSource {
@@ -137,7 +153,11 @@ impl PageSource for SplitSource {
     fn give(&self, tree: &Tree, pages: &[PageNumber]) -> Result<()> {
         let Some(space) = self.space.upgrade() else { return Ok(()) };
         let strays = space.run(|session| give_to_buffer(session, tree, pages))?;
-        self.state.lock().strays.extend(strays);
+        let mut state = self.state.lock();
+        let available = state.available.as_ref().map(|tree| tree.root);
+        state
+            .strays
+            .extend(available.into_iter().flat_map(|root| strays.iter().map(move |page| (root, *page))));
         Ok(())
     }
 }
@@ -167,7 +187,7 @@ fn give_to_buffer(session: &mut Session, tree: &Tree, pages: &[PageNumber]) -> R
     let mut root = tree.file.write(tree.root)?;
     let mut buffers = SplitBuffers::decode(root.page().external_header()?)?;
     let mut strays = pages.to_vec();
-    strays.retain(|page| !put(&mut buffers, Extent::new(*page, 1)));
+    strays.retain(|page| !join(&mut buffers, Extent::new(*page, 1)));
     if strays.len() < pages.len() {
         btree::set_external_header(&mut session.work, tree, &mut root, &buffers.encode())?;
     }
@@ -178,30 +198,26 @@ fn give_to_buffer(session: &mut Session, tree: &Tree, pages: &[PageNumber]) -> R
 pub(super) fn fill_buffer(session: &mut Session, tree: &Tree, extent: Extent) -> Result<bool> {
     let mut root = tree.file.write(tree.root)?;
     let mut buffers = SplitBuffers::decode(root.page().external_header()?)?;
-    if !put(&mut buffers, extent) {
-        return Ok(false);
+    if !join(&mut buffers, extent) {
+        let Some(free) = buffers.0.iter_mut().find(|extent| extent.pages == 0) else { return Ok(false) };
+        *free = extent;
     }
     btree::set_external_header(&mut session.work, tree, &mut root, &buffers.encode())?;
     Ok(true)
 }
 
-/// Joins an extent to one of the two, or puts it into a free place.
-fn put(buffers: &mut SplitBuffers, new: Extent) -> bool {
-    for extent in &mut buffers.0 {
-        if extent.pages > 0 && new.last.0 + 1 == extent.first().0 {
+/// Joins an extent to a buffer that it touches; false when there is none. The places for others are not for
+/// single pages.
+fn join(buffers: &mut SplitBuffers, new: Extent) -> bool {
+    for extent in buffers.0.iter_mut().filter(|extent| extent.pages > 0) {
+        if new.last.0 + 1 == extent.first().0 {
             extent.pages += new.pages;
             return true;
         }
-        if extent.pages > 0 && extent.last.0 + 1 == new.first().0 {
+        if extent.last.0 + 1 == new.first().0 {
             *extent = Extent { last: new.last, pages: extent.pages + new.pages };
             return true;
         }
     }
-    match buffers.0.iter_mut().find(|extent| extent.pages == 0) {
-        Some(free) => {
-            *free = new;
-            true
-        }
-        None => false,
-    }
+    false
 }

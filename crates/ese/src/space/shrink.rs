@@ -24,8 +24,9 @@ impl Space {
             }
             let file = tree.file.file();
             let kept = PageNumber(last.first().0 - 1);
-            session.remove(&extents.available, &last.key())?;
-            session.remove(&extents.owned, &last.key())?;
+            session.remove(&extents, &extents.available, &last.key())?;
+            session.remove(&extents, &extents.owned, &last.key())?;
+            self.settle_strays(session, &extents)?;
             let record = ShrinkDb3 {
                 dbid: tree.file.id(),
                 last_page: kept,

@@ -78,7 +78,21 @@ pub fn last_owned_page(file: &Arc<CachedFile>) -> Result<PageNumber> {
         }
         (page, number) = (below, child);
     }
-    last_of(&page.page())?.ok_or_else(nothing)
+    loop {
+        if let Some(last) = last_of(&page.page())? {
+            return Ok(last);
+        }
+        // A leaf without extents: whatever is before it. Latches go from left to right, so this one first.
+        let before = page.page().previous();
+        if !before.is_some() || before == number {
+            return Err(nothing());
+        }
+        drop(page);
+        (page, number) = (file.read(before)?, before);
+        if page.page().object() != object || !page.page().is_leaf() {
+            return Err(nothing());
+        }
+    }
 }
 
 /// The last extent of a leaf.

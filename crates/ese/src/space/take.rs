@@ -82,7 +82,11 @@ impl Space {
             let held = Held::new(tree)?;
             match held.extents(tree)? {
                 Some(extents) => match extents.take(session, ask)? {
-                    Some(run) => return Ok(run),
+                    Some(run) => {
+                        // That pages of the trees themselves are not available yet is no reason to fail.
+                        let _ = self.settle_strays(session, &extents);
+                        return Ok(run);
+                    }
                     None => self.grow(session, tree, held, &extents, ask)?,
                 },
                 None => match run_of_bitmap(&held, tree, ask) {

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 mod files;
+mod order;
 mod random;
 mod threads;
 
@@ -24,7 +25,7 @@ const PATH: &str = "/a.edb";
 
 /// An engine with one new database.
 struct Bench {
-    _disk: SimDisk,
+    disk: SimDisk,
     file: Arc<CachedFile>,
     log: Arc<Log>,
     store: Arc<VersionStore>,
@@ -47,9 +48,7 @@ impl Bench {
             bytes[at..at + page.len()].copy_from_slice(page);
         }
         disk.install(Path::new(PATH), &bytes).unwrap();
-        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-        let config = LogConfig::new(shared, Arc::new(SeededClock::new(7)), "/", "edb");
-        let log = Arc::new(Log::create(config, Arc::new(NoHooks)).unwrap());
+        let log = Arc::new(Log::create(log_config(&disk), Arc::new(NoHooks)).unwrap());
         let store = VersionStore::new(64 << 20);
         store.set_log(Some(log.clone()));
         let file =
@@ -69,7 +68,11 @@ impl Bench {
         space.set_log(Some(log.clone()));
         let least = EmptyDatabase::least_pages(page_size);
         let system = [1, 4, 7, 10, 24, least - 1, least].map(PageNumber).to_vec();
-        Self { _disk: disk, file, log, store, all, space, system }
+        Self { disk, file, log, store, all, space, system }
+    }
+
+    fn log_config(&self) -> LogConfig {
+        log_config(&self.disk)
     }
 
     fn session(&self) -> Work {
@@ -106,6 +109,11 @@ impl Bench {
             self.system.iter().copied().chain(trees.iter().map(|tree| tree.root)).collect();
         check_partition(&pages, &roots, taken);
     }
+}
+
+fn log_config(disk: &SimDisk) -> LogConfig {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    LogConfig::new(disk, Arc::new(SeededClock::new(7)), "/", "edb")
 }
 
 /// A table with a first extent.
