@@ -18,8 +18,8 @@ mod split_plan;
 mod tree;
 mod work;
 
-pub(crate) use change::{remove_node, undone};
 pub use change::{add, delete, insert, lock, remove, replace, set_external_header, undo};
+pub(crate) use change::{remove_node, undone};
 pub use cursor::TreeCursor;
 pub use merge::{Merged, merge};
 pub use purge::{Purged, purge};
