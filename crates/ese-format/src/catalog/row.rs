@@ -117,6 +117,39 @@ fn required<const N: usize>(record: &Record<'_>, id: u16, offset: usize) -> Resu
 }
 
 impl<'a> CatalogRow<'a> {
+    /// A row without a name, its numbers zero and everything else absent.
+    pub const fn new(table: ObjectId, kind: RowKind, id: u32) -> Self {
+        Self {
+            table,
+            kind,
+            id,
+            type_or_root: 0,
+            space_usage: 0,
+            flags: 0,
+            pages_or_locale: 0,
+            name: &[],
+            record_offset: None,
+            map_flags: None,
+            key_most: None,
+            chunk_max: None,
+            root_set_time: None,
+            template: None,
+            default: None,
+            key_columns: None,
+            segment_max: None,
+            conditions: None,
+            tuple_limits: None,
+            sort_version: None,
+            sort_id: None,
+            locale_name: None,
+            separate_size: None,
+            space_hints: None,
+            long_value_hints: None,
+            callback_data: None,
+            callback_dependencies: None,
+        }
+    }
+
     /// The kind of a row, without looking at the rest; `None` when the record is not such a row.
     pub fn kind_of(record: &[u8]) -> Option<RowKind> {
         let kind = record.get(8..)?.first_chunk::<2>()?;

@@ -90,7 +90,7 @@ impl Rows {
         flags: u32,
         pages: u32,
     ) -> Result<()> {
-        let row = blank(table, RowKind::Table, table.0);
+        let row = CatalogRow::new(table, RowKind::Table, table.0);
         let row = CatalogRow { type_or_root: root.0, space_usage: density, flags, ..row };
         self.push(name, CatalogRow { pages_or_locale: pages, ..row })
     }
@@ -106,7 +106,7 @@ impl Rows {
         // A key segment: a byte of flags, a reserved byte, the column.
         let segments: Vec<u8> =
             columns.iter().flat_map(|column| [0, 0, *column as u8, (*column >> 8) as u8]).collect();
-        let row = blank(table, RowKind::Index, id.0);
+        let row = CatalogRow::new(table, RowKind::Index, id.0);
         let row = CatalogRow { type_or_root: root.0, space_usage: density, flags, ..row };
         let row = CatalogRow { map_flags: Some(MAP_FLAGS), locale_name: Some(LOCALE), ..row };
         self.push(name, CatalogRow { key_columns: Some(&segments), ..row })
@@ -115,7 +115,7 @@ impl Rows {
     fn catalog_columns(&mut self, table: ObjectId) -> Result<()> {
         for (id, name, column_type, not_null) in CATALOG_COLUMNS {
             let place = ColumnId(id).place();
-            let row = blank(table, RowKind::Column, id.into());
+            let row = CatalogRow::new(table, RowKind::Column, id.into());
             let row = CatalogRow {
                 type_or_root: column_type.code(),
                 space_usage: size_of(column_type),
@@ -137,7 +137,7 @@ impl Rows {
         record_offset: Option<u16>,
         default: Option<&[u8]>,
     ) -> Result<()> {
-        let row = blank(table, RowKind::Column, id.into());
+        let row = CatalogRow::new(table, RowKind::Column, id.into());
         let row = CatalogRow {
             type_or_root: column_type.code(),
             space_usage: size_of(column_type),
@@ -156,38 +156,6 @@ fn size_of(column_type: ColumnType) -> u32 {
         Some(size) => size as u32,
         None if column_type.is_long() => 0,
         None => 255,
-    }
-}
-
-fn blank(table: ObjectId, kind: RowKind, id: u32) -> CatalogRow<'static> {
-    CatalogRow {
-        table,
-        kind,
-        id,
-        type_or_root: 0,
-        space_usage: 0,
-        flags: 0,
-        pages_or_locale: 0,
-        record_offset: None,
-        map_flags: None,
-        key_most: None,
-        chunk_max: None,
-        root_set_time: None,
-        name: &[],
-        template: None,
-        default: None,
-        key_columns: None,
-        segment_max: None,
-        conditions: None,
-        tuple_limits: None,
-        sort_version: None,
-        sort_id: None,
-        locale_name: None,
-        separate_size: None,
-        space_hints: None,
-        long_value_hints: None,
-        callback_data: None,
-        callback_dependencies: None,
     }
 }
 

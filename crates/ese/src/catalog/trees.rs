@@ -4,6 +4,7 @@ use crate::btree::{self, Tree, Versioning, Work};
 use crate::buffer::CachedFile;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::Arc;
+use crate::version::Bookmark;
 use ese_format::catalog::{
     CATALOG_OBJECT, CATALOG_ROOT, CatalogRow, SHADOW_OBJECT, SHADOW_ROOT, TableSchemaBuilder, row_key,
 };
@@ -136,4 +137,59 @@ pub fn insert_record(
         Some(shadow) => btree::insert(work, shadow, &bookmark, record, versioning),
         None => Ok(()),
     }
+}
+
+/// Deletes a row from all trees of the catalog.
+///
+/// # Errors
+/// `RecordDeleted` when the transaction does not see it; `WriteConflict`; those of [`btree::delete`].
+pub(super) fn delete_record(
+    work: &mut Work,
+    trees: &CatalogTrees,
+    bookmark: &[u8],
+    record: &[u8],
+) -> Result<()> {
+    let keys = trees.index_keys(record)?;
+    if let Some(key) = &keys.root_objects {
+        btree::delete(work, &trees.root_objects, Bookmark { key, data: &[] })?;
+    }
+    btree::delete(work, &trees.name, Bookmark { key: &keys.name, data: &[] })?;
+    if let Some(shadow) = &trees.shadow {
+        btree::delete(work, shadow, Bookmark { key: bookmark, data: &[] })?;
+    }
+    btree::delete(work, &trees.objects, Bookmark { key: bookmark, data: &[] })
+}
+
+/// Replaces the record of a row whose key stays, in all trees of the catalog.
+///
+/// # Errors
+/// `KeyDuplicate` when there is a row of the new name; `WriteConflict`; those of [`btree::replace`].
+pub(super) fn replace_record(
+    work: &mut Work,
+    trees: &CatalogTrees,
+    bookmark: &[u8],
+    old: &[u8],
+    new: &[u8],
+) -> Result<()> {
+    let (old_keys, new_keys) = (trees.index_keys(old)?, trees.index_keys(new)?);
+    btree::replace(work, &trees.objects, bookmark, new, Versioning::Versioned)?;
+    if let Some(shadow) = &trees.shadow {
+        btree::replace(work, shadow, bookmark, new, Versioning::Versioned)?;
+    }
+    let entries = [
+        (&trees.name, Some(old_keys.name), Some(new_keys.name)),
+        (&trees.root_objects, old_keys.root_objects, new_keys.root_objects),
+    ];
+    for (tree, old, new) in entries {
+        if old == new {
+            continue;
+        }
+        if let Some(key) = new {
+            btree::insert(work, tree, &key, bookmark, Versioning::Versioned)?;
+        }
+        if let Some(key) = old {
+            btree::delete(work, tree, Bookmark { key: &key, data: &[] })?;
+        }
+    }
+    Ok(())
 }
