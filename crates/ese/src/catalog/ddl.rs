@@ -13,6 +13,7 @@ use super::trees::{delete_record, insert_record, replace_record};
 use crate::btree::{self, Tree, TreeCursor, Versioning, Work};
 use crate::buffer::CachedFile;
 use crate::error::{Error, JetErr, Result};
+use crate::space::{NewTree, Space};
 use crate::sync::Arc;
 use crate::undo::{self, Files};
 use crate::version::Bookmark;
@@ -23,22 +24,6 @@ use ese_format::column::{ColumnId, ColumnPlace, ColumnType};
 use ese_format::page::PageFlags;
 use ese_format::sort_key::count_key;
 use ese_format::{ObjectId, PageNumber};
-
-/// Who makes trees, and deletes those that came to nothing.
-pub trait MakeTrees: Send + Sync {
-    /// Makes an empty tree with pages of its parent: the database's root for a table, the table for its
-    /// indexes and long values. Its first extent has `pages` pages. It is not undone with the transaction.
-    ///
-    /// # Errors
-    /// `OutOfObjectIDs`, `DiskFull`, `OutOfDatabaseSpace`; those of pages and log.
-    fn make(&self, work: &mut Work, parent: &Tree, kind: PageFlags, is_unique: bool, pages: u32) -> Result<Tree>;
-
-    /// Deletes a tree that nobody uses.
-    ///
-    /// # Errors
-    /// Those of pages and log; what was not given back by then is lost.
-    fn delete(&self, tree: &Tree) -> Result<()>;
-}
 
 /// A table to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,7 +73,7 @@ pub struct Ddl<'a> {
     /// The session's transaction.
     pub work: &'a mut Work,
     /// Who makes trees.
-    pub space: &'a dyn MakeTrees,
+    pub space: &'a Space,
     /// The session's lists of trees.
     pub trees: &'a mut TreeLists,
 }
@@ -148,7 +133,8 @@ impl Ddl<'_> {
                 ddl.put_column(id, column)?;
             }
             // The primary index first: others may come before it in the list.
-            let is_primary = |index: &&NewIndex<'_>| IndexFlags::from_api(index.grbit).contains(IndexFlags::PRIMARY);
+            let is_primary =
+                |index: &&NewIndex<'_>| IndexFlags::from_api(index.grbit).contains(IndexFlags::PRIMARY);
             let primary = new.indexes.iter().filter(is_primary);
             for index in primary.chain(new.indexes.iter().filter(|index| !is_primary(index))) {
                 ddl.put_index(id, index)?;
@@ -351,7 +337,8 @@ impl Ddl<'_> {
             Some(name) => self.catalog.table(self.work, name)?.schema.flags,
             None => TableFlags::empty(),
         };
-        let row = new_column::plan(new, &table, template).map_err(|error| about(error, &self.catalog.file))?;
+        let row =
+            new_column::plan(new, &table, template).map_err(|error| about(error, &self.catalog.file))?;
         self.insert(&row, JetErr::ColumnDuplicate)?;
         Ok(ColumnId(row.id as u16))
     }
@@ -362,7 +349,9 @@ impl Ddl<'_> {
         let tree = match planned.flags.contains(IndexFlags::PRIMARY) {
             true => {
                 if TreeCursor::new(table.tree()).first(self.work)? {
-                    return Err(self.refuse(JetErr::TableNotEmpty, "records cannot be put into another order"));
+                    return Err(
+                        self.refuse(JetErr::TableNotEmpty, "records cannot be put into another order")
+                    );
                 }
                 table.tree()
             }
@@ -435,9 +424,11 @@ impl Ddl<'_> {
     fn lock(&mut self, id: ObjectId) -> Result<()> {
         let key = row_key(id, RowKind::Table, id.0);
         let bookmark = Bookmark { key: &key, data: &[] };
-        btree::lock(self.work, &self.catalog.trees.objects, bookmark).map_err(|error| match error.code() {
-            JetErr::RecordDeleted => self.refuse(JetErr::ObjectNotFound, "the table is not there"),
-            _ => error,
+        btree::lock(self.work, &self.catalog.trees.objects, bookmark).map_err(|error| {
+            match error.code() {
+                JetErr::RecordDeleted => self.refuse(JetErr::ObjectNotFound, "the table is not there"),
+                _ => error,
+            }
         })?;
         self.catalog.table_changes(self.work, id)
     }
@@ -481,7 +472,8 @@ impl Ddl<'_> {
     }
 
     fn make_tree(&mut self, parent: &Tree, kind: PageFlags, is_unique: bool, pages: u32) -> Result<Tree> {
-        let tree = self.space.make(self.work, parent, kind, is_unique, pages.max(1))?;
+        let tree =
+            self.space.create_tree(self.work, parent, NewTree { kind, is_unique, pages: pages.max(1) })?;
         self.trees.created(self.work.transaction().level(), tree.clone());
         Ok(tree)
     }
@@ -549,7 +541,7 @@ impl Ddl<'_> {
                     undo::rollback(self.work, &Only(self.catalog))?;
                     for tree in self.trees.rolled_back(level) {
                         // What cannot be given back now is lost until the space is counted again.
-                        let _ = self.space.delete(&tree);
+                        let _ = self.space.delete_tree(&tree);
                     }
                 }
                 Err(error)

@@ -18,7 +18,7 @@ mod table;
 mod tree_lists;
 mod trees;
 
-pub use ddl::{Ddl, MakeTrees, NewTable};
+pub use ddl::{Ddl, NewTable};
 pub use name::check_name;
 pub use new_column::{ColumnOptions, NewColumn};
 pub use new_index::{Condition, KeyPart, NewIndex};

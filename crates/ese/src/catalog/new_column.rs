@@ -4,11 +4,11 @@ use super::name::check_name;
 use super::table::Table;
 use crate::error::{Error, JetErr, Result};
 use bitflags::bitflags;
+use ese_format::catalog::TableFlags;
 use ese_format::catalog::{CatalogRow, RowKind};
 use ese_format::column::{
     CODE_PAGE_UNICODE, CODE_PAGE_WESTERN, ColumnFlags, ColumnId, ColumnPlace, ColumnType,
 };
-use ese_format::catalog::TableFlags;
 
 bitflags! {
     /// How a column is made (JET_bitColumn...).
@@ -140,7 +140,11 @@ pub(super) fn plan<'a>(
             let most = (page_size.bytes() - page_size.header_bytes()) as u32 - 8 - 2 - SHORT_MOST;
             let end = next.offset.saturating_add(max_len) + u32::from(number).div_ceil(8);
             if end > most {
-                return refuse(JetErr::RecordTooBig, new.name, "the fixed columns would fill more than a page");
+                return refuse(
+                    JetErr::RecordTooBig,
+                    new.name,
+                    "the fixed columns would fill more than a page",
+                );
             }
             Some(next.offset as u16)
         }

@@ -3,7 +3,9 @@
 use super::name::check_name;
 use super::table::Table;
 use crate::error::{Error, JetErr, Result};
-use ese_format::catalog::{CatalogRow, IndexFlags, KeySegment, RowKind, SegmentFlags, TableFlags, TupleLimits};
+use ese_format::catalog::{
+    CatalogRow, IndexFlags, KeySegment, RowKind, SegmentFlags, TableFlags, TupleLimits,
+};
 use ese_format::column::{CODE_PAGE_UNICODE, Column, ColumnFlags, ColumnPlace, ColumnType};
 use ese_format::key::{DEFAULT_KEY_MOST, MAX_COLUMNS, key_limit};
 use ese_format::sort_key::{CollationError, IndexStamp, MapFlags};
@@ -163,15 +165,21 @@ pub(super) fn plan(new: &NewIndex<'_>, table: &Table) -> Result<PlannedIndex> {
     };
     let columns = new.columns.iter().map(|part| column(part.name)).collect::<Result<Vec<_>>>()?;
     for column in &columns {
-        if column.flags.intersects(ColumnFlags::ESCROW | ColumnFlags::FINALIZE | ColumnFlags::DELETE_ON_ZERO) {
+        if column.flags.intersects(ColumnFlags::ESCROW | ColumnFlags::FINALIZE | ColumnFlags::DELETE_ON_ZERO)
+        {
             return refuse(JetErr::CannotIndex, new.name, "an escrow column cannot be indexed");
         }
         if column.flags.contains(ColumnFlags::ENCRYPTED) {
-            return refuse(JetErr::CannotIndexOnEncryptedColumn, new.name, "an encrypted column cannot be indexed");
+            return refuse(
+                JetErr::CannotIndexOnEncryptedColumn,
+                new.name,
+                "an encrypted column cannot be indexed",
+            );
         }
     }
     let (key_most, segment_max) = key_sizes(new, table)?;
-    let is_multi = |c: &&Column| c.flags.contains(ColumnFlags::MULTI_VALUED) && c.place() == ColumnPlace::Tagged;
+    let is_multi =
+        |c: &&Column| c.flags.contains(ColumnFlags::MULTI_VALUED) && c.place() == ColumnPlace::Tagged;
     let is_unicode = |c: &&Column| c.column_type.is_text() && c.code_page == CODE_PAGE_UNICODE;
     let mut flags = IndexFlags::from_api(new.grbit);
     flags.set(IndexFlags::MULTI_VALUED, columns.iter().any(is_multi));
@@ -287,8 +295,10 @@ fn tuple_limits(new: &NewIndex<'_>, columns: &[&Column]) -> Result<Option<Vec<u8
     }
     let limits = new.tuple_limits.unwrap_or(DEFAULT);
     let in_range = |n: u32| (2..=255).contains(&n);
-    let is_text_or_binary =
-        |column: &Column| column.column_type.is_text() || matches!(column.column_type, ColumnType::Binary | ColumnType::LongBinary);
+    let is_text_or_binary = |column: &Column| {
+        column.column_type.is_text()
+            || matches!(column.column_type, ColumnType::Binary | ColumnType::LongBinary)
+    };
     if new.grbit & grbit::PRIMARY != 0 {
         return refuse(JetErr::IndexTuplesSecondaryIndexOnly, new.name, "only a secondary index has parts");
     }
@@ -310,7 +320,6 @@ fn tuple_limits(new: &NewIndex<'_>, columns: &[&Column]) -> Result<Option<Vec<u8
     if !is_possible {
         return refuse(JetErr::IndexTuplesInvalidLimits, new.name, "impossible limits of parts");
     }
-    let numbers =
-        [limits.min_len, limits.max_len, limits.max_to_index, limits.increment, limits.start];
+    let numbers = [limits.min_len, limits.max_len, limits.max_to_index, limits.increment, limits.start];
     Ok(Some(numbers.into_iter().flat_map(u32::to_le_bytes).collect()))
 }

@@ -57,7 +57,8 @@ impl Catalog {
     /// # Errors
     /// `ObjectNotFound`; those of reading the catalog.
     pub fn table(&self, work: &Work, name: &str) -> Result<Arc<Table>> {
-        let missing = || about(Error::new(JetErr::ObjectNotFound, format!("there is no table {name}")), &self.file);
+        let missing =
+            || about(Error::new(JetErr::ObjectNotFound, format!("there is no table {name}")), &self.file);
         let id = self.find(work, name)?.ok_or_else(missing)?;
         self.table_of(work, id)?.ok_or_else(missing)
     }

@@ -96,8 +96,16 @@ impl Catalog {
             // Others may count at the same time.
             Some(_) => {
                 let bookmark = Bookmark { key: &key, data: &[] };
-                btree::add(work, &locales.tree, bookmark, value.offset, by.into(), false, Versioning::Versioned)
-                    .map(drop)
+                btree::add(
+                    work,
+                    &locales.tree,
+                    bookmark,
+                    value.offset,
+                    by.into(),
+                    false,
+                    Versioning::Versioned,
+                )
+                .map(drop)
             }
             None if by > 0 => btree::insert(work, &locales.tree, &key, &record, Versioning::Versioned),
             None => Ok(()),
@@ -105,7 +113,8 @@ impl Catalog {
     }
 
     fn key_of(&self, table: &SystemTable, record: &[u8]) -> Result<Vec<u8>> {
-        let missing = || -> Error { self.corrupt("a table of the engine leaves records out of its primary index") };
+        let missing =
+            || -> Error { self.corrupt("a table of the engine leaves records out of its primary index") };
         one_key(&table.primary, record, self.trees.page_size())?.ok_or_else(missing)
     }
 }

@@ -8,7 +8,7 @@
 use super::attachments::{Attachment, canonical, raise_required};
 use super::lifecycle::{Lifecycle, encode, stored_path, turn_dirty};
 use crate::apply::{Layout, prepare};
-use crate::btree::{self, PageSource, Tree, Versioning, Work};
+use crate::btree::{self, Tree, Versioning, Work};
 use crate::buffer::CachedFile;
 use crate::catalog::{CatalogTrees, insert_record};
 use crate::dbfile::DbFile;
@@ -53,20 +53,13 @@ impl Default for CreateOptions {
 const ALL_IN_LOG: (u16, u16) = (2, 0);
 
 impl Lifecycle<'_> {
-    /// Makes a database and attaches it, on behalf of session `session`. Trees that outgrow their first pages
-    /// get more from `pages`.
+    /// Makes a database and attaches it, on behalf of session `session`.
     ///
     /// # Errors
     /// `DatabaseDuplicate` when the file exists or is attached; `DatabaseInvalidPages` for fewer pages than
     /// the catalog takes or more than the limit; `FileAccessDenied` when the file to be replaced is in use;
     /// `DiskFull`; those of paths, files and log. There is no file then, nor an attachment.
-    pub fn create(
-        &self,
-        path: &Path,
-        options: CreateOptions,
-        session: u16,
-        pages: Arc<dyn PageSource>,
-    ) -> Result<Arc<Attachment>> {
+    pub fn create(&self, path: &Path, options: CreateOptions, session: u16) -> Result<Arc<Attachment>> {
         let path = canonical(self.disk, path)?;
         self.attachments.check_room(&path)?;
         let least = EmptyDatabase::least_pages(self.page_size);
@@ -120,7 +113,7 @@ impl Lifecycle<'_> {
         let attachment = Attachment::new(storage, id, file, created_at, LogPosition::NONE, options.max_pages);
         attachment.set_creating(true);
         let attachment = self.attachments.insert(attachment);
-        let filled = self.fill(&attachment, options.pages, session, log, pages);
+        let filled = self.fill(&attachment, options.pages, session, log);
         if let Err(error) = filled {
             self.attachments.remove(id);
             attachment.pages.discard();
@@ -155,18 +148,11 @@ impl Lifecycle<'_> {
     }
 
     /// Builds what a new database holds, and ends its creation.
-    fn fill(
-        &self,
-        attachment: &Arc<Attachment>,
-        pages: u32,
-        session: u16,
-        log: Option<&Log>,
-        source: Arc<dyn PageSource>,
-    ) -> Result<()> {
+    fn fill(&self, attachment: &Arc<Attachment>, pages: u32, session: u16, log: Option<&Log>) -> Result<()> {
         let storage = self.attachments.storage();
         let work_log = if log.is_some() { storage.log() } else { None };
         let transaction = storage.transactions.open()?;
-        let mut work = Work::new(work_log, storage.versions.clone(), source, transaction);
+        let mut work = Work::new(work_log, storage.versions.clone(), storage.space.clone(), transaction);
         if let Some(log) = log {
             let record = ExtendDb { dbid: attachment.id, last_page: PageNumber(pages), rest: Vec::new() };
             log.append(&encode(&LogRecord::ExtendDb(record))?)?;

@@ -2,13 +2,13 @@
 
 use super::create::CreateOptions;
 use super::{Attachment, Attachments, Lifecycle, Storage};
-use crate::btree::{PageSource, Tree};
+use crate::btree::Work;
 use crate::buffer::PageCache;
 use crate::clock::{Clock, SeededClock};
 use crate::error::{Error, JetErr, Result};
 use crate::log::{Log, LogConfig, NoHooks};
 use crate::offline::OfflineDatabase;
-use crate::sync::{Arc, Mutex};
+use crate::sync::Arc;
 use ese_format::database::DatabaseState;
 use ese_format::empty::{DEFAULT_PAGES, EmptyDatabase};
 use ese_format::page::{LineFlags, Page};
@@ -18,23 +18,6 @@ use ese_vfs::{Disk, SimDisk};
 use std::path::Path;
 
 const PATH: &str = "/a.edb";
-
-/// Hands out the pages behind those of a new database and never takes one back.
-struct Behind(Mutex<u32>);
-
-impl PageSource for Behind {
-    fn take(&self, tree: &Tree, _: PageNumber, count: usize) -> Result<Vec<PageNumber>> {
-        let mut next = self.0.lock();
-        let first = next.max(DEFAULT_PAGES) + 1;
-        *next = first + count as u32 - 1;
-        tree.file.file().extend_to(PageNumber(*next + 16))?;
-        Ok((first..=*next).map(PageNumber).collect())
-    }
-
-    fn give(&self, _: &Tree, _: &[PageNumber]) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// An instance as far as databases need it.
 pub(crate) struct World {
@@ -70,12 +53,14 @@ impl World {
         }
     }
 
-    pub(crate) fn pages(&self) -> Arc<dyn PageSource> {
-        Arc::new(Behind(Mutex::default()))
+    pub(crate) fn create(&self, options: CreateOptions) -> Result<Arc<Attachment>> {
+        self.lifecycle().create(Path::new(PATH), options, 5)
     }
 
-    pub(crate) fn create(&self, options: CreateOptions) -> Result<Arc<Attachment>> {
-        self.lifecycle().create(Path::new(PATH), options, 5, self.pages())
+    pub(crate) fn session(&self) -> Work {
+        let storage = self.attachments.storage();
+        let transaction = storage.transactions.open().unwrap();
+        Work::new(self.log.clone(), storage.versions.clone(), storage.space.clone(), transaction)
     }
 }
 
@@ -186,7 +171,7 @@ fn files_that_are_there_are_not_touched_unless_asked() {
     let code = |options| world.create(options).map(drop).unwrap_err().code();
     for (pages, max_pages) in [(29, 0), (254, 100)] {
         let options = CreateOptions { pages, max_pages, ..CreateOptions::default() };
-        let error = world.lifecycle().create(Path::new("/b.edb"), options, 5, world.pages());
+        let error = world.lifecycle().create(Path::new("/b.edb"), options, 5);
         assert_eq!(error.map(drop).unwrap_err().code(), JetErr::DatabaseInvalidPages);
     }
     assert!(!world.disk.exists(Path::new("/b.edb")));

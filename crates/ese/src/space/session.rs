@@ -69,6 +69,8 @@ impl Session {
     pub(super) fn insert(&mut self, extents: &Extents, tree: &Tree, key: &[u8], data: &[u8]) -> Result<()> {
         self.source.state.lock().available = Some(extents.available.clone());
         let result = btree::insert(&mut self.work, tree, key, data, Versioning::Unversioned);
+        // What stays here would keep the database's file open after its detach.
+        self.source.state.lock().available = None;
         match result {
             // An entry without pages is in the way.
             Err(error) if error.code() == JetErr::KeyDuplicate => self.replace(tree, key, data),
