@@ -115,20 +115,22 @@ impl Cleanup {
         result.map(|()| true)
     }
 
-    /// Takes steps until there is nothing left that no snapshot needs.
+    /// Takes steps until nothing is left that no snapshot needs; what comes up meanwhile may be left.
     ///
     /// # Errors
     /// Those of [`Self::step`], the first of them, after everything was tried.
     pub fn run(&self) -> Result<()> {
         let mut result = Ok(());
-        loop {
+        let steps = self.parts.versions.waiting() / STEP_VERSIONS + usize::from(MERGE_TRIES) + 2;
+        for _ in 0..steps {
             match self.step() {
                 Ok(true) => {}
-                Ok(false) => return result,
+                Ok(false) => break,
                 Err(error) if error.code() == JetErr::InstanceUnavailable => return Err(error),
                 Err(error) => result = result.and(Err(error)),
             }
         }
+        result
     }
 
     /// A tree is about to be deleted, and nobody uses it any more: forgets its versions, and waits until no

@@ -241,8 +241,6 @@ impl Path {
             }
             _ => None,
         };
-        // Not before all pages are latched: the time must be later than that of each of them.
-        let after = tree.file.file().next_db_time();
         let new_pages = spare.split_off(spare.len() - levels.len());
         let undo_take = |spare: &mut Vec<PageNumber>, pages: &[PageNumber]| spare.extend_from_slice(pages);
         let mut fresh = Vec::with_capacity(new_pages.len());

@@ -23,3 +23,6 @@ pub use restore::{
 };
 pub use session::{AttachOptions, Database, Session};
 pub use start::InitOptions;
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,13 @@ use super::hooks::Hooks;
 use crate::backup::external::ExternalBackup;
 use crate::backup::gate::Condition;
 use crate::checkpoint::Checkpointer;
+use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::database::{Attachment, Attachments, Lifecycle};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::log::Log;
+use crate::space::Space;
 use crate::sync::job::JobRunner;
 use crate::sync::{Arc, Mutex};
 use ese_format::{LogPosition, PageSize};
@@ -25,6 +27,9 @@ pub(super) struct Running {
     /// The instance's; shared with its backup.
     pub(super) status: Arc<Mutex<Condition>>,
     pub(super) attachments: Arc<Attachments>,
+    /// Where trees get their pages.
+    pub(super) space: Arc<Space>,
+    pub(super) cleanup: Arc<Cleanup>,
     pub(super) checkpoint: Arc<Checkpointer>,
     pub(super) page_size: PageSize,
     pub(super) sessions: Mutex<Sessions>,
@@ -103,6 +108,9 @@ impl Running {
     /// as a crash would leave it.
     pub(super) fn stop(&self, clean: bool) -> Result<()> {
         *self.ended.lock() = true;
+        if clean {
+            self.clean_up();
+        }
         for job in self.jobs.lock().drain(..) {
             job.stop();
         }
@@ -118,6 +126,14 @@ impl Running {
         result
     }
 
+    /// Removes what nobody needs from the trees, before databases are detached. What stays is only not cleaned
+    /// up.
+    pub(super) fn clean_up(&self) {
+        if let Err(error) = self.cleanup.run() {
+            tracing::warn!(%error, "not all deleted records could be cleaned up");
+        }
+    }
+
     fn close(&self) -> Result<()> {
         let hold = self.checkpoint.hold();
         if let Some(log) = &self.log {
@@ -126,6 +142,7 @@ impl Running {
         }
         for attachment in self.attachments.all() {
             attachment.close_all();
+            self.cleanup.leave_database(attachment.id);
             self.lifecycle().detach(&attachment, 0)?;
             self.report_database(id::DATABASE_DETACHED, &attachment);
         }

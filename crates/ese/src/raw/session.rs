@@ -74,6 +74,7 @@ impl Session {
                 running.report(id::UNFINISHED_RESTORE, [path.display().to_string()]);
             }
         })?;
+        running.space.set_most_pages(attachment.id, options.max_pages);
         running.report_database(id::DATABASE_ATTACHED, &attachment);
         if let Some(log) = &running.log {
             running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
@@ -89,6 +90,7 @@ impl Session {
         let running = &self.0.running;
         running.check_alive()?;
         let _announced = running.backup.attaching()?;
+        running.clean_up();
         let _hold = running.checkpoint.hold();
         let chosen = match path {
             None => running.attachments.all(),
@@ -105,6 +107,8 @@ impl Session {
             return Err(Error::new(JetErr::DatabaseInUse, "a session has it open").file(busy.path()));
         }
         for attachment in chosen {
+            running.cleanup.leave_database(attachment.id);
+            running.space.set_most_pages(attachment.id, 0);
             running.lifecycle().detach(&attachment, self.0.id)?;
             running.report_database(id::DATABASE_DETACHED, &attachment);
         }

@@ -12,6 +12,7 @@ use crate::backup::source::BackupLog;
 use crate::backup::to_directory::Status;
 use crate::buffer::{DoubleWrite, PageCache, PageWriter, PageWriterHost};
 use crate::checkpoint::Checkpointer;
+use crate::cleanup::{Cleanup, CleanupJob, CleanupParts};
 use crate::database::{Attachments, Storage, encode};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, FilteredSink, id};
@@ -24,8 +25,10 @@ use crate::recovery::{
     Analysis, Ending, LostLogs, OpenWork, Paths, Percent, Purpose, Redo, RedoOptions, RedoParts,
 };
 use crate::restore::map::RestoreMap;
+use crate::space::{Growth, Space};
 use crate::sync::job::{Job, JobRunner};
 use crate::sync::{Arc, Mutex};
+use crate::version::Relief;
 use ese_format::checkpoint::Checkpoint;
 use ese_format::log::record::{Init2, LogRecord};
 use ese_format::log::{AttachEntry, DbmsParam};
@@ -104,7 +107,20 @@ pub(super) fn start(
         }),
         settings,
     });
+    let space = Space::new(storage.versions.clone(), storage.transactions.clone(), growth(parameters));
+    space.set_log(log.clone());
+    let cleanup = Cleanup::new(CleanupParts {
+        log: log.clone(),
+        versions: storage.versions.clone(),
+        transactions: storage.transactions.clone(),
+        pages: space.clone(),
+        files: attachments.clone(),
+    });
     let mut jobs = Vec::new();
+    let clean = run(environment, CleanupJob::new(cleanup.clone()), Some(CleanupJob::PERIOD))?;
+    let relief: Arc<dyn Relief> = cleanup.clone();
+    storage.versions.set_cleanup(Some(clean.waker()), Some(Arc::downgrade(&relief)));
+    jobs.push(clean);
     if let Some(log) = &log {
         let prepare = run(environment, PrepareNextLog::new(log.clone()), None)?;
         log.set_prepare_waker(prepare.waker());
@@ -127,6 +143,8 @@ pub(super) fn start(
         hooks,
         status,
         attachments,
+        space,
+        cleanup,
         checkpoint,
         page_size: parameters.page_size(),
         sessions: Mutex::new(Sessions { most: parameters.max_sessions(), ..Sessions::default() }),
@@ -157,6 +175,12 @@ fn cache_bytes(parameters: &Parameters) -> usize {
     };
     let bytes = pages.saturating_mul(parameters.page_size().bytes() as u64).min(CACHE_BYTES_MOST);
     usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// How trees and files grow.
+fn growth(parameters: &Parameters) -> Growth {
+    let file_pages = u32::try_from(parameters.integer(ParamId::DbExtensionSize)).unwrap_or(u32::MAX);
+    Growth { file_pages, ..Growth::default() }
 }
 
 /// Lets a background job run, on a thread of its own if the environment has threads.
