@@ -253,6 +253,8 @@ impl Path {
                 }
             }
         }
+        // Only now, with all pages latched, is it above the time of each of them.
+        let after = tree.file.file().next_db_time();
         let does_operation = levels.first().is_some_and(|level| level.does_operation);
         // Where the node will be when all is done.
         let at = levels.first().map_or(0, |level| level.plan.at);
