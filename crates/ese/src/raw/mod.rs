@@ -14,6 +14,8 @@ mod recover;
 mod restore;
 mod running;
 mod session;
+#[cfg(test)]
+mod space_tests;
 mod start;
 
 pub use instance::{BackupAccess, Environment, Instance, StopService, TermOptions};
