@@ -6,6 +6,7 @@
 //! database. All of them are cheap to clone and may be used from any thread.
 
 mod backup_host;
+mod dropped;
 mod format_version;
 mod hooks;
 mod instance;
@@ -13,10 +14,13 @@ mod page_jobs;
 mod recover;
 mod restore;
 mod running;
+mod schema;
 mod session;
 #[cfg(test)]
 mod space_tests;
 mod start;
+mod table;
+mod transaction;
 
 pub use instance::{BackupAccess, Environment, Instance, StopService, TermOptions};
 pub use recover::{RecoverRequest, Recovered, recover};
@@ -25,6 +29,7 @@ pub use restore::{
 };
 pub use session::{AttachOptions, Database, Session};
 pub use start::InitOptions;
+pub use table::Table;
 
 #[cfg(test)]
 mod tests;

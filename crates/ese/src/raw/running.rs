@@ -1,6 +1,9 @@
 //! The parts of an initialised instance.
 
+use super::dropped::DroppedTrees;
 use super::hooks::Hooks;
+use super::schema::OpenSchema;
+use super::session::SessionInner;
 use crate::backup::external::ExternalBackup;
 use crate::backup::gate::Condition;
 use crate::checkpoint::Checkpointer;
@@ -10,12 +13,11 @@ use crate::database::{Attachment, Attachments, Lifecycle};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::log::Log;
-use crate::space::Space;
 use crate::sync::job::JobRunner;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Weak};
 use ese_format::{LogPosition, PageSize};
 use ese_vfs::{DirLock, Disk};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// What an initialised instance works with. Dropped as a whole; [`Running::stop`] ends it in order.
 pub(super) struct Running {
@@ -28,8 +30,6 @@ pub(super) struct Running {
     pub(super) status: Arc<Mutex<Condition>>,
     pub(super) attachments: Arc<Attachments>,
     /// Where trees get their pages.
-    pub(super) space: Arc<Space>,
-    pub(super) cleanup: Arc<Cleanup>,
     pub(super) checkpoint: Arc<Checkpointer>,
     pub(super) page_size: PageSize,
     pub(super) sessions: Mutex<Sessions>,
@@ -38,12 +38,16 @@ pub(super) struct Running {
     pub(super) locks: Mutex<Vec<Box<dyn DirLock>>>,
     pub(super) ended: Mutex<bool>,
     pub(super) jobs: Mutex<Vec<JobRunner>>,
+    pub(super) cleanup: Arc<Cleanup>,
+    pub(super) dropped: Arc<DroppedTrees>,
+    /// The schemas of databases whose tables were opened, by their numbers.
+    pub(super) schemas: Mutex<BTreeMap<u8, Arc<OpenSchema>>>,
 }
 
 /// Numbers of the sessions that have begun and not ended (ESE: procid).
 #[derive(Default)]
 pub(super) struct Sessions {
-    pub(super) live: BTreeSet<u16>,
+    pub(super) live: BTreeMap<u16, Weak<SessionInner>>,
     pub(super) most: u32,
 }
 
@@ -56,14 +60,32 @@ impl Sessions {
             return Err(Error::new(JetErr::OutOfSessions, format!("the limit is {} sessions", self.most)));
         }
         let id = (1..=NUMBER_MOST)
-            .find(|id| !self.live.contains(id))
+            .find(|id| !self.live.contains_key(id))
             .ok_or_else(|| Error::from(JetErr::OutOfSessions))?;
-        self.live.insert(id);
+        self.live.insert(id, Weak::new());
         Ok(id)
     }
 }
 
 impl Running {
+    /// The schema of an attached database.
+    pub(super) fn schema(&self, attachment: &Arc<Attachment>) -> Result<Arc<OpenSchema>> {
+        if let Some(schema) = self.schemas.lock().get(&attachment.id) {
+            return Ok(schema.clone());
+        }
+        let schema = OpenSchema::new(attachment.clone())?;
+        Ok(self.schemas.lock().entry(attachment.id).or_insert(schema).clone())
+    }
+
+    /// Before a database is detached, which nobody has open: finishes what was left for the background.
+    pub(super) fn settle(&self, database: u8) -> Result<()> {
+        self.schemas.lock().remove(&database);
+        self.clean_up();
+        self.dropped.step()?;
+        self.cleanup.leave_database(database);
+        Ok(())
+    }
+
     /// What attach and detach work with.
     pub(super) fn lifecycle(&self) -> Lifecycle<'_> {
         Lifecycle {
@@ -115,6 +137,7 @@ impl Running {
             job.stop();
         }
         let result = if clean { self.close() } else { Ok(()) };
+        self.schemas.lock().clear();
         for attachment in self.attachments.all() {
             self.attachments.remove(attachment.id);
         }
@@ -140,9 +163,15 @@ impl Running {
             use ese_format::log::record::{LogRecord, Mark};
             log.append(&crate::database::encode(&LogRecord::ShutDownMark(Mark {}))?)?;
         }
+        let sessions: Vec<_> = self.sessions.lock().live.values().filter_map(Weak::upgrade).collect();
+        for session in sessions {
+            session.end()?;
+        }
         for attachment in self.attachments.all() {
             attachment.close_all();
-            self.cleanup.leave_database(attachment.id);
+            if !attachment.is_read_only() {
+                self.settle(attachment.id)?;
+            }
             self.lifecycle().detach(&attachment, 0)?;
             self.report_database(id::DATABASE_DETACHED, &attachment);
         }

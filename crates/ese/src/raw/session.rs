@@ -1,11 +1,12 @@
 //! Sessions and the databases they have open.
 
 use super::running::Running;
-use crate::database::{Attachment, canonical};
+use super::transaction::State;
+use crate::database::{Attachment, CreateOptions, canonical};
 use crate::dbfile::Intent;
 use crate::error::{Error, JetErr, Result};
 use crate::event::id;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
 
 /// How to attach a database.
@@ -21,14 +22,21 @@ pub struct AttachOptions {
 #[derive(Clone)]
 pub struct Session(Arc<SessionInner>);
 
-struct SessionInner {
+pub(super) struct SessionInner {
     id: u16,
     running: Arc<Running>,
     open: Mutex<Vec<Arc<Attachment>>>,
+    state: Mutex<State>,
 }
 
 impl Drop for SessionInner {
     fn drop(&mut self) {
+        // Whoever leaves a transaction open gives it up. After the end of the instance recovery does that.
+        if self.running.check_alive().is_ok()
+            && let Err(error) = self.state.lock().abandon(&self.running)
+        {
+            tracing::warn!(%error, session = self.id, "a transaction that was left open is not rolled back");
+        }
         for attachment in self.open.lock().drain(..) {
             attachment.closed();
         }
@@ -45,11 +53,25 @@ pub struct Database {
 
 impl Session {
     pub(super) fn begin(running: Arc<Running>) -> Result<Self> {
+        let state = Mutex::new(State::new(&running)?);
         let id = running.sessions.lock().begin()?;
-        Ok(Self(Arc::new(SessionInner { id, running, open: Mutex::default() })))
+        let inner = Arc::new(SessionInner { id, running, open: Mutex::default(), state });
+        inner.running.sessions.lock().live.insert(id, Arc::downgrade(&inner));
+        Ok(Self(inner))
     }
 
-    /// Its number in the log (ESE: procid).
+    pub(super) fn running(&self) -> &Arc<Running> {
+        &self.0.running
+    }
+
+    /// What it is in the middle of.
+    pub(super) fn state(&self) -> Result<MutexGuard<'_, State>> {
+        self.0.state.try_lock().ok_or_else(|| {
+            Error::new(JetErr::SessionSharingViolation, "another thread uses the session at this moment")
+        })
+    }
+
+    /// Its number among the sessions of the instance.
     pub fn id(&self) -> u16 {
         self.0.id
     }
@@ -74,7 +96,7 @@ impl Session {
                 running.report(id::UNFINISHED_RESTORE, [path.display().to_string()]);
             }
         })?;
-        running.space.set_most_pages(attachment.id, options.max_pages);
+        running.attachments.storage().space.set_most_pages(attachment.id, options.max_pages);
         running.report_database(id::DATABASE_ATTACHED, &attachment);
         if let Some(log) = &running.log {
             running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
@@ -107,8 +129,8 @@ impl Session {
             return Err(Error::new(JetErr::DatabaseInUse, "a session has it open").file(busy.path()));
         }
         for attachment in chosen {
-            running.cleanup.leave_database(attachment.id);
-            running.space.set_most_pages(attachment.id, 0);
+            running.settle(attachment.id)?;
+            running.attachments.storage().space.set_most_pages(attachment.id, 0);
             running.lifecycle().detach(&attachment, self.0.id)?;
             running.report_database(id::DATABASE_DETACHED, &attachment);
         }
@@ -116,6 +138,25 @@ impl Session {
             running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
         }
         Ok(())
+    }
+
+    /// Makes a database and attaches it.
+    ///
+    /// # Errors
+    /// Those of [`crate::database::Lifecycle::create`]; `BackupInProgress`.
+    pub fn create(&self, path: &Path, options: CreateOptions) -> Result<Database> {
+        let running = &self.0.running;
+        running.check_serving()?;
+        let _announced = running.backup.attaching()?;
+        let _hold = running.checkpoint.hold();
+        let attachment = running.lifecycle().create(path, options, self.0.id)?;
+        running.report_database(id::DATABASE_ATTACHED, &attachment);
+        if let Some(log) = &running.log {
+            running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
+        }
+        attachment.opened();
+        self.0.open.lock().push(attachment.clone());
+        Ok(Database { session: self.clone(), attachment, closed: false })
     }
 
     /// Opens an attached database.
@@ -142,7 +183,22 @@ impl Session {
     }
 }
 
+impl SessionInner {
+    /// The instance ends: what is open is rolled back.
+    pub(super) fn end(&self) -> Result<()> {
+        self.state.lock().abandon(&self.running)
+    }
+}
+
 impl Database {
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(super) fn attachment(&self) -> &Arc<Attachment> {
+        &self.attachment
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.attachment.path()

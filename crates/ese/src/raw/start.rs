@@ -1,6 +1,7 @@
 //! Init: folders, recovery, log.
 
 use super::backup_host::{Host, LogForBackup};
+use super::dropped::{DroppedTrees, FreeDropped};
 use super::format_version::check_stream_version;
 use super::hooks::Hooks;
 use super::instance::Environment;
@@ -25,7 +26,6 @@ use crate::recovery::{
     Analysis, Ending, LostLogs, OpenWork, Paths, Percent, Purpose, Redo, RedoOptions, RedoParts,
 };
 use crate::restore::map::RestoreMap;
-use crate::space::{Growth, Space};
 use crate::sync::job::{Job, JobRunner};
 use crate::sync::{Arc, Mutex};
 use crate::version::Relief;
@@ -107,13 +107,11 @@ pub(super) fn start(
         }),
         settings,
     });
-    let space = Space::new(storage.versions.clone(), storage.transactions.clone(), growth(parameters));
-    space.set_log(log.clone());
     let cleanup = Cleanup::new(CleanupParts {
         log: log.clone(),
         versions: storage.versions.clone(),
         transactions: storage.transactions.clone(),
-        pages: space.clone(),
+        pages: storage.space.clone(),
         files: attachments.clone(),
     });
     let mut jobs = Vec::new();
@@ -133,6 +131,9 @@ pub(super) fn start(
         let follow = run(environment, follow, Some(CheckpointFollower::PERIOD))?;
         jobs.extend([prepare, write, pages, follow]);
     }
+    let dropped = DroppedTrees::new(storage.transactions.clone(), cleanup.clone(), storage.space.clone());
+    let free = run(environment, FreeDropped(dropped.clone()), Some(FreeDropped::PERIOD))?;
+    jobs.push(free);
     let seconds = environment.clock.monotonic().saturating_sub(began).as_secs();
     events.report(&Event::new(id::INSTANCE_STARTED, [seconds.to_string()]));
     Ok(Running {
@@ -143,8 +144,6 @@ pub(super) fn start(
         hooks,
         status,
         attachments,
-        space,
-        cleanup,
         checkpoint,
         page_size: parameters.page_size(),
         sessions: Mutex::new(Sessions { most: parameters.max_sessions(), ..Sessions::default() }),
@@ -152,6 +151,9 @@ pub(super) fn start(
         locks: Mutex::new(locks),
         ended: Mutex::new(false),
         jobs: Mutex::new(jobs),
+        cleanup,
+        dropped,
+        schemas: Mutex::default(),
     })
 }
 
@@ -175,12 +177,6 @@ fn cache_bytes(parameters: &Parameters) -> usize {
     };
     let bytes = pages.saturating_mul(parameters.page_size().bytes() as u64).min(CACHE_BYTES_MOST);
     usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-/// How trees and files grow.
-fn growth(parameters: &Parameters) -> Growth {
-    let file_pages = u32::try_from(parameters.integer(ParamId::DbExtensionSize)).unwrap_or(u32::MAX);
-    Growth { file_pages, ..Growth::default() }
 }
 
 /// Lets a background job run, on a thread of its own if the environment has threads.

@@ -61,7 +61,12 @@ fn start(disk: &SimDisk, threads: bool) -> Instance {
 fn work(running: &Running) -> Work {
     let storage = running.attachments.storage();
     let transaction = storage.transactions.open().unwrap();
-    Work::new(running.log.clone(), storage.versions.clone(), running.space.clone(), transaction)
+    Work::new(
+        running.log.clone(),
+        storage.versions.clone(),
+        running.attachments.storage().space.clone(),
+        transaction,
+    )
 }
 
 fn tree_of(running: &Running, root: PageNumber, object: ObjectId) -> Tree {
@@ -87,7 +92,7 @@ fn pages_give_way_to_cleanup(threads: bool) {
     session.begin(false).unwrap();
     let parent = tree_of(&running, PageNumber::DATABASE_ROOT, ObjectId(1));
     let new = NewTree { kind: PageFlags::empty(), is_unique: true, pages: 1 };
-    let tree = running.space.create_tree(&mut session, &parent, new).unwrap();
+    let tree = running.attachments.storage().space.create_tree(&mut session, &parent, new).unwrap();
     session.commit(false).unwrap();
     for round in 0..4 {
         session.begin(false).unwrap();
@@ -112,7 +117,7 @@ fn pages_give_way_to_cleanup(threads: bool) {
     assert_eq!(records(&session, &tree), 1500);
     drop(session);
     // 3000 records fill some forty pages.
-    let owned = running.space.space_of(&tree).unwrap().owned;
+    let owned = running.attachments.storage().space.space_of(&tree).unwrap().owned;
     assert!(owned < 200, "{owned} pages");
     let (root, object) = (tree.root, tree.object);
     drop((tree, parent, running));

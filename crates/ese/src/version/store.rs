@@ -402,6 +402,17 @@ impl VersionStore {
         collected
     }
 
+    /// Whether anybody has changed a tree in a way that a snapshot does not see.
+    pub fn has_unseen(&self, tree: TreeId, snapshot: &Snapshot) -> bool {
+        self.shards.iter().any(|shard| {
+            let shard = shard.lock();
+            shard
+                .values()
+                .flatten()
+                .any(|version| version.tree == tree && !version.is_undone() && !snapshot.sees(&version.owner))
+        })
+    }
+
     /// Versions that wait to be collected.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

@@ -1,0 +1,82 @@
+//! The schema of an attached database as its open tables share it.
+
+use crate::btree::Work;
+use crate::catalog::{Catalog, Table as CatalogTable};
+use crate::database::Attachment;
+use crate::error::{Error, JetErr, Result};
+use crate::sync::{Arc, Mutex};
+use crate::table::{Counters, TableDef};
+use ese_format::ObjectId;
+use std::collections::HashMap;
+
+/// A table's definition, and the form of its schema that it was made from.
+type Defined = (Arc<CatalogTable>, Arc<TableDef>);
+
+/// The schema of one attached database.
+pub(super) struct OpenSchema {
+    pub(super) attachment: Arc<Attachment>,
+    pub(super) catalog: Arc<Catalog>,
+    definitions: Mutex<HashMap<ObjectId, Defined>>,
+    /// Numbers that tables give out go on whatever happens to their schema.
+    counters: Mutex<HashMap<ObjectId, Arc<Counters>>>,
+    /// Cursors open on each table.
+    opens: Mutex<HashMap<ObjectId, u32>>,
+    /// One tree of long values is made at a time.
+    pub(super) making_long_values: Mutex<()>,
+}
+
+impl OpenSchema {
+    pub(super) fn new(attachment: Arc<Attachment>) -> Result<Arc<Self>> {
+        let catalog = Catalog::open(&attachment.pages, attachment.is_logged())?;
+        Ok(Arc::new(Self {
+            attachment,
+            catalog,
+            definitions: Mutex::default(),
+            counters: Mutex::default(),
+            opens: Mutex::default(),
+            making_long_values: Mutex::default(),
+        }))
+    }
+
+    /// A table as a transaction sees it.
+    pub(super) fn table(&self, work: &Work, id: ObjectId) -> Result<Arc<TableDef>> {
+        let table = self.catalog.table_of(work, id)?.ok_or_else(|| {
+            Error::new(JetErr::ObjectNotFound, "the table is gone").file(self.attachment.path())
+        })?;
+        if let Some((known, definition)) = self.definitions.lock().get(&id)
+            && Arc::ptr_eq(known, &table)
+        {
+            return Ok(definition.clone());
+        }
+        let counters = self.counters.lock().entry(id).or_default().clone();
+        let (file, is_logged) = (&self.attachment.pages, self.attachment.is_logged());
+        let definition = Arc::new(TableDef::new(file, is_logged, table.schema.clone(), counters)?);
+        self.definitions.lock().insert(id, (table, definition.clone()));
+        Ok(definition)
+    }
+
+    pub(super) fn opened(&self, id: ObjectId) {
+        *self.opens.lock().entry(id).or_default() += 1;
+    }
+
+    pub(super) fn closed(&self, id: ObjectId) {
+        let mut opens = self.opens.lock();
+        if let Some(count) = opens.get_mut(&id) {
+            *count -= 1;
+            if *count == 0 {
+                opens.remove(&id);
+            }
+        }
+    }
+
+    /// Cursors that are open on a table.
+    pub(super) fn opens(&self, id: ObjectId) -> u32 {
+        self.opens.lock().get(&id).copied().unwrap_or(0)
+    }
+
+    /// A table is gone: nobody will ask for it again.
+    pub(super) fn forget(&self, id: ObjectId) {
+        self.definitions.lock().remove(&id);
+        self.counters.lock().remove(&id);
+    }
+}

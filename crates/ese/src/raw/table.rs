@@ -1,0 +1,492 @@
+//! Tables as a session has them open.
+
+use super::schema::OpenSchema;
+use super::session::{Database, Session};
+use super::transaction::State;
+use crate::btree::{TreeCursor, Work};
+use crate::catalog::{Ddl, NewColumn, NewIndex, NewTable, TreeLists};
+use crate::error::{Error, JetErr, Result};
+use crate::sync::{Arc, Mutex};
+use crate::table::{KeepOptions, Prepare, RangeFlags, Seek, Services, TableCursor, TableDef, Updater};
+use ese_format::ObjectId;
+use ese_format::catalog::TableSchema;
+use ese_format::column::{ColumnFlags, ColumnId, ColumnType};
+use ese_format::key::MakeKeyFlags;
+use std::cell::RefCell;
+
+/// A cursor on a table. It may be used by any thread, one at a time.
+pub struct Table {
+    session: Session,
+    schema: Arc<OpenSchema>,
+    object: ObjectId,
+    cursor: Mutex<TableCursor>,
+}
+
+impl Database {
+    /// Opens a table.
+    ///
+    /// # Errors
+    /// `ObjectNotFound`; those of reading the catalog.
+    pub fn open_table(&self, name: &str) -> Result<Table> {
+        let session = self.session();
+        let schema = session.running().schema(self.attachment())?;
+        let mut state = session.state()?;
+        let (object, definition) = reading(&mut state, |state| {
+            let object = schema.catalog.find(&state.work, name)?.ok_or_else(|| {
+                Error::new(JetErr::ObjectNotFound, format!("there is no table {name}")).file(self.path())
+            })?;
+            Ok((object, schema.table(&state.work, object)?))
+        })?;
+        schema.opened(object);
+        drop(state);
+        let cursor = Mutex::new(TableCursor::new(definition));
+        Ok(Table { session: session.clone(), schema, object, cursor })
+    }
+
+    /// The names of all tables, those of the engine included.
+    ///
+    /// # Errors
+    /// Those of reading the catalog.
+    pub fn tables(&self) -> Result<Vec<String>> {
+        let session = self.session();
+        let schema = session.running().schema(self.attachment())?;
+        let mut state = session.state()?;
+        let tables = reading(&mut state, |state| schema.catalog.tables(&state.work))?;
+        Ok(tables.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// Makes a table with its columns and indexes.
+    ///
+    /// # Errors
+    /// Those of [`Ddl::create_table`].
+    pub fn create_table(&self, new: &NewTable<'_>) -> Result<()> {
+        self.ddl(|ddl, _| ddl.create_table(new).map(drop))
+    }
+
+    /// Deletes a table.
+    ///
+    /// # Errors
+    /// `TableInUse` while anybody has it open; those of [`Ddl::delete_table`].
+    pub fn delete_table(&self, name: &str) -> Result<()> {
+        self.ddl(|ddl, schema| {
+            let object = ddl.catalog.find(ddl.work, name)?;
+            if object.is_some_and(|object| schema.opens(object) > 0) {
+                return Err(Error::new(JetErr::TableInUse, format!("table {name} is open")));
+            }
+            ddl.delete_table(name)?;
+            object.into_iter().for_each(|object| schema.forget(object));
+            Ok(())
+        })
+    }
+
+    /// Gives a table another name.
+    ///
+    /// # Errors
+    /// Those of [`Ddl::rename_table`].
+    pub fn rename_table(&self, name: &str, new_name: &str) -> Result<()> {
+        self.ddl(|ddl, _| ddl.rename_table(name, new_name))
+    }
+
+    fn ddl<T>(&self, change: impl FnOnce(&mut Ddl<'_>, &OpenSchema) -> Result<T>) -> Result<T> {
+        let session = self.session();
+        session.running().check_serving()?;
+        let schema = session.running().schema(self.attachment())?;
+        let mut state = session.state()?;
+        let State { work, trees } = &mut *state;
+        let space = &session.running().attachments.storage().space;
+        change(&mut Ddl { catalog: &schema.catalog, work, space, trees }, &schema)
+    }
+}
+
+/// Reads in the session's transaction or, outside of any, in one of its own.
+fn reading<T>(state: &mut State, read: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+    if state.work.transaction().level() > 0 {
+        return read(state);
+    }
+    state.work.begin(true)?;
+    let result = read(state);
+    state.work.commit(true)?;
+    result
+}
+
+impl Table {
+    /// Does something at the cursor, with the schema as the transaction sees it.
+    fn with<T>(
+        &self,
+        act: impl FnOnce(&mut TableCursor, &mut Work, &dyn Services) -> Result<T>,
+    ) -> Result<T> {
+        self.session.running().check_serving()?;
+        let mut state = self.session.state()?;
+        let mut cursor = self.cursor.lock();
+        reading(&mut state, |state| {
+            let definition = self.schema.table(&state.work, self.object)?;
+            if !Arc::ptr_eq(&definition, cursor.table()) {
+                cursor.set_table(definition);
+            }
+            let State { work, trees } = state;
+            let services = TableServices { table: self, trees: RefCell::new(trees) };
+            act(&mut cursor, work, &services)
+        })
+    }
+
+    /// As [`Self::with`], for changes: they need a transaction.
+    fn change<T>(
+        &self,
+        act: impl FnOnce(&mut TableCursor, &mut Work, &dyn Services) -> Result<T>,
+    ) -> Result<T> {
+        if self.session.transaction_level()? == 0 {
+            return Err(Error::new(JetErr::NotInTransaction, "a change needs a transaction"));
+        }
+        self.with(act)
+    }
+
+    /// The schema as the transaction sees it.
+    ///
+    /// # Errors
+    /// `ObjectNotFound` when the table is gone; those of reading the catalog.
+    pub fn schema(&self) -> Result<TableSchema> {
+        self.with(|cursor, _, _| Ok(cursor.table().schema.clone()))
+    }
+
+    /// Another cursor on the table, before its first record.
+    ///
+    /// # Errors
+    /// `ObjectNotFound` when the table is gone.
+    pub fn duplicate(&self) -> Result<Table> {
+        let definition = self.with(|cursor, _, _| Ok(cursor.table().clone()))?;
+        self.schema.opened(self.object);
+        Ok(Table {
+            session: self.session.clone(),
+            schema: self.schema.clone(),
+            object: self.object,
+            cursor: Mutex::new(TableCursor::new(definition)),
+        })
+    }
+
+    /// See [`TableCursor::move_first`].
+    pub fn move_first(&self) -> Result<()> {
+        self.with(|cursor, work, _| cursor.move_first(work))
+    }
+
+    /// See [`TableCursor::move_last`].
+    pub fn move_last(&self) -> Result<()> {
+        self.with(|cursor, work, _| cursor.move_last(work))
+    }
+
+    /// See [`TableCursor::move_next`].
+    pub fn move_next(&self, other_key: bool) -> Result<()> {
+        self.with(|cursor, work, _| cursor.move_next(work, other_key))
+    }
+
+    /// See [`TableCursor::move_previous`].
+    pub fn move_previous(&self, other_key: bool) -> Result<()> {
+        self.with(|cursor, work, _| cursor.move_previous(work, other_key))
+    }
+
+    /// See [`TableCursor::set_index`].
+    pub fn set_index(&self, name: Option<&str>) -> Result<()> {
+        self.with(|cursor, _, _| cursor.set_index(name))
+    }
+
+    /// The name of the index that gives the order.
+    pub fn current_index(&self) -> Result<Option<String>> {
+        self.with(|cursor, _, _| Ok(cursor.current_index().map(str::to_owned)))
+    }
+
+    /// See [`TableCursor::make_key`].
+    pub fn make_key(&self, value: &[u8], flags: MakeKeyFlags) -> Result<()> {
+        self.with(|cursor, _, _| cursor.make_key(value, flags))
+    }
+
+    /// See [`TableCursor::seek`].
+    pub fn seek(&self, seek: Seek) -> Result<bool> {
+        self.with(|cursor, work, _| cursor.seek(work, seek))
+    }
+
+    /// See [`TableCursor::set_range`].
+    pub fn set_range(&self, flags: RangeFlags) -> Result<()> {
+        self.with(|cursor, work, _| cursor.set_range(work, flags))
+    }
+
+    /// Forgets the range.
+    pub fn cancel_range(&self) {
+        self.cursor.lock().cancel_range();
+    }
+
+    /// See [`TableCursor::count`].
+    pub fn count(&self, most: u64) -> Result<u64> {
+        self.with(|cursor, work, _| cursor.count(work, most))
+    }
+
+    /// See [`TableCursor::bookmark`].
+    pub fn bookmark(&self) -> Result<Vec<u8>> {
+        self.with(|cursor, _, _| cursor.bookmark())
+    }
+
+    /// See [`TableCursor::current_key`].
+    pub fn current_key(&self) -> Result<Vec<u8>> {
+        self.with(|cursor, _, _| cursor.current_key())
+    }
+
+    /// The search key so far.
+    pub fn search_key(&self) -> Vec<u8> {
+        self.cursor.lock().search_key().bytes().to_vec()
+    }
+
+    /// See [`TableCursor::goto_bookmark`].
+    pub fn goto_bookmark(&self, bookmark: &[u8]) -> Result<()> {
+        self.with(|cursor, work, _| cursor.goto_bookmark(work, bookmark))
+    }
+
+    /// See [`TableCursor::value`].
+    pub fn value(&self, id: ColumnId, instance: usize, from_copy: bool) -> Result<Option<Vec<u8>>> {
+        self.with(|cursor, work, _| cursor.value(work, id, instance, from_copy))
+    }
+
+    /// See [`TableCursor::value_part`].
+    pub fn value_part(
+        &self,
+        id: ColumnId,
+        instance: usize,
+        from_copy: bool,
+        offset: usize,
+        most: usize,
+    ) -> Result<Option<(Vec<u8>, usize)>> {
+        self.with(|cursor, work, _| cursor.value_part(work, id, instance, from_copy, offset, most))
+    }
+
+    /// See [`TableCursor::value_count`].
+    pub fn value_count(&self, id: ColumnId, from_copy: bool) -> Result<usize> {
+        self.with(|cursor, work, _| cursor.value_count(work, id, from_copy))
+    }
+
+    /// See [`TableCursor::prepare`].
+    pub fn prepare(&self, kind: Prepare) -> Result<()> {
+        self.change(|cursor, work, services| cursor.prepare(work, services, kind))
+    }
+
+    /// What is being updated, if anything.
+    pub fn prepared(&self) -> Option<Prepare> {
+        self.cursor.lock().prepared()
+    }
+
+    /// See [`TableCursor::set_value`].
+    pub fn set_value(
+        &self,
+        id: ColumnId,
+        instance: usize,
+        value: Option<&[u8]>,
+        options: KeepOptions,
+    ) -> Result<()> {
+        self.change(|cursor, work, services| cursor.set_value(work, services, id, instance, value, options))
+    }
+
+    /// See [`TableCursor::write_value`].
+    pub fn write_value(
+        &self,
+        id: ColumnId,
+        instance: usize,
+        offset: Option<usize>,
+        bytes: &[u8],
+        is_whole: bool,
+    ) -> Result<()> {
+        self.change(|cursor, work, services| {
+            cursor.write_value(work, services, id, instance, offset, bytes, is_whole)
+        })
+    }
+
+    /// See [`TableCursor::update`].
+    pub fn update(&self) -> Result<Vec<u8>> {
+        self.change(|cursor, work, services| cursor.update(work, services))
+    }
+
+    /// See [`TableCursor::cancel`].
+    pub fn cancel(&self) -> Result<()> {
+        self.with(|cursor, work, _| cursor.cancel(work))
+    }
+
+    /// See [`TableCursor::delete`].
+    pub fn delete(&self) -> Result<()> {
+        self.change(|cursor, work, services| cursor.delete(work, services))
+    }
+
+    /// Adds a column.
+    ///
+    /// # Errors
+    /// Those of [`Ddl::add_column`].
+    pub fn add_column(&self, new: &NewColumn<'_>) -> Result<ColumnId> {
+        self.ddl(|ddl| ddl.add_column(self.object, new))
+    }
+
+    /// Deletes a column.
+    ///
+    /// # Errors
+    /// Those of [`Ddl::delete_column`].
+    pub fn delete_column(&self, name: &str) -> Result<()> {
+        self.ddl(|ddl| ddl.delete_column(self.object, name))
+    }
+
+    /// Gives a column another name.
+    ///
+    /// # Errors
+    /// Those of [`Ddl::rename_column`].
+    pub fn rename_column(&self, name: &str, new_name: &str) -> Result<()> {
+        self.ddl(|ddl| ddl.rename_column(self.object, name, new_name))
+    }
+
+    /// Deletes an index.
+    ///
+    /// # Errors
+    /// `IndexInUse` when this cursor is in its order; those of [`Ddl::delete_index`].
+    pub fn delete_index(&self, name: &str) -> Result<()> {
+        if self.cursor.lock().current_index().is_some_and(|current| current.eq_ignore_ascii_case(name)) {
+            return Err(Error::new(
+                JetErr::IndexInUse,
+                format!("the cursor is in the order of index {name}"),
+            ));
+        }
+        self.ddl(|ddl| ddl.delete_index(self.object, name))
+    }
+
+    /// Makes an index and enters all records that are there.
+    ///
+    /// An index is built over what the transaction sees, while nobody else changes the table: others that
+    /// have changed it and not committed, or have committed since the transaction began, are a conflict.
+    ///
+    /// # Errors
+    /// `TableInUse` while others have the table open; `WriteConflict`; `KeyDuplicate` and other errors of
+    /// keys for records that the index cannot hold; those of [`Ddl::create_index`].
+    pub fn create_index(&self, new: &NewIndex<'_>) -> Result<()> {
+        if self.schema.opens(self.object) > 1 {
+            return Err(Error::new(
+                JetErr::TableInUse,
+                "an index is built while nobody else has the table open",
+            ));
+        }
+        let outside = self.session.transaction_level()? == 0;
+        if outside {
+            self.session.begin_transaction(false)?;
+        }
+        self.session.begin_transaction(false)?;
+        let result =
+            self.ddl(|ddl| ddl.create_index(self.object, new).map(drop)).and_then(|()| self.fill(new.name));
+        match result {
+            Ok(()) => {
+                self.session.commit_transaction(true)?;
+                if outside { self.session.commit_transaction(false) } else { Ok(()) }
+            }
+            Err(error) => {
+                self.session.rollback_transaction(false)?;
+                if outside {
+                    self.session.rollback_transaction(false)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Enters all records into a new index.
+    fn fill(&self, name: &str) -> Result<()> {
+        self.with(|cursor, work, services| {
+            let table = cursor.table().clone();
+            let Some(at) = table.index(name) else { return Ok(()) };
+            if work.store().has_unseen(table.tree.id(), &work.snapshot()) {
+                return Err(Error::new(JetErr::WriteConflict, "another transaction has changed the table"));
+            }
+            let updater = Updater { table: &table, services };
+            let mut records = TreeCursor::new(table.tree.clone());
+            while records.next(work)? {
+                let (key, record) = (records.key().to_vec(), records.data().to_vec());
+                updater.add_entries(work, at, &record, &key)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn ddl<T>(&self, change: impl FnOnce(&mut Ddl<'_>) -> Result<T>) -> Result<T> {
+        let running = self.session.running();
+        running.check_serving()?;
+        let mut state = self.session.state()?;
+        let State { work, trees } = &mut *state;
+        let space = &running.attachments.storage().space;
+        change(&mut Ddl { catalog: &self.schema.catalog, work, space, trees })
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // What was made for an update that never came goes with it; without a transaction there is none.
+        if self.cursor.lock().prepared().is_some() {
+            let _ = self.cancel();
+        }
+        self.schema.closed(self.object);
+    }
+}
+
+/// Schema and space for the updates of a table.
+struct TableServices<'a> {
+    table: &'a Table,
+    trees: RefCell<&'a mut TreeLists>,
+}
+
+impl Services for TableServices<'_> {
+    fn create_long_values(&self, work: &mut Work, table: &TableDef) -> Result<()> {
+        let Table { session, schema, object, .. } = self.table;
+        let running = session.running();
+        let _one = schema.making_long_values.lock();
+        // For everybody at once, in a transaction of its own: others may need it before this one ends.
+        let mut own = State::new(running)?;
+        own.work.begin(false)?;
+        let is_known = schema.catalog.table_of(&own.work, *object)?.is_some();
+        let space = &running.attachments.storage().space;
+        let catalog = &schema.catalog;
+        if is_known {
+            let State { work, trees } = &mut own;
+            let made = Ddl { catalog, work, space, trees }.create_long_values(*object);
+            match made {
+                Ok(tree) => {
+                    own.work.commit(true)?;
+                    table.set_long_values(tree);
+                    return Ok(());
+                }
+                // The schema of the table is being changed, perhaps by this very transaction.
+                Err(error) if error.code() == JetErr::WriteConflict => own.abandon(running)?,
+                Err(error) => {
+                    own.abandon(running)?;
+                    return Err(error);
+                }
+            }
+        } else {
+            // Only this transaction sees the table.
+            own.work.commit(true)?;
+        }
+        let mut trees = self.trees.borrow_mut();
+        let tree = Ddl { catalog, work, space, trees: &mut trees }.create_long_values(*object)?;
+        table.set_long_values(tree);
+        Ok(())
+    }
+
+    fn first_increment(&self, work: &mut Work, table: &TableDef) -> Result<u64> {
+        let Some(column) =
+            table.schema.columns.iter().find(|c| c.flags.contains(ColumnFlags::AUTO_INCREMENT))
+        else {
+            return Ok(1);
+        };
+        let wide = !matches!(column.column_type, ColumnType::Long | ColumnType::UnsignedLong);
+        let mut highest = 0u64;
+        let mut records = TreeCursor::new(table.tree.clone());
+        while records.next(work)? {
+            let record = ese_format::record::Record::parse(records.data(), table.page_size())?;
+            let field = record.fixed(column.id, column.offset.into(), column.stored_size())?;
+            if let ese_format::record::Field::Value(bytes) = field {
+                let number = match (wide, bytes.first_chunk::<8>(), bytes.first_chunk::<4>()) {
+                    (true, Some(bytes), _) => u64::from_le_bytes(*bytes),
+                    (false, _, Some(bytes)) => u32::from_le_bytes(*bytes).into(),
+                    _ => 0,
+                };
+                highest = highest.max(number);
+            }
+        }
+        Ok(highest.saturating_add(1))
+    }
+}

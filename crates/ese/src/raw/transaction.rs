@@ -1,0 +1,100 @@
+//! The transaction of a session.
+
+use super::running::Running;
+use super::session::Session;
+use crate::btree::Work;
+use crate::catalog::TreeLists;
+use crate::error::{Error, JetErr, Result};
+use crate::undo;
+
+/// What a session is in the middle of. Used by one thread at a time.
+pub(super) struct State {
+    pub(super) work: Work,
+    /// Trees made and deleted by the transaction.
+    pub(super) trees: TreeLists,
+}
+
+impl State {
+    /// A session's state outside of any transaction.
+    pub(super) fn new(running: &Running) -> Result<Self> {
+        let storage = running.attachments.storage();
+        let transaction = storage.transactions.open()?;
+        let work =
+            Work::new(running.log.clone(), storage.versions.clone(), storage.space.clone(), transaction);
+        Ok(Self { work, trees: TreeLists::default() })
+    }
+
+    fn commit(&mut self, running: &Running, lazy: bool) -> Result<()> {
+        let level = self.work.transaction().level();
+        if level == 0 {
+            return Err(Error::new(JetErr::NotInTransaction, "there is no transaction to commit"));
+        }
+        let result = self.work.commit(lazy);
+        // A commit that is in the log has happened, whether or not the log could be made durable.
+        if self.work.transaction().level() < level {
+            match level {
+                1 => running.dropped.add(self.trees.committed()),
+                _ => self.trees.committed_level(level - 1),
+            }
+        }
+        result
+    }
+
+    /// Rolls the innermost level back.
+    pub(super) fn rollback(&mut self, running: &Running) -> Result<()> {
+        let level = self.work.transaction().level();
+        undo::rollback(&mut self.work, &*running.attachments)?;
+        running.dropped.free_now(self.trees.rolled_back(level))
+    }
+
+    /// Rolls everything back.
+    pub(super) fn abandon(&mut self, running: &Running) -> Result<()> {
+        while self.work.transaction().level() > 0 {
+            self.rollback(running)?;
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Begins a transaction, or a level in the one that is open. The outermost one takes a snapshot: what
+    /// others commit from now on is not seen.
+    ///
+    /// # Errors
+    /// `TransTooDeep`; `SessionSharingViolation` when another thread uses the session now.
+    pub fn begin_transaction(&self, read_only: bool) -> Result<()> {
+        self.running().check_serving()?;
+        self.state()?.work.begin(read_only).map(drop)
+    }
+
+    /// Commits the innermost level. Of the outermost one the changes are durable on return, unless `lazy`.
+    ///
+    /// # Errors
+    /// `NotInTransaction`, `SessionSharingViolation`; those of the log. After one of those the transaction is
+    /// still open if its commit could not be logged.
+    pub fn commit_transaction(&self, lazy: bool) -> Result<()> {
+        self.running().check_alive()?;
+        self.state()?.commit(self.running(), lazy)
+    }
+
+    /// Rolls the innermost level back, or all of them.
+    ///
+    /// # Errors
+    /// `NotInTransaction`, `SessionSharingViolation`; `RollbackError` when that cannot be done now.
+    pub fn rollback_transaction(&self, all: bool) -> Result<()> {
+        self.running().check_alive()?;
+        let mut state = self.state()?;
+        match all {
+            true if state.work.transaction().level() > 0 => state.abandon(self.running()),
+            _ => state.rollback(self.running()),
+        }
+    }
+
+    /// How deep its transaction is nested; 0 outside of any.
+    ///
+    /// # Errors
+    /// `SessionSharingViolation`.
+    pub fn transaction_level(&self) -> Result<u8> {
+        Ok(self.state()?.work.transaction().level())
+    }
+}
