@@ -15,7 +15,7 @@ mod verify_log;
 pub use crate::log::{LogFile, LogFileRecords};
 pub use ese_format::tree::Entry;
 pub use long_value::LongValues;
-pub use pages::{CORRECTIONS_KEPT, Correction};
+pub use pages::{CORRECTIONS_KEPT, Correction, PageBytes};
 pub use scan::TreeScan;
 pub use schema::TableEntry;
 pub use verify_log::{LogReport, StreamReport, verify_log_file, verify_log_stream};
@@ -142,5 +142,22 @@ impl OfflineDatabase {
                 Ok(builder.finish(None))
             }
         }
+    }
+}
+
+/// The pages as they are read: verified, one wrong bit corrected.
+impl PageRead for OfflineDatabase {
+    type Bytes = PageBytes;
+
+    fn page_size(&self) -> PageSize {
+        self.pages.page_size()
+    }
+
+    fn page_count(&self) -> u32 {
+        self.pages.page_count()
+    }
+
+    fn read(&self, page: PageNumber) -> ese_format::Result<PageBytes> {
+        self.pages.read(page)
     }
 }

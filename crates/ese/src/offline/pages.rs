@@ -33,7 +33,7 @@ pub struct Correction {
 
 /// The bytes of a verified page, shared with the cache.
 #[derive(Clone)]
-pub(super) struct PageBytes(Arc<Vec<u8>>);
+pub struct PageBytes(Arc<Vec<u8>>);
 
 impl Deref for PageBytes {
     type Target = [u8];
