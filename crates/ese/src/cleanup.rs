@@ -210,23 +210,24 @@ impl Cleanup {
         Ok(())
     }
 
-    /// Merges a leaf, and those to its right as long as they are empty.
-    fn merge(&self, work: &mut Work, tree: &Tree, mut bookmark: (Vec<u8>, Vec<u8>), tries: u8) -> Result<()> {
-        loop {
+    /// Merges a leaf, and those next to it as long as they have no records.
+    fn merge(&self, work: &mut Work, tree: &Tree, bookmark: (Vec<u8>, Vec<u8>), tries: u8) -> Result<()> {
+        let mut wanted = vec![bookmark];
+        while let Some(bookmark) = wanted.pop() {
             let (key, data) = (&bookmark.0[..], &bookmark.1[..]);
             match btree::merge(work, tree, Bookmark { key, data })? {
-                Merged::Done(Some(next)) => bookmark = next,
-                Merged::Done(None) | Merged::No => return Ok(()),
+                Merged::Done(next) => wanted.extend(next),
+                Merged::No => {}
                 Merged::Busy => {
                     let mut all = self.put_off.lock();
                     if tries < MERGE_TRIES && all.len() < PUT_OFF_MOST {
                         let (tree, object) = (tree.id(), tree.object);
                         all.push_back(PutOff { tree, object, bookmark, tries: tries + 1 });
                     }
-                    return Ok(());
                 }
             }
         }
+        Ok(())
     }
 
     fn retry(&self, work: &mut Work, put_off: PutOff) -> Result<()> {

@@ -30,8 +30,9 @@ pub enum Merged {
     No,
     /// Others were in the way; it is worth trying again later.
     Busy,
-    /// The leaf left the tree. With it goes a bookmark on its right neighbour if that has no records either.
-    Done(Option<(Vec<u8>, Vec<u8>)>),
+    /// The leaf left the tree. With it go bookmarks on those neighbours that have no records either: left over
+    /// by a crash, or held back because the leaf was in the way.
+    Done(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
 /// Merges the leaf where a bookmark belongs with a neighbour, or takes it out of the tree when it has no
@@ -154,7 +155,7 @@ struct Plan {
 
 struct Done {
     emptied: Vec<PageNumber>,
-    follow: Option<(Vec<u8>, Vec<u8>)>,
+    follow: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Pages {
@@ -164,7 +165,7 @@ impl Pages {
         if plan.kind == MergeKind::EmptyTree {
             let record = LogRecord::EmptyTree(self.empty_tree(work, tree, after));
             let emptied = self.carry_out(work, tree, after, vec![record])?;
-            return Ok(Some(Done { emptied, follow: None }));
+            return Ok(Some(Done { emptied, follow: Vec::new() }));
         }
         let Some((mut records, separator)) = self.records_above(work, tree, plan.kind, after)? else {
             return Ok(None);
@@ -180,10 +181,10 @@ impl Pages {
             // Before-images that are not logged yet wait on the page where their node is.
             work.store().nodes_moved(tree.file.id(), self.leaf.number(), page.number(), |_| true);
         }
-        let follow = match &self.right {
-            Some(right) => follower(work, tree, &right.page())?,
-            None => None,
-        };
+        let mut follow = Vec::new();
+        for neighbour in self.left.iter().chain(&self.right) {
+            follow.extend(follower(work, tree, &neighbour.page())?);
+        }
         Ok(Some(Done { emptied, follow }))
     }
 

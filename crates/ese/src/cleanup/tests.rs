@@ -190,6 +190,32 @@ fn a_full_page_loses_its_dead_nodes_before_it_splits() {
 }
 
 #[test]
+fn leaves_that_a_crash_left_without_records_go_with_the_next_one() {
+    let bench = Bench::new(SIZE, true, 500);
+    let cleanup = bench.cleanup();
+    let mut work = bench.session();
+    work.begin(false).unwrap();
+    for n in 0..1000 {
+        put(&mut work, &bench, n, &[1; 100]);
+    }
+    work.commit(true).unwrap();
+    for n in (0..1000).filter(|n| *n != 500) {
+        work.begin(false).unwrap();
+        remove(&mut work, &bench, n);
+        work.commit(true).unwrap();
+    }
+    // What recovery does with versions.
+    bench.store.collect(bench.all.oldest_snapshot(), usize::MAX);
+    cleanup.run().unwrap();
+    assert!(bench.pages.in_use() > 20);
+    work.begin(false).unwrap();
+    remove(&mut work, &bench, 500);
+    work.commit(true).unwrap();
+    cleanup.run().unwrap();
+    assert_eq!(bench.pages.in_use(), 0);
+}
+
+#[test]
 fn a_full_store_is_relieved_unless_a_transaction_holds_it_up() {
     let bench = Bench::with_versions(SIZE, true, 500, 64 << 10);
     let cleanup = bench.cleanup();
