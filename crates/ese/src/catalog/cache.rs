@@ -11,7 +11,7 @@ use crate::transaction::{Owner, Snapshot};
 
 /// One subject with what was last read of it.
 pub(super) struct Subject<T> {
-    changers: Vec<Weak<Owner>>,
+    changers: Vec<Changer>,
     /// The value, and those of the changers whose changes are in it.
     value: Option<(T, Vec<Arc<Owner>>)>,
 }
@@ -22,15 +22,37 @@ impl<T> Default for Subject<T> {
     }
 }
 
+/// A transaction that changes a subject.
+struct Changer {
+    owner: Weak<Owner>,
+    /// Whether other changes must see what it did.
+    excludes: bool,
+}
+
+/// What a change needs of those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// To have seen all but the additions.
+    Changes,
+    /// To have seen everything: the subject goes as a whole.
+    All,
+    /// Nothing: it only adds, and the rows tell of conflicts.
+    Nothing,
+}
+
 /// Under which changes a value was, or is about to be, read.
 pub(super) struct View(Option<Vec<Arc<Owner>>>);
 
 impl<T: Clone> Subject<T> {
+    fn owners(&self) -> impl Iterator<Item = Arc<Owner>> {
+        self.changers.iter().filter_map(|changer| changer.owner.upgrade())
+    }
+
     /// The value, if it holds for this snapshot.
     pub(super) fn get(&mut self, snapshot: &Snapshot) -> Option<T> {
         self.prune();
         let (value, seen) = self.value.as_ref()?;
-        let holds = self.changers.iter().filter_map(Weak::upgrade).all(|owner| {
+        let holds = self.owners().all(|owner| {
             !snapshot.is_own(&owner)
                 && snapshot.sees(&owner) == seen.iter().any(|other| Arc::ptr_eq(other, &owner))
         });
@@ -40,7 +62,7 @@ impl<T: Clone> Subject<T> {
     /// To be asked before the value is read.
     pub(super) fn view(&mut self, snapshot: &Snapshot) -> View {
         self.prune();
-        let changers: Vec<_> = self.changers.iter().filter_map(Weak::upgrade).collect();
+        let changers: Vec<_> = self.owners().collect();
         // What a transaction has changed itself it may change again: that is nothing to keep.
         let is_own = changers.iter().any(|owner| snapshot.is_own(owner));
         View((!is_own).then(|| changers.into_iter().filter(|owner| snapshot.sees(owner)).collect()))
@@ -56,22 +78,26 @@ impl<T: Clone> Subject<T> {
     /// A transaction is about to change the subject.
     ///
     /// # Errors
-    /// `WriteConflict` when another one has changed it whose changes it does not see.
-    pub(super) fn enter(&mut self, owner: &Arc<Owner>, snapshot: &Snapshot) -> Result<()> {
+    /// `WriteConflict` when another one has changed it whose changes it needs and does not see.
+    pub(super) fn enter(&mut self, owner: &Arc<Owner>, snapshot: &Snapshot, needs: Needs) -> Result<()> {
         self.prune();
-        let changers: Vec<_> = self.changers.iter().filter_map(Weak::upgrade).collect();
-        if changers.iter().any(|other| other.committed().is_some() && !snapshot.sees(other)) {
+        let conflicts = |changer: &Changer| {
+            let counts = match needs {
+                Needs::Changes => changer.excludes,
+                Needs::All => true,
+                Needs::Nothing => false,
+            };
+            counts && changer.owner.upgrade().is_some_and(|o| o.committed().is_some() && !snapshot.sees(&o))
+        };
+        if self.changers.iter().any(conflicts) {
             return Err(Error::new(JetErr::WriteConflict, "another transaction has changed the table"));
         }
-        self.add(owner);
-        Ok(())
-    }
-
-    /// As [`Self::enter`], where the rows themselves tell of conflicts.
-    pub(super) fn add(&mut self, owner: &Arc<Owner>) {
-        if !self.changers.iter().any(|other| other.as_ptr() == Arc::as_ptr(owner)) {
-            self.changers.push(Arc::downgrade(owner));
+        let excludes = needs != Needs::Nothing;
+        match self.changers.iter_mut().find(|changer| changer.owner.as_ptr() == Arc::as_ptr(owner)) {
+            Some(changer) => changer.excludes |= excludes,
+            None => self.changers.push(Changer { owner: Arc::downgrade(owner), excludes }),
         }
+        Ok(())
     }
 
     /// Whether nobody changes it.
@@ -84,7 +110,7 @@ impl<T: Clone> Subject<T> {
     /// that was read before is kept.
     fn prune(&mut self) {
         let before = self.changers.len();
-        self.changers.retain(|owner| owner.strong_count() > 0);
+        self.changers.retain(|changer| changer.owner.strong_count() > 0);
         if self.changers.len() < before {
             self.value = None;
         }

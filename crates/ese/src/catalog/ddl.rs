@@ -3,6 +3,7 @@
 //! Each change is a level of its own in the caller's transaction: it happens wholly or not at all. Called
 //! outside of any transaction, it is one, durable on return.
 
+use super::cache::Needs;
 use super::name::check_name;
 use super::new_column::{self, NewColumn};
 use super::new_index::{self, NewIndex};
@@ -105,11 +106,11 @@ impl Ddl<'_> {
             if template.is_some() && flags.contains(TableFlags::TEMPLATE) {
                 return Err(ddl.refuse(JetErr::CannotNestDDL, "a template cannot be derived"));
             }
-            ddl.catalog.names_change(ddl.work);
+            ddl.catalog.names_change(ddl.work)?;
             let root = ddl.root();
             let tree = ddl.make_tree(&root, PageFlags::empty(), true, new.pages)?;
             let id = tree.object;
-            ddl.catalog.table_changes(ddl.work, id)?;
+            ddl.catalog.table_changes(ddl.work, id, Needs::Changes)?;
             let separate = new.separate_size.map(u32::to_le_bytes);
             let row = CatalogRow {
                 type_or_root: tree.root.0,
@@ -157,8 +158,8 @@ impl Ddl<'_> {
                 return Err(ddl.refuse(JetErr::CannotDeleteTemplateTable, "others are derived from it"));
             }
             let id = table.object();
-            ddl.lock(id)?;
-            ddl.catalog.names_change(ddl.work);
+            ddl.lock(id, Needs::All)?;
+            ddl.catalog.names_change(ddl.work)?;
             for index in table.schema.indexes.iter().filter(|index| !index.is_primary()) {
                 ddl.catalog.unlist_object(ddl.work, index.object_id)?;
             }
@@ -194,8 +195,8 @@ impl Ddl<'_> {
                 let sentence = format!("there is a table {new_name}");
                 return Err(ddl.refuse(JetErr::TableDuplicate, &sentence));
             }
-            ddl.lock(id)?;
-            ddl.catalog.names_change(ddl.work);
+            ddl.lock(id, Needs::Changes)?;
+            ddl.catalog.names_change(ddl.work)?;
             let key = row_key(id, RowKind::Table, id.0);
             ddl.rename(&key, new_name, None, JetErr::TableDuplicate)
         })
@@ -311,7 +312,7 @@ impl Ddl<'_> {
     /// `ObjectNotFound`; `WriteConflict` when another transaction makes it; those of trees.
     pub fn create_long_values(&mut self, table: ObjectId) -> Result<Tree> {
         self.in_level(|ddl| {
-            ddl.lock(table)?;
+            ddl.lock(table, Needs::Nothing)?;
             let table = ddl.known(table)?;
             if let Some(tree) = table.long_value_tree() {
                 return Ok(tree);
@@ -421,7 +422,7 @@ impl Ddl<'_> {
     }
 
     /// Locks a table for changes of its schema.
-    fn lock(&mut self, id: ObjectId) -> Result<()> {
+    fn lock(&mut self, id: ObjectId, needs: Needs) -> Result<()> {
         let key = row_key(id, RowKind::Table, id.0);
         let bookmark = Bookmark { key: &key, data: &[] };
         btree::lock(self.work, &self.catalog.trees.objects, bookmark).map_err(|error| {
@@ -430,12 +431,12 @@ impl Ddl<'_> {
                 _ => error,
             }
         })?;
-        self.catalog.table_changes(self.work, id)
+        self.catalog.table_changes(self.work, id, needs)
     }
 
     /// Locks a table whose schema may change.
     fn changeable(&mut self, id: ObjectId) -> Result<Arc<Table>> {
-        self.lock(id)?;
+        self.lock(id, Needs::Changes)?;
         let table = self.known(id)?;
         if table.is_catalog() || table.schema.flags.intersects(TableFlags::FIXED_DDL | TableFlags::TEMPLATE) {
             return Err(self.refuse(JetErr::FixedDDL, "the schema of the table must stay as it is"));

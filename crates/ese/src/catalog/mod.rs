@@ -7,6 +7,7 @@
 //!
 //! Source: microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/cat.cxx`, `_cat.cxx`, `fcreate.cxx`.
 
+mod auto_increment;
 mod cache;
 mod ddl;
 mod name;
@@ -18,6 +19,7 @@ mod table;
 mod tree_lists;
 mod trees;
 
+pub use auto_increment::{increment_mark, raise_increment_mark};
 pub use ddl::{Ddl, NewTable};
 pub use name::check_name;
 pub use new_column::{ColumnOptions, NewColumn};

@@ -1,6 +1,6 @@
 //! Reading the catalog.
 
-use super::cache::Subject;
+use super::cache::{Needs, Subject};
 use super::table::{Table, about};
 use super::trees::CatalogTrees;
 use crate::btree::{Target, Tree, TreeCursor, Work};
@@ -186,15 +186,15 @@ impl Catalog {
         Ok(found.then(|| cursor.data().to_vec()))
     }
 
-    /// The transaction is about to change what names stand for.
-    pub(super) fn names_change(&self, work: &Work) {
-        self.names.lock().add(work.transaction().owner());
+    /// The transaction is about to change what names stand for. Two that change the same one meet at its row.
+    pub(super) fn names_change(&self, work: &Work) -> Result<()> {
+        self.names.lock().enter(work.transaction().owner(), &work.snapshot(), Needs::Nothing)
     }
 
     /// The transaction is about to change a table.
-    pub(super) fn table_changes(&self, work: &Work, id: ObjectId) -> Result<()> {
+    pub(super) fn table_changes(&self, work: &Work, id: ObjectId, needs: Needs) -> Result<()> {
         let mut tables = self.tables.lock();
-        tables.entry(id).or_default().enter(work.transaction().owner(), &work.snapshot())
+        tables.entry(id).or_default().enter(work.transaction().owner(), &work.snapshot(), needs)
     }
 
     /// The key of a table's name in "RootObjects".

@@ -3,7 +3,7 @@
 use super::*;
 use crate::btree::Work;
 use crate::clock::{Clock, SeededClock};
-use crate::database::create_tests::World;
+use crate::database::create_tests::{World, recover};
 use crate::database::{Attachment, CreateOptions};
 use crate::error::{Error, JetErr, Result};
 use crate::offline::OfflineDatabase;
@@ -12,6 +12,7 @@ use crate::undo;
 use ese_format::catalog::{CATALOG_OBJECT, CATALOG_ROOT, IndexFlags, SHADOW_OBJECT, SHADOW_ROOT, TableFlags};
 use ese_format::column::{ColumnFlags, ColumnType};
 use ese_format::{ObjectId, PageSize};
+use ese_vfs::SimDisk;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -89,27 +90,39 @@ impl Bench {
         self.world.lifecycle().detach(&self.attachment, 5).unwrap();
         let Self { world, attachment, catalog } = self;
         drop((attachment, catalog));
-        let file = OfflineDatabase::open(&world.disk, Path::new("/a.edb")).unwrap();
-        let mut report = |error: Error| panic!("{error}");
-        let rows = |root, object| {
-            let mut scan = file.scan(root, object);
-            let mut all = Vec::new();
-            while let Some(entry) = scan.next() {
-                let entry = entry.unwrap();
-                all.push((entry.key.to_vec(), entry.data.to_vec()));
-            }
-            all
-        };
-        assert_eq!(rows(CATALOG_ROOT, CATALOG_OBJECT), rows(SHADOW_ROOT, SHADOW_OBJECT));
-        let mut model = Model::new();
-        for table in file.tables(&mut report).unwrap() {
-            let schema = file.schema(&table, &mut report).unwrap();
-            if !schema.flags.contains(TableFlags::SYSTEM) {
-                model.insert(schema.name.clone(), described(&schema));
-            }
-        }
-        model
+        on_disk(&world.disk)
     }
+
+    /// What recovery makes of a crash at this moment, whatever was durable being there, or all that was written.
+    fn crashed(&self, keep_all: bool) -> Model {
+        let disk = self.world.disk.crash_keeping(keep_all);
+        recover(&disk, self.world.page_size).unwrap();
+        on_disk(&disk)
+    }
+}
+
+/// What the offline reader finds in a database; the catalog's copy is the same.
+fn on_disk(disk: &SimDisk) -> Model {
+    let file = OfflineDatabase::open(disk, Path::new("/a.edb")).unwrap();
+    let mut report = |error: Error| panic!("{error}");
+    let rows = |root, object| {
+        let mut scan = file.scan(root, object);
+        let mut all = Vec::new();
+        while let Some(entry) = scan.next() {
+            let entry = entry.unwrap();
+            all.push((entry.key.to_vec(), entry.data.to_vec()));
+        }
+        all
+    };
+    assert_eq!(rows(CATALOG_ROOT, CATALOG_OBJECT), rows(SHADOW_ROOT, SHADOW_OBJECT));
+    let mut model = Model::new();
+    for table in file.tables(&mut report).unwrap() {
+        let schema = file.schema(&table, &mut report).unwrap();
+        if !schema.flags.contains(TableFlags::SYSTEM) {
+            model.insert(schema.name.clone(), described(&schema));
+        }
+    }
+    model
 }
 
 /// Tables by name: columns with their numbers, indexes with their columns.
@@ -558,6 +571,16 @@ fn random_changes_are_those_of_the_model() {
                 }
             }
         }
+        // Power fails in the middle of a transaction.
+        bench.begin(&mut writer);
+        models.push(models.last().unwrap().clone());
+        for _ in 0..5 {
+            change(&bench, &mut writer, models.last_mut().unwrap(), &mut random);
+        }
+        bench.world.log.as_ref().unwrap().flush_all().unwrap();
+        assert_eq!(bench.crashed(false), models[0]);
+        bench.attachment.pages.flush().unwrap();
+        assert_eq!(bench.crashed(true), models[0]);
         while models.len() > 1 {
             bench.rollback(&mut writer);
             models.pop();
@@ -568,4 +591,132 @@ fn random_changes_are_those_of_the_model() {
         assert!(!models[0].is_empty());
         assert_eq!(bench.close(), models[0]);
     }
+}
+
+#[test]
+fn long_values_come_while_a_transaction_is_open() {
+    let bench = Bench::new(PageSize::K8);
+    let (mut one, mut two) = (bench.session(), bench.session());
+    let columns = [NewColumn::new("id", ColumnType::Long)];
+    let new = NewTable { name: "T", columns: &columns, ..NewTable::default() };
+    let id = bench.ddl(&mut one).create_table(&new).unwrap();
+    bench.begin(&mut one);
+    assert!(bench.catalog.table(&one.work, "T").unwrap().long_value_tree().is_none());
+    bench.ddl(&mut two).create_long_values(id).unwrap();
+    // What others added does not hinder further additions; but nothing may be left of what is deleted.
+    bench.ddl(&mut one).add_column(id, &NewColumn::new("more", ColumnType::Long)).unwrap();
+    assert_eq!(code(bench.ddl(&mut one).delete_table("T")), JetErr::WriteConflict);
+    assert!(bench.catalog.table(&one.work, "T").unwrap().long_value_tree().is_none());
+    bench.commit(&mut one);
+    bench.begin(&mut one);
+    let table = bench.catalog.table(&one.work, "T").unwrap();
+    assert!(table.long_value_tree().is_some() && table.schema.column("more").is_some());
+    bench.ddl(&mut one).delete_table("T").unwrap();
+    bench.commit(&mut one);
+    assert!(bench.close().is_empty());
+}
+
+#[test]
+fn the_increment_mark_only_rises() {
+    let bench = Bench::new(PageSize::K8);
+    let mut session = bench.session();
+    let id = bench.ddl(&mut session).create_table(&NewTable { name: "T", ..NewTable::default() }).unwrap();
+    bench.begin(&mut session);
+    let tree = bench.catalog.table_of(&session.work, id).unwrap().unwrap().tree();
+    // The format that new databases have knows no mark.
+    assert!(!raise_increment_mark(&mut session.work, &tree, 100).unwrap());
+    assert_eq!(increment_mark(&tree).unwrap(), None);
+    bench.attachment.file.update_header(|header| header.update_major = 30).unwrap();
+    assert!(raise_increment_mark(&mut session.work, &tree, 100).unwrap());
+    assert!(raise_increment_mark(&mut session.work, &tree, 50).unwrap());
+    assert_eq!(increment_mark(&tree).unwrap(), Some(100));
+    bench.rollback(&mut session);
+    assert_eq!(increment_mark(&tree).unwrap(), Some(100), "numbers are not given out twice");
+    // The space of the tree stands beside it.
+    bench.begin(&mut session);
+    for number in 0u32..2000 {
+        let key = number.to_be_bytes();
+        let row = [7; 40];
+        crate::btree::insert(&mut session.work, &tree, &key, &row, crate::btree::Versioning::Versioned)
+            .unwrap();
+    }
+    assert!(raise_increment_mark(&mut session.work, &tree, 2000).unwrap());
+    bench.commit(&mut session);
+    assert_eq!(increment_mark(&tree).unwrap(), Some(2000));
+}
+
+#[test]
+fn a_full_disk_leaves_the_schema_as_it_was() {
+    let bench = Bench::new(PageSize::K4);
+    let mut session = bench.session();
+    let columns = [NewColumn::new("id", ColumnType::Long)];
+    let names: Vec<String> = (0..40).map(|number| format!("index{number}")).collect();
+    let indexes: Vec<_> = names.iter().map(|name| NewIndex { name, grbit: 0, ..PRIMARY }).collect();
+    let new =
+        |name| NewTable { name, pages: 100, columns: &columns, indexes: &indexes, ..NewTable::default() };
+    let mut made = 0;
+    bench.world.disk.set_capacity(Some(bench.world.disk.used() + 100 * 4096));
+    let names: Vec<String> = (0..20).map(|number| format!("table{number}")).collect();
+    for name in &names {
+        match bench.ddl(&mut session).create_table(&new(name)) {
+            Ok(_) => made += 1,
+            Err(error) => {
+                assert!(matches!(error.code(), JetErr::DiskFull | JetErr::LogDiskFull), "{error}");
+                break;
+            }
+        }
+    }
+    assert!(made < names.len());
+    bench.world.disk.set_capacity(None);
+    if session.work.transaction().level() == 0 {
+        assert_eq!(bench.seen(&mut session).len(), made);
+        bench.ddl(&mut session).create_table(&new("after")).unwrap();
+        assert_eq!(bench.close().len(), made + 1);
+    }
+}
+
+#[test]
+fn sessions_change_the_schema_at_once() {
+    let bench = Bench::new(PageSize::K8);
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let bench = &bench;
+            scope.spawn(move || {
+                let clock = SeededClock::new(thread + 50);
+                let random = |n: u32| clock.random_u32() % n;
+                let mut session = bench.session();
+                let shared = ["s0", "s1"][random(2) as usize];
+                for step in 0..60 {
+                    let own = format!("t{thread}_{}", step % 7);
+                    let columns = [NewColumn::new("id", ColumnType::Long)];
+                    let name = if random(2) == 0 { own.as_str() } else { shared };
+                    let new =
+                        NewTable { name, columns: &columns, indexes: &[PRIMARY], ..NewTable::default() };
+                    let done = match random(3) {
+                        0 => bench.ddl(&mut session).create_table(&new).map(drop),
+                        1 => bench.ddl(&mut session).delete_table(name),
+                        _ => {
+                            bench.begin(&mut session);
+                            let done = bench.catalog.table(&session.work, name).and_then(|table| {
+                                let column = format!("c{step}_{thread}");
+                                let column = NewColumn::new(&column, ColumnType::Short);
+                                bench.ddl(&mut session).add_column(table.object(), &column).map(drop)
+                            });
+                            bench.commit(&mut session);
+                            done
+                        }
+                    };
+                    drop(session.trees.committed());
+                    if let Err(error) = done {
+                        let expected =
+                            [JetErr::TableDuplicate, JetErr::ObjectNotFound, JetErr::WriteConflict];
+                        assert!(expected.contains(&error.code()), "{error}");
+                    }
+                }
+            });
+        }
+    });
+    let mut session = bench.session();
+    let seen = bench.seen(&mut session);
+    assert_eq!(bench.close(), seen);
 }

@@ -225,3 +225,64 @@ fn power_that_fails_during_a_creation_leaves_no_clean_database() {
         }
     }
 }
+
+/// Starts an instance on what a crash left, and ends it again.
+pub(crate) fn recover(disk: &SimDisk, page_size: PageSize) -> Result<()> {
+    use crate::params::{ParamId, Parameters};
+    use crate::raw::{Environment, InitOptions, Instance, TermOptions};
+    let mut parameters = Parameters::new();
+    parameters.set_integer(ParamId::DatabasePageSize, page_size.bytes() as u64)?;
+    parameters.set_text(ParamId::LogFilePath, "/")?;
+    parameters.set_text(ParamId::SystemPath, "/")?;
+    let environment = Environment {
+        disk: Arc::new(disk.clone()),
+        clock: Arc::new(SeededClock::new(11)),
+        events: Arc::new(crate::event::MemorySink::default()),
+        threads: false,
+        cache: None,
+    };
+    let instance = Instance::new(environment, parameters);
+    instance.init(InitOptions::default())?;
+    instance.term(TermOptions::default())
+}
+
+#[test]
+fn recovery_deletes_a_database_that_is_not_complete_or_completes_it() {
+    let page_size = PageSize::K4;
+    let total = {
+        let world = World::new(page_size, true);
+        let before = world.disk.operations();
+        world.create(CreateOptions::default()).unwrap();
+        world.disk.operations() - before
+    };
+    let expected = rows(&encoded(page_size));
+    for operation in 0..=total {
+        let world = World::new(page_size, true);
+        world.disk.cut_after(world.disk.operations() + operation);
+        let made = world.create(CreateOptions::default()).map(drop);
+        for kept in [false, true] {
+            let disk = world.disk.crash_keeping(kept);
+            recover(&disk, page_size).unwrap_or_else(|error| panic!("{operation} of {total}: {error}"));
+            let exists = disk.exists(Path::new(PATH));
+            assert!(exists || made.is_err(), "operation {operation}");
+            if exists {
+                let file = OfflineDatabase::open(&disk, Path::new(PATH)).unwrap();
+                assert_eq!(file.header().state, DatabaseState::CleanShutdown, "operation {operation}");
+                assert_eq!(rows(&disk), expected, "operation {operation}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_log_alone_makes_a_database_again() {
+    for page_size in [PageSize::K4, PageSize::K16] {
+        let world = World::new(page_size, true);
+        let made = world.create(CreateOptions::default()).unwrap();
+        let disk = world.disk.crash_keeping(true);
+        drop(made);
+        disk.remove_file(Path::new(PATH)).unwrap();
+        recover(&disk, page_size).unwrap();
+        assert_eq!(rows(&disk), rows(&encoded(page_size)));
+    }
+}
