@@ -675,47 +675,52 @@ fn a_full_disk_leaves_the_schema_as_it_was() {
     }
 }
 
+/// One thread of [`sessions_change_the_schema_at_once`].
+fn change_at_random(bench: &Bench, thread: u64) {
+    let clock = SeededClock::new(thread + 50);
+    let random = |n: u32| clock.random_u32() % n;
+    let mut session = bench.session();
+    let shared = ["s0", "s1"][random(2) as usize];
+    for step in 0..60 {
+        let own = format!("t{thread}_{}", step % 7);
+        let columns = [NewColumn::new("id", ColumnType::Long)];
+        let name = if random(2) == 0 { own.as_str() } else { shared };
+        let new = NewTable { name, columns: &columns, indexes: &[PRIMARY], ..NewTable::default() };
+        let done = match random(3) {
+            0 => bench.ddl(&mut session).create_table(&new).map(drop),
+            1 => bench.ddl(&mut session).delete_table(name),
+            _ => {
+                bench.begin(&mut session);
+                let done = bench.catalog.table(&session.work, name).and_then(|table| {
+                    let column = format!("c{step}_{thread}");
+                    let column = NewColumn::new(&column, ColumnType::Short);
+                    bench.ddl(&mut session).add_column(table.object(), &column).map(drop)
+                });
+                bench.commit(&mut session);
+                done
+            }
+        };
+        drop(session.trees.committed());
+        if let Err(error) = done {
+            let expected = [JetErr::TableDuplicate, JetErr::ObjectNotFound, JetErr::WriteConflict];
+            assert!(expected.contains(&error.code()), "{error}");
+        }
+    }
+}
+
 #[test]
 fn sessions_change_the_schema_at_once() {
-    let bench = Bench::new(PageSize::K8);
-    std::thread::scope(|scope| {
-        for thread in 0..4u64 {
-            let bench = &bench;
-            scope.spawn(move || {
-                let clock = SeededClock::new(thread + 50);
-                let random = |n: u32| clock.random_u32() % n;
-                let mut session = bench.session();
-                let shared = ["s0", "s1"][random(2) as usize];
-                for step in 0..60 {
-                    let own = format!("t{thread}_{}", step % 7);
-                    let columns = [NewColumn::new("id", ColumnType::Long)];
-                    let name = if random(2) == 0 { own.as_str() } else { shared };
-                    let new =
-                        NewTable { name, columns: &columns, indexes: &[PRIMARY], ..NewTable::default() };
-                    let done = match random(3) {
-                        0 => bench.ddl(&mut session).create_table(&new).map(drop),
-                        1 => bench.ddl(&mut session).delete_table(name),
-                        _ => {
-                            bench.begin(&mut session);
-                            let done = bench.catalog.table(&session.work, name).and_then(|table| {
-                                let column = format!("c{step}_{thread}");
-                                let column = NewColumn::new(&column, ColumnType::Short);
-                                bench.ddl(&mut session).add_column(table.object(), &column).map(drop)
-                            });
-                            bench.commit(&mut session);
-                            done
-                        }
-                    };
-                    drop(session.trees.committed());
-                    if let Err(error) = done {
-                        let expected =
-                            [JetErr::TableDuplicate, JetErr::ObjectNotFound, JetErr::WriteConflict];
-                        assert!(expected.contains(&error.code()), "{error}");
-                    }
-                }
-            });
-        }
-    });
+    let bench = Arc::new(Bench::new(PageSize::K8));
+    let threads: Vec<_> = (0..4)
+        .map(|number| {
+            let bench = bench.clone();
+            crate::sync::thread::spawn("schema", move || change_at_random(&bench, number)).unwrap()
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let Ok(bench) = Arc::try_unwrap(bench) else { unreachable!("all threads have ended") };
     let mut session = bench.session();
     let seen = bench.seen(&mut session);
     assert_eq!(bench.close(), seen);
