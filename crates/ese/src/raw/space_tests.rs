@@ -131,6 +131,7 @@ impl Bench {
                     self.space.give(&tree, &pages)?;
                 }
                 9 => self.instance.step_jobs(),
+                18 => drop(self.space.shrink(&root)?),
                 10 => self.attachment.pages.flush()?,
                 _ => {
                     work.begin(false)?;

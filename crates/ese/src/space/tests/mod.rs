@@ -19,6 +19,7 @@ use std::path::Path;
 mod files;
 mod order;
 mod random;
+mod samples;
 mod threads;
 
 const PATH: &str = "/a.edb";
@@ -33,27 +34,33 @@ struct Bench {
     space: Arc<Space>,
     /// The roots of an empty database.
     system: Vec<PageNumber>,
+    is_logged: bool,
 }
 
 impl Bench {
     fn new(page_size: PageSize, growth: Growth, cache_pages: usize) -> Self {
-        let disk = SimDisk::new(3);
         let signature = Signature { random: 5, ..Signature::NONE };
         let empty = EmptyDatabase::new(page_size, signature, LogTime::from_utc(2026, 1, 2, 3, 4, 5, 6));
-        let encoded = empty.encode().unwrap();
-        let mut bytes = encoded.header.encode().repeat(2);
-        bytes.resize((encoded.page_count as usize + 2) * page_size.bytes(), 0);
-        for (number, page) in &encoded.pages {
-            let at = number.file_offset(page_size) as usize;
-            bytes[at..at + page.len()].copy_from_slice(page);
-        }
-        disk.install(Path::new(PATH), &bytes).unwrap();
+        let mut bytes = Vec::new();
+        let append = |_, part: &[u8]| {
+            bytes.extend_from_slice(part);
+            Ok::<(), ()>(())
+        };
+        empty.write_to(append).unwrap();
+        let least = EmptyDatabase::least_pages(page_size);
+        let system = [1, 4, 7, 10, 24, least - 1, least].map(PageNumber).to_vec();
+        Self::of(&bytes, system, growth, cache_pages * page_size.bytes())
+    }
+
+    /// With an existing database, all of whose roots are known.
+    fn of(bytes: &[u8], system: Vec<PageNumber>, growth: Growth, cache_bytes: usize) -> Self {
+        let disk = SimDisk::new(3);
+        disk.install(Path::new(PATH), bytes).unwrap();
         let log = Arc::new(Log::create(log_config(&disk), Arc::new(NoHooks)).unwrap());
         let store = VersionStore::new(64 << 20);
         store.set_log(Some(log.clone()));
         let file =
             DbFile::open(&disk, Arc::new(SeededClock::new(1)), Path::new(PATH), Intent::Write).unwrap();
-        let cache = PageCache::new(cache_pages * page_size.bytes());
         let parts = FileParts {
             id: 1,
             file: Arc::new(file),
@@ -62,13 +69,17 @@ impl Bench {
             health: Arc::new(Health::new()),
             double_write: None,
         };
-        let file = CachedFile::with_parts(&cache, parts);
+        let file = CachedFile::with_parts(&PageCache::new(cache_bytes), parts);
         let all = Transactions::new();
         let space = Space::new(store.clone(), all.clone(), growth);
         space.set_log(Some(log.clone()));
-        let least = EmptyDatabase::least_pages(page_size);
-        let system = [1, 4, 7, 10, 24, least - 1, least].map(PageNumber).to_vec();
-        Self { disk, file, log, store, all, space, system }
+        Self { disk, file, log, store, all, space, system, is_logged: true }
+    }
+
+    /// Without a log for the database.
+    fn unlogged(self) -> Self {
+        self.space.set_log(None);
+        Self { is_logged: false, ..self }
     }
 
     fn log_config(&self) -> LogConfig {
@@ -76,7 +87,8 @@ impl Bench {
     }
 
     fn session(&self) -> Work {
-        let (log, store) = (Some(self.log.clone()), self.store.clone());
+        let log = self.is_logged.then(|| self.log.clone());
+        let store = self.store.clone();
         Work::new(log, store, self.space.clone(), self.all.open().unwrap())
     }
 
@@ -88,7 +100,7 @@ impl Bench {
             object: ObjectId(1),
             is_unique: true,
             kind: PageFlags::empty(),
-            is_logged: true,
+            is_logged: self.is_logged,
         }
     }
 

@@ -4,7 +4,10 @@ use super::*;
 use ese_vfs::sim::SimRng;
 
 fn run(page_size: PageSize, seed: u64, steps: usize, growth: Growth) {
-    let bench = Bench::new(page_size, growth, 3000);
+    run_on(&Bench::new(page_size, growth, 3000), seed, steps);
+}
+
+fn run_on(bench: &Bench, seed: u64, steps: usize) {
     let mut rng = SimRng::new(seed);
     let root = bench.root();
     // Each with the position of its parent in this list.
@@ -99,6 +102,11 @@ fn every_page_is_one_thing_whatever_is_asked() {
     for (seed, size) in PageSize::ALL.into_iter().enumerate() {
         run(size, seed as u64, 600, Growth::default());
     }
+}
+
+#[test]
+fn a_database_without_a_log_has_space_too() {
+    run_on(&Bench::new(PageSize::K4, Growth::default(), 3000).unlogged(), 31, 300);
 }
 
 #[test]

@@ -4,15 +4,14 @@ use super::*;
 use crate::sync::thread;
 use ese_vfs::sim::SimRng;
 
-#[test]
-fn threads_take_and_give_at_once() {
+fn run(threads: u64, requests: u32) {
     let growth = Growth { file_pages: 16, least_pages: 3, most_bytes: 8 * 2048 };
     let bench = Arc::new(Bench::new(PageSize::K2, growth, 2000));
     // Threads share tables, and indexes that take their space from the tables.
     let tables: Vec<Tree> = (0..2).map(|_| bench.create(&bench.root(), table(1)).unwrap()).collect();
     let indexes: Vec<Tree> = (0..2).map(|at| bench.create(&tables[at], index(1)).unwrap()).collect();
     let shared: Vec<Tree> = tables.iter().chain(&indexes).cloned().collect();
-    let threads: Vec<_> = (0u64..4)
+    let threads: Vec<_> = (0..threads)
         .map(|me| {
             let (bench, shared) = (bench.clone(), shared.clone());
             thread::spawn("taker", move || {
@@ -20,7 +19,7 @@ fn threads_take_and_give_at_once() {
                 let mut taken: BTreeMap<PageNumber, Vec<PageNumber>> = BTreeMap::new();
                 let mut own: Vec<Tree> = Vec::new();
                 let mut work = bench.session();
-                for n in 0u32..400 {
+                for n in 0..requests {
                     let tree = &shared[rng.below(shared.len() as u64) as usize];
                     match rng.below(10) {
                         0..4 => {
@@ -63,4 +62,15 @@ fn threads_take_and_give_at_once() {
         trees.extend(own);
     }
     bench.check(&trees, &taken);
+}
+
+#[test]
+fn threads_take_and_give_at_once() {
+    run(4, 400);
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn no_schedule_gives_a_page_twice() {
+    crate::sync::model::check(5, 40, || run(3, 14));
 }
