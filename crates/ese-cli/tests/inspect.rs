@@ -64,6 +64,32 @@ fn a_damaged_first_header_and_a_damaged_page_are_found() {
 }
 
 #[test]
+fn the_structure_of_a_database_is_checked_on_demand() {
+    let Some(folder) = samples("the_structure_of_a_database_is_checked_on_demand") else { return };
+    let scratch = tempfile::tempdir().expect("a folder");
+    let path = sample(&folder, scratch.path(), "secedit-win10-16299/secedit.sdb");
+    let (code, found) = json(&["verify", "--deep"], &path, &[]);
+    let structure = &found["structure"];
+    assert_eq!((code, &structure["sound"], &structure["trees"]), (0, &true.into(), &19.into()));
+    assert_eq!((&structure["errors"], &structure["leaked_pages"]), (&Value::Array(Vec::new()), &0.into()));
+    // The page of the shadow that is lost is missed by nothing but the structure.
+    let mut bytes = fs::read(&path).expect("the file");
+    bytes[(24 + 1) * 4096..(25 + 1) * 4096].fill(0);
+    fs::write(&path, bytes).expect("room");
+    assert_eq!(json(&["verify"], &path, &[]).0, 0);
+    let (code, found) = json(&["verify", "--deep"], &path, &[]);
+    let errors = found["structure"]["errors"].as_array().expect("a list");
+    assert_eq!((code, &errors[0]["tree"], &errors[0]["page"]), (3, &"MSysObjectsShadow".into(), &24.into()));
+    let text = ese().args(["verify", "--deep"]).arg(&path).output().expect("the command");
+    assert!(String::from_utf8_lossy(&text.stdout).contains("there is none: the page was never written"));
+    let checkpoint = sample(&folder, scratch.path(), "win10-secedit-log/edb.chk");
+    for other in [checkpoint.as_path(), scratch.path()] {
+        let status = ese().args(["verify", "--deep"]).arg(other).status().expect("the command");
+        assert_eq!(status.code(), Some(1));
+    }
+}
+
+#[test]
 fn a_torn_checkpoint_is_found() {
     let Some(folder) = samples("a_torn_checkpoint_is_found") else { return };
     let scratch = tempfile::tempdir().expect("a folder");

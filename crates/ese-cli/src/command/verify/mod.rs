@@ -3,6 +3,7 @@
 mod backup;
 mod checkpoint;
 mod database;
+mod deep;
 mod log;
 
 use crate::exit::ExitCode;
@@ -15,11 +16,15 @@ pub(crate) use backup::find as find_backup;
 /// The arguments of `ese verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    long_about = "Check that a file is sound: of a database every page's checksum and both headers, of a checkpoint \
+    after_long_help = "Check that a file is sound: of a database every page's checksum and both headers, of a checkpoint \
                   both copies, of a log every segment and record, of a folder of logs also that each continues the \
                   one before, of a backup folder all of that, and that each database has the logs it needs. The file is only read, once, with little memory, and may be as large as it likes.\n\n\
-                  Stands for `esentutl /k`. Exit status 3 when something is wrong.",
-    after_long_help = "Examples:\n  ese verify ntds.dit\n  ese --json verify edb.chk\n  ese verify logs/ --base V01"
+                  With --deep the structure of a database is checked as well: the order and the links of every tree, \
+                  that every page is owned exactly once, the catalog and its copies, every index against its \
+                  records both ways, long values against the references to them. Pages that are owned and \
+                  neither used nor available are listed apart, as leaks.\n\n\
+                  Stands for `esentutl /k`, with --deep for `esentutl /g`. Exit status 3 when something is wrong.\n\n\
+                  Examples:\n  ese verify ntds.dit\n  ese verify --deep ntds.dit\n  ese --json verify edb.chk\n  ese verify logs/ --base V01"
 )]
 pub(crate) struct Args {
     /// A database, log or checkpoint file, or a folder of logs, or a backup folder.
@@ -28,11 +33,16 @@ pub(crate) struct Args {
     /// What the names of the logs in a folder begin with.
     #[arg(long, default_value = "edb")]
     base: String,
+
+    /// Check the structure of a database as well.
+    #[arg(long)]
+    deep: bool,
 }
 
 /// Checks the file and prints what was found.
 pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     if args.file.is_dir() {
+        anyhow::ensure!(!args.deep, "--deep is for one database, and {} is a folder", args.file.display());
         if let Some(folder) = backup::find(&args.file)? {
             return backup::run(&folder, out);
         }
@@ -40,6 +50,8 @@ pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     }
     let source = Source::open(&args.file)?;
     match &source.kind {
+        Kind::Database(chosen) if args.deep => deep::run(&args.file, &*source.file, chosen, out),
+        _ if args.deep => anyhow::bail!("--deep is for databases, and {} is none", args.file.display()),
         Kind::Database(chosen) => database::run(&args.file, &*source.file, chosen, out),
         Kind::Checkpoint(_) => checkpoint::run(&args.file, &source, out),
         Kind::Log(_) => log::run(&args.file, out),
