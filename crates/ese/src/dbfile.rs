@@ -360,6 +360,14 @@ impl DbFile {
             .map_err(|e| Error::io(e, "shrinking the database", &self.path))
     }
 
+    /// Lets others have the file; nothing is to be done with it any more.
+    pub fn unlock(&self) {
+        // When that fails the lock goes with the open file.
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, path = %self.path.display(), "the lock of a database stays until it is closed");
+        }
+    }
+
     /// The open file itself.
     pub fn file(&self) -> &Arc<dyn File> {
         &self.file

@@ -233,9 +233,17 @@ impl Attachments {
         attachment
     }
 
-    /// Takes one out of the table; the file closes with the last reference.
+    /// Takes one out of the table. Its pages are forgotten and the file is free for others at once, although it
+    /// closes only with the last reference, which background work may have for a moment.
     pub fn remove(&self, id: u8) {
-        self.table.write().retain(|a| a.id != id);
+        let removed = {
+            let mut table = self.table.write();
+            table.iter().position(|a| a.id == id).map(|at| table.remove(at))
+        };
+        if let Some(attachment) = removed {
+            attachment.pages.discard();
+            attachment.file.unlock();
+        }
     }
 
     /// Its detach record is in the log: attach arrays from `at` on leave it out.
