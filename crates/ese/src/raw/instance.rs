@@ -330,6 +330,14 @@ impl Instance {
         self.0.running.read().is_some()
     }
 
+    /// What the instance works with, for tests of the floors below.
+    #[cfg(test)]
+    pub(crate) fn parts(&self) -> Result<(Arc<crate::log::Log>, Arc<crate::database::Attachments>)> {
+        let running = self.running()?;
+        let log = running.log.clone().ok_or_else(|| Error::from(JetErr::NotInitialized))?;
+        Ok((log, running.attachments.clone()))
+    }
+
     pub(super) fn condition(&self) -> Condition {
         *self.0.status.lock()
     }

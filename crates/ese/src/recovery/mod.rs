@@ -16,6 +16,8 @@ mod progress;
 mod redo;
 mod replayed;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod undo;
 mod versions;
 
