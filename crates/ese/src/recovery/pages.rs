@@ -327,9 +327,10 @@ impl Redo<'_> {
         let session = records.first().and_then(About::of).map(|about| about.session).unwrap_or_default();
         let begin0 = self.begin0(session, at);
         for (number, bytes) in &prepared.pages {
-            if let Some(Taken::Present(page) | Taken::Fresh(page)) = taken.get_mut(number) {
+            if let Some(Taken::Present(mut page) | Taken::Fresh(mut page)) = taken.remove(number) {
                 page.put(bytes)?;
                 page.changed(begin0, LogPosition::NONE);
+                taken.insert(*number, Taken::Present(page));
             }
         }
         if let (Some(index), Some(data)) = (consumed, prepared.before) {

@@ -36,7 +36,7 @@ fn at_operations(setup: Setup, cuts: u64, again: u64) {
     let world = World::new(setup);
     let (whole, _) = run(&world, setup, None);
     let (first, last) = (world.start().operations(), whole.operations());
-    assert!(last > first + cuts, "{setup:?}: {first} to {last}");
+    assert!(last > first + 20, "{setup:?}: {first} to {last}");
     for n in 0..cuts {
         // Spread over the run, and not always at the same kind of operation.
         let cut = first + (last - first) * n / cuts + n % 7;
@@ -68,7 +68,10 @@ const SMALL: Setup = Setup { seed: 1, page_size: PageSize::K4, cache_pages: 24, 
 
 #[test]
 fn pages_of_4_kilobytes() {
-    at_operations(SMALL, 40, 5);
+    // The second one has a split that replaces a node of a page made anew, and never commits.
+    for seed in [1, 108] {
+        at_operations(Setup { seed, ..SMALL }, 40, 5);
+    }
 }
 
 #[test]
