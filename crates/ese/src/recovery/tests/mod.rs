@@ -333,7 +333,8 @@ fn step(
     let mut did = None;
     match rng.below(100) {
         0..35 => {
-            if carried_out(btree::insert(&mut client.work, tree, &k, &data, versioning))? {
+            let result = btree::insert(&mut client.work, tree, &k, &data, versioning);
+            if carried_out(result)? {
                 did = Some((entry(&k, &data), Done::Put(data)));
             }
         }
