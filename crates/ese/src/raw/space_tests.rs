@@ -146,6 +146,31 @@ impl Bench {
         Ok(())
     }
 
+    /// The file grows, shrinks, and grows again; returns how many pages it lost.
+    fn grow_and_shrink(&self, deleted: &Mutex<BTreeSet<ObjectId>>) -> Result<u32> {
+        let (root, mut work) = (self.root(), self.work()?);
+        let mut cut = 0;
+        for round in 0u64..3 {
+            let mut rng = SimRng::new(round);
+            let tree = self.create(&mut work, &root, &mut rng)?;
+            let pages = self.space.take(&tree, PageNumber::NONE, 300)?;
+            work.begin(false)?;
+            for n in 0u32..60 {
+                insert(&mut work, &tree, &n.to_be_bytes(), &[5; 400], Versioning::Unversioned)?;
+            }
+            work.commit(round == 1)?;
+            self.instance.step_jobs();
+            self.space.give(&tree, &pages)?;
+            if round == 1 {
+                self.attachment.pages.flush()?;
+            }
+            deleted.lock().insert(tree.object);
+            self.space.delete_tree(&tree)?;
+            cut += self.space.shrink(&root)?;
+        }
+        Ok(cut)
+    }
+
     fn create(&self, work: &mut Work, parent: &Tree, rng: &mut SimRng) -> Result<Tree> {
         let new = NewTree { kind: PageFlags::empty(), is_unique: true, pages: 1 + rng.below(4) as u32 };
         work.begin(false)?;
@@ -224,20 +249,23 @@ fn recover(disk: &SimDisk, size: PageSize) -> Result<()> {
     instance.term(TermOptions::default())
 }
 
-fn cut(size: PageSize, seed: u64, requests: u32, points: u64) {
+/// A life of an instance: random requests, or growing and shrinking.
+type Life = dyn Fn(&Bench, u64, &Mutex<BTreeSet<ObjectId>>) -> Result<()>;
+
+fn cut(size: PageSize, seed: u64, points: u64, life: &Life) {
     let original = world(size, seed);
     let whole = original.crash_keeping(true);
     let deleted = Mutex::new(BTreeSet::new());
     let bench = Bench::new(&whole, size, seed).unwrap();
-    bench.requests(seed, requests, &deleted).unwrap();
+    life(&bench, seed, &deleted).unwrap();
     let length = whole.operations();
     drop(bench);
     for point in 0..points {
         let disk = original.crash_keeping(true);
         disk.cut_after(length * point / points);
         let deleted = Mutex::new(BTreeSet::new());
-        let life = Bench::new(&disk, size, seed).and_then(|bench| bench.requests(seed, requests, &deleted));
-        if let Err(error) = &life {
+        let ended = Bench::new(&disk, size, seed).and_then(|bench| life(&bench, seed, &deleted));
+        if let Err(error) = &ended {
             assert_ne!(error.code(), JetErr::InternalError, "{error}");
         }
         for crash in 0..2 {
@@ -249,7 +277,7 @@ fn cut(size: PageSize, seed: u64, requests: u32, points: u64) {
             if crash == 0 {
                 let again = Mutex::new(deleted.lock().clone());
                 let bench = Bench::new(&found, size, seed + 1).unwrap();
-                bench.requests(seed + 1, requests / 4, &again).unwrap();
+                bench.requests(seed + 1, 30, &again).unwrap();
                 let Bench { instance, _session: session, .. } = bench;
                 drop(session);
                 instance.term(TermOptions::default()).unwrap();
@@ -261,7 +289,20 @@ fn cut(size: PageSize, seed: u64, requests: u32, points: u64) {
 
 #[test]
 fn after_a_crash_no_page_is_two_things() {
-    cut(PageSize::K2, 1, 160, 40);
-    cut(PageSize::K4, 2, 120, 25);
-    cut(PageSize::K32, 3, 80, 12);
+    for (size, seed, requests, points) in
+        [(PageSize::K2, 1, 160, 40), (PageSize::K4, 2, 120, 25), (PageSize::K32, 3, 80, 12)]
+    {
+        cut(size, seed, points, &move |bench, seed, deleted| bench.requests(seed, requests, deleted));
+    }
+}
+
+#[test]
+fn a_file_may_shrink_before_a_crash() {
+    for (size, seed, points) in [(PageSize::K2, 4, 50), (PageSize::K8, 5, 30)] {
+        cut(size, seed, points, &|bench, _, deleted| {
+            let cut = bench.grow_and_shrink(deleted)?;
+            assert!(cut > 300, "{cut} pages");
+            Ok(())
+        });
+    }
 }

@@ -6,13 +6,12 @@ use super::session::Session;
 use super::take::{Held, tree_at};
 use crate::apply;
 use crate::btree::{Tree, Work};
-use crate::buffer::{CachedFile, ExclusivePage};
+use crate::buffer::ExclusivePage;
 use crate::error::{Error, JetErr, Result};
-use crate::sync::Arc;
-use ese_format::log::record::{CreateMultipleExtentFdp, CreateSingleExtentFdp, ExtendDb, LogRecord};
+use ese_format::log::record::{CreateMultipleExtentFdp, CreateSingleExtentFdp, LogRecord};
 use ese_format::page::{Page, PageFlags};
 use ese_format::space::Extent;
-use ese_format::{DbTime, ObjectId, PageNumber};
+use ese_format::{DbTime, PageNumber};
 
 /// What a new tree shall be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,44 +57,6 @@ impl Space {
                 Err(error)
             }
         }
-    }
-
-    /// Creates the tree of a new database that has no page yet: its root, which owns `pages` pages.
-    ///
-    /// # Errors
-    /// `InvalidParameter` for fewer pages than the tree itself takes; `DiskFull`; those of pages and log.
-    pub fn create_root(
-        &self,
-        work: &mut Work,
-        file: &Arc<CachedFile>,
-        is_logged: bool,
-        pages: u32,
-    ) -> Result<Tree> {
-        if !(MULTIPLE_LEAST..=PageNumber::MAX.0).contains(&pages) {
-            return Err(Error::new(
-                JetErr::InvalidParameter,
-                format!("a database cannot have {pages} pages"),
-            ));
-        }
-        work.transaction().must_write()?;
-        let root = PageNumber::DATABASE_ROOT;
-        let tree = Tree {
-            file: file.clone(),
-            root,
-            object: ObjectId(root.0),
-            is_unique: true,
-            kind: PageFlags::empty(),
-            is_logged,
-        };
-        let run = Extent::new(root, pages);
-        file.file().raise_object_id(tree.object);
-        file.file().extend_to(run.last)?;
-        work.append(
-            &tree,
-            &LogRecord::ExtendDb(ExtendDb { dbid: file.id(), last_page: run.last, rest: Vec::new() }),
-        )?;
-        create(work, &tree, PageNumber::NONE, run)?;
-        Ok(tree)
     }
 
     /// Gives all that a tree owns back to its parent, with all that its children own: the indexes and long
