@@ -1,13 +1,13 @@
 //! Schemas that change, held against a model.
 
 use super::*;
-use crate::btree::Work;
+use crate::btree::{Tree, Work};
 use crate::clock::{Clock, SeededClock};
-use crate::database::create_tests::{World, recover};
+use crate::database::create_tests::{World, check_structure, recover};
 use crate::database::{Attachment, CreateOptions};
 use crate::error::{Error, JetErr, Result};
 use crate::offline::OfflineDatabase;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use crate::undo;
 use ese_format::catalog::{CATALOG_OBJECT, CATALOG_ROOT, IndexFlags, SHADOW_OBJECT, SHADOW_ROOT, TableFlags};
 use ese_format::column::{ColumnFlags, ColumnType};
@@ -21,6 +21,8 @@ struct Bench {
     world: World,
     attachment: Arc<Attachment>,
     catalog: Arc<Catalog>,
+    /// Trees that committed transactions have deleted.
+    deleted: Mutex<Vec<Tree>>,
 }
 
 /// A session with what it has made and deleted.
@@ -34,7 +36,7 @@ impl Bench {
         let world = World::new(page_size, true);
         let attachment = world.create(CreateOptions::default()).unwrap();
         let catalog = Catalog::open(&attachment.pages, true).unwrap();
-        Self { world, attachment, catalog }
+        Self { world, attachment, catalog, deleted: Mutex::default() }
     }
 
     fn session(&self) -> Session {
@@ -57,9 +59,14 @@ impl Bench {
     fn commit(&self, session: &mut Session) {
         session.work.commit(true).unwrap();
         match session.work.transaction().level() {
-            0 => drop(session.trees.committed()),
+            0 => self.ended(session),
             level => session.trees.committed_level(level),
         }
+    }
+
+    /// The session is in no transaction any more.
+    fn ended(&self, session: &mut Session) {
+        self.deleted.lock().append(&mut session.trees.committed());
     }
 
     fn rollback(&self, session: &mut Session) {
@@ -87,22 +94,28 @@ impl Bench {
 
     /// What the offline reader finds in the detached file.
     fn close(self) -> Model {
+        // Nobody sees what was deleted.
+        for tree in self.deleted.lock().drain(..) {
+            self.world.attachments.storage().space.delete_tree(&tree).unwrap();
+        }
         self.world.lifecycle().detach(&self.attachment, 5).unwrap();
-        let Self { world, attachment, catalog } = self;
+        let Self { world, attachment, catalog, .. } = self;
         drop((attachment, catalog));
-        on_disk(&world.disk)
+        on_disk(&world.disk, false)
     }
 
     /// What recovery makes of a crash at this moment, whatever was durable being there, or all that was written.
     fn crashed(&self, keep_all: bool) -> Model {
         let disk = self.world.disk.crash_keeping(keep_all);
         recover(&disk, self.world.page_size).unwrap();
-        on_disk(&disk)
+        // Pages of trees that came to nothing are lost.
+        on_disk(&disk, true)
     }
 }
 
 /// What the offline reader finds in a database; the catalog's copy is the same.
-fn on_disk(disk: &SimDisk) -> Model {
+fn on_disk(disk: &SimDisk, may_leak: bool) -> Model {
+    check_structure(disk, may_leak);
     let file = OfflineDatabase::open(disk, Path::new("/a.edb")).unwrap();
     let mut report = |error: Error| panic!("{error}");
     let rows = |root, object| {
@@ -215,11 +228,8 @@ fn others_see_a_table_when_its_transaction_commits() {
     bench.begin(&mut two);
     assert_eq!(bench.catalog.table(&two.work, "orders").unwrap().schema.columns.len(), 3);
     bench.ddl(&mut two).delete_table("orders").unwrap();
-    let deleted = {
-        two.work.commit(true).unwrap();
-        two.trees.committed()
-    };
-    assert_eq!(deleted.iter().map(|tree| tree.object).collect::<Vec<_>>(), [id]);
+    bench.commit(&mut two);
+    assert_eq!(bench.deleted.lock().iter().map(|tree| tree.object).collect::<Vec<_>>(), [id]);
     assert_eq!(bench.catalog.table(&one.work, "orders").unwrap().schema.columns.len(), 3);
     bench.commit(&mut one);
     assert!(bench.close().is_empty());
@@ -386,7 +396,8 @@ fn object_ids_and_locales_are_kept() {
     };
     assert_eq!(count(&mut session), Some(2));
     bench.ddl(&mut session).delete_index(id, "A").unwrap();
-    assert_eq!(session.trees.committed().len(), 1);
+    bench.ended(&mut session);
+    assert_eq!(bench.deleted.lock().len(), 1);
     assert_eq!(count(&mut session), Some(1));
     bench.begin(&mut session);
     bench.ddl(&mut session).create_index(id, &index("a")).unwrap();
@@ -700,7 +711,7 @@ fn change_at_random(bench: &Bench, thread: u64) {
                 done
             }
         };
-        drop(session.trees.committed());
+        bench.ended(&mut session);
         if let Err(error) = done {
             let expected = [JetErr::TableDuplicate, JetErr::ObjectNotFound, JetErr::WriteConflict];
             assert!(expected.contains(&error.code()), "{error}");

@@ -7,6 +7,7 @@ use crate::buffer::PageCache;
 use crate::clock::{Clock, SeededClock};
 use crate::error::{Error, JetErr, Result};
 use crate::log::{Log, LogConfig, NoHooks};
+use crate::maintain::deep::{DeepOptions, deep_check};
 use crate::offline::OfflineDatabase;
 use crate::sync::Arc;
 use ese_format::database::DatabaseState;
@@ -98,7 +99,17 @@ fn encoded(page_size: PageSize) -> SimDisk {
     disk
 }
 
+/// Checks that a database does not contradict itself and that no page of it is lost, or that only pages are.
+pub(crate) fn check_structure(disk: &SimDisk, may_leak: bool) {
+    let file = OfflineDatabase::open(disk, Path::new(PATH)).unwrap();
+    let options = DeepOptions { header: Some(file.header().clone()), ..DeepOptions::default() };
+    let report = deep_check(Arc::new(file), &options, Arc::new(|_, _| ()));
+    assert!(report.errors().next().is_none(), "{:#?}", report.findings);
+    assert!(may_leak || report.leaks.is_empty(), "{:#?}", report.leaks);
+}
+
 fn rows(disk: &SimDisk) -> Vec<(Vec<u8>, Vec<u8>)> {
+    check_structure(disk, false);
     let file = OfflineDatabase::open(disk, Path::new(PATH)).unwrap();
     let mut report = |error: Error| panic!("{error}");
     let mut all = Vec::new();
