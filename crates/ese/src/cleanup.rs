@@ -103,16 +103,19 @@ impl Cleanup {
             return Ok(collected.taken > 0);
         }
         let mut work = self.work()?;
-        work.begin(false)?;
+        if work.transaction().level() == 0 {
+            work.begin(false)?;
+        }
         let mut result = self.sweep(&mut work, collected.left_over);
         for put_off in again {
             let done = self.retry(&mut work, put_off);
             result = result.and(done);
         }
-        // A commit that fails leaves the transaction open: its session is given up.
-        work.commit(true)?;
+        // A commit that cannot be logged leaves nothing to be undone. The session goes on in the same transaction
+        // then, so that its number does not begin twice in the log.
+        let committed = work.commit(true);
         self.idle.lock().push(work);
-        result.map(|()| true)
+        result.and(committed).map(|()| true)
     }
 
     /// Takes steps until nothing is left that no snapshot needs; what comes up meanwhile may be left.
