@@ -12,6 +12,7 @@ use super::walk::{TreeAt, Visit, Walked, walk};
 use super::{index, schema::TreeInfo};
 use ese_format::PageNumber;
 use ese_format::tree::{Entry, PageRead};
+use std::collections::HashSet;
 
 /// What the check of one tree gave.
 pub(super) struct Outcome {
@@ -20,7 +21,17 @@ pub(super) struct Outcome {
     walked: Walked,
     /// The tree and its space trees were followed to their ends.
     pub(super) complete: bool,
+    /// Pages that the tree leads to although others own them.
+    pub(super) foreign: HashSet<PageNumber>,
     sums: Sums,
+}
+
+impl Outcome {
+    /// That of a tree that cannot be walked.
+    fn nothing(kind: Option<Kind>, findings: Findings) -> Self {
+        let walked = Walked { pages: 0, entries: 0, deleted: 0, complete: false };
+        Self { kind, findings, walked, complete: false, foreign: HashSet::new(), sums: Sums::Nothing }
+    }
 }
 
 /// What a tree amounts to, to be compared with other trees.
@@ -77,19 +88,14 @@ impl<P: PageRead> Visit for Visitor<'_, P> {
 
 /// Checks the tree of that number.
 pub(super) fn check_tree<P: PageRead>(context: &Context<P>, number: usize, limit: usize) -> Outcome {
-    let walked = Walked { pages: 0, entries: 0, deleted: 0, complete: false };
     let Some(tree) = context.schema.trees.get(number) else {
-        let findings = Findings::new("", limit);
-        return Outcome { kind: None, findings, walked, complete: false, sums: Sums::Nothing };
+        return Outcome::nothing(None, Findings::new("", limit));
     };
     let mut findings = Findings::new(tree.name.as_str(), limit);
+    // What is wrong with a root was reported when its space was read.
     let fields = context.spaces.get(number).and_then(|space| space.fields);
-    let Some(fields) = fields else {
-        // What is wrong with the root was reported when its space was read.
-        return Outcome { kind: Some(tree.kind), findings, walked, complete: false, sums: Sums::Nothing };
-    };
-    let Some(content) = content(context, tree) else {
-        return Outcome { kind: Some(tree.kind), findings, walked, complete: false, sums: Sums::Nothing };
+    let (Some(fields), Some(content)) = (fields, content(context, tree)) else {
+        return Outcome::nothing(Some(tree.kind), findings);
     };
     let mut visitor = Visitor { account: Account::new(context, number), content };
     let at = TreeAt { root: tree.root, object: tree.object, kind: tree.flags, newest: context.newest };
@@ -112,7 +118,7 @@ pub(super) fn check_tree<P: PageRead>(context: &Context<P>, number: usize, limit
     walked.pages += space.pages;
     walked.deleted += space.deleted;
     let complete = content_complete && space.complete;
-    Outcome { kind: Some(tree.kind), findings, walked, complete, sums }
+    Outcome { kind: Some(tree.kind), findings, walked, complete, foreign: account.foreign, sums }
 }
 
 fn content<'a, P: PageRead>(context: &'a Context<P>, tree: &TreeInfo) -> Option<Content<'a, P>> {
@@ -163,7 +169,7 @@ pub(super) fn compare<P: PageRead>(
         all.push(findings);
     };
 
-    let mut pairs = Vec::new();
+    let mut differing = Vec::new();
     for (number, index) in table.indexes.iter().enumerate() {
         let (Some(entries), Some(sum)) = (outcome(index.tree), expected.indexes.get(number)) else {
             continue;
@@ -172,7 +178,7 @@ pub(super) fn compare<P: PageRead>(
             _ if index.definition.is_err() => {}
             Sums::Set(found) if entries.walked.complete && records.walked.complete => {
                 if found != sum {
-                    pairs.push((number, index.name.as_str()));
+                    differing.push((number, index.name.as_str()));
                 }
             }
             _ => skipped(&index.name, Subject::Index),
@@ -197,7 +203,7 @@ pub(super) fn compare<P: PageRead>(
         }
         _ => {}
     }
-    for (number, name) in pairs {
+    for (number, name) in differing {
         let mut findings = Findings::new(name, limit);
         index::compare(&*context.pages, schema, table, number, &mut findings);
         all.push(findings);

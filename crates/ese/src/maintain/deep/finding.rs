@@ -164,6 +164,18 @@ impl Findings {
         self.add(Severity::Note, self.notes, subject, place.into(), what.into());
     }
 
+    /// Adds what was found elsewhere, as far as there is room for it.
+    pub(super) fn append(&mut self, other: Self) {
+        for finding in other.list {
+            let place = Place(finding.page, finding.line);
+            match finding.severity {
+                Severity::Error => self.error(finding.subject, place, finding.what),
+                Severity::Note => self.note(finding.subject, place, finding.what),
+            }
+        }
+        self.unlisted += other.unlisted;
+    }
+
     /// How many errors there were, listed or not.
     pub(super) fn errors(&self) -> usize {
         self.errors

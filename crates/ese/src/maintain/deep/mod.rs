@@ -31,13 +31,15 @@ pub use finding::{Finding, Leak, Severity, Subject};
 
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use ese_format::DbTime;
 use ese_format::database::DatabaseHeader;
+use ese_format::space::Extent;
 use ese_format::tree::PageRead;
+use ese_format::{DbTime, PageNumber};
 use finding::Findings;
 use pages::PageMap;
 use schema::Schema;
 use space::TreeSpace;
+use std::collections::HashSet;
 
 /// What to check and how.
 #[derive(Debug, Clone)]
@@ -79,7 +81,8 @@ pub struct DeepReport {
     pub unlisted: u64,
     /// Pages that a tree owns and that are neither reachable nor available, in page order.
     pub leaks: Vec<Leak>,
-    /// Every tree could be followed to its end. Otherwise what is listed as leaks may be in use.
+    /// Every tree could be followed to its end and no page is claimed wrongly. Otherwise what is listed as
+    /// leaks may be in use.
     pub leaks_are_certain: bool,
 }
 
@@ -176,7 +179,7 @@ where
             content::compare(&shared, table, &outcomes, limit)
         })
     };
-    report.leaks = leaks(&context);
+    report.leaks = leaks(&context, &outcomes);
 
     let own = findings.into_iter();
     let by_tree = own.zip(outcomes.iter()).flat_map(|(space, outcome)| {
@@ -191,13 +194,19 @@ where
         report.findings.append(&mut list);
         report.unlisted += unlisted;
     }
+    // Where pages are claimed wrongly, others may be missed for that.
+    let is_claimed_wrongly = report.errors().any(|error| error.subject == Subject::Space);
+    report.leaks_are_certain &= !is_claimed_wrongly;
     report
 }
 
-fn leaks<P>(context: &Context<P>) -> Vec<Leak> {
-    let leak = |(owner, extent): (usize, _)| {
+/// What is owned and not used. A page that another tree leads to is in use, if wrongly.
+fn leaks<P>(context: &Context<P>, outcomes: &[content::Outcome]) -> Vec<Leak> {
+    let foreign: HashSet<PageNumber> =
+        outcomes.iter().flat_map(|outcome| &outcome.foreign).copied().collect();
+    let leak = |(owner, extent): (usize, Extent)| {
         let tree = context.schema.trees.get(owner)?;
         Some(Leak { tree: tree.name.clone(), root: tree.root, extent })
     };
-    context.map.leaks().into_iter().filter_map(leak).collect()
+    context.map.leaks(&foreign).into_iter().filter_map(leak).collect()
 }

@@ -3,6 +3,7 @@
 use crate::sync::atomic::{AtomicU32, Ordering};
 use ese_format::PageNumber;
 use ese_format::space::Extent;
+use std::collections::HashSet;
 
 /// What an owned page is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,12 +107,15 @@ impl PageMap {
         self.words.iter().filter(owner).count() as u64
     }
 
-    /// The runs of pages that have an owner and no use.
-    pub(super) fn leaks(&self) -> Vec<(usize, Extent)> {
+    /// The runs of pages that have an owner and no use, and are not used by others either.
+    pub(super) fn leaks(&self, foreign: &HashSet<PageNumber>) -> Vec<(usize, Extent)> {
         let mut runs: Vec<(usize, Extent)> = Vec::new();
         for (number, word) in (1..).map(PageNumber).zip(&self.words) {
             let word = word.load(Ordering::Relaxed);
             let (Some(owner), None) = (Self::owner_of(word), Use::of(word)) else { continue };
+            if foreign.contains(&number) {
+                continue;
+            }
             match runs.last_mut() {
                 Some((of, run)) if *of == owner && run.last.0 + 1 == number.0 => {
                     *run = Extent { last: number, pages: run.pages + 1 };

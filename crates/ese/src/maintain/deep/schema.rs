@@ -100,12 +100,17 @@ pub(super) fn read(pages: &impl PageRead, findings: &mut Findings, last_object: 
     Schema { tables, trees: builder.trees, complete }
 }
 
+/// So many rows without a table are listed at most.
+const HOMELESS: usize = 1000;
+
 /// Rows of the catalog by table.
 struct Rows {
     page_size: PageSize,
     builders: Vec<TableSchemaBuilder>,
     table: Option<ObjectId>,
     seen: HashSet<PageNumber>,
+    /// Rows that belong to no table: where pages are missing, the table's row may be on one of them.
+    homeless: Findings,
 }
 
 impl Visit for Rows {
@@ -130,7 +135,7 @@ impl Visit for Rows {
             (_, Some(builder)) if self.table == Some(row.table) => builder.add(&row),
             _ => {
                 let text = format!("a row is about object {}, which is no table", row.table);
-                return findings.error(Subject::Catalog, place, text);
+                return self.homeless.error(Subject::Catalog, place, text);
             }
         };
         if let Err(error) = done {
@@ -146,12 +151,16 @@ fn rows_of(
     findings: &mut Findings,
 ) -> (Vec<TableSchemaBuilder>, bool) {
     let page_size = pages.page_size();
-    let mut rows = Rows { page_size, builders: Vec::new(), table: None, seen: HashSet::new() };
+    let homeless = Findings::new("", HOMELESS);
+    let mut rows = Rows { page_size, builders: Vec::new(), table: None, seen: HashSet::new(), homeless };
     // How the pages stand to each other is checked with all other trees; here only the rows count.
     let mut structure = Findings::new("", 0);
     let tree = TreeAt { root, object, kind: PageFlags::empty(), newest: None };
     let mut visit = Quiet { rows: &mut rows, findings };
     let walked = walk(pages, tree, &mut visit, &mut structure);
+    if walked.complete {
+        findings.append(rows.homeless);
+    }
     (rows.builders, walked.complete)
 }
 

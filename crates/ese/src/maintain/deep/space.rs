@@ -37,7 +37,15 @@ pub(super) fn own(
         }
     };
     check_fields(schema, tree, &fields, findings);
-    let mut taker = Taker { map, schema, number, parent: tree.parent, parent_is_known, seen: HashSet::new() };
+    let mut taker = Taker {
+        map,
+        schema,
+        number,
+        parent: tree.parent,
+        parent_is_known,
+        seen: HashSet::new(),
+        patience: PATIENCE,
+    };
     let complete = match fields.space.kind {
         SpaceKind::Single { .. } => {
             if let Some(extent) = fields.space.single_extent(tree.root) {
@@ -95,6 +103,9 @@ fn check_fields(schema: &Schema, tree: &TreeInfo, fields: &RootFields, findings:
     }
 }
 
+/// So many pages of a tree's extents that cannot be its own are passed over, to see what is behind them.
+const PATIENCE: u32 = 4096;
+
 /// Hands pages over from the parent to a tree.
 struct Taker<'a> {
     map: &'a PageMap,
@@ -103,12 +114,14 @@ struct Taker<'a> {
     parent: Option<usize>,
     parent_is_known: bool,
     seen: HashSet<PageNumber>,
+    patience: u32,
 }
 
 impl Taker<'_> {
-    /// One finding for an extent is enough; what follows in it is left alone.
+    /// One finding for an extent is enough.
     fn extent(&mut self, extent: Extent, findings: &mut Findings) {
         let (first, last) = (extent.first(), extent.last);
+        let mut is_told = false;
         for page in (first.0..=last.0).map(PageNumber) {
             let text = match self.map.hand_over(page, self.parent, !self.parent_is_known, self.number) {
                 Ok(()) => continue,
@@ -121,7 +134,13 @@ impl Taker<'_> {
                 ),
                 Err(_) => format!("pages {first} to {last} are owned, and the file ends before"),
             };
-            return findings.error(Subject::Space, page, text);
+            if !std::mem::replace(&mut is_told, true) {
+                findings.error(Subject::Space, page, text);
+            }
+            match self.patience.checked_sub(1) {
+                Some(left) => self.patience = left,
+                None => return,
+            }
         }
     }
 }
@@ -155,12 +174,13 @@ pub(super) struct Account<'a, P> {
     context: &'a Context<P>,
     number: usize,
     /// Pages that the tree leads to although it does not own them.
-    foreign: HashSet<PageNumber>,
+    pub(super) foreign: HashSet<PageNumber>,
+    patience: u32,
 }
 
 impl<'a, P: PageRead> Account<'a, P> {
     pub(super) fn new(context: &'a Context<P>, number: usize) -> Self {
-        Self { context, number, foreign: HashSet::new() }
+        Self { context, number, foreign: HashSet::new(), patience: PATIENCE }
     }
 
     /// The tree leads to a page; `false` if it did so before.
@@ -190,8 +210,9 @@ impl<'a, P: PageRead> Account<'a, P> {
     }
 
     /// Marks pages as available or set aside.
-    fn extent(&self, extent: Extent, how: Use, findings: &mut Findings) {
+    fn extent(&mut self, extent: Extent, how: Use, findings: &mut Findings) {
         let (first, last) = (extent.first(), extent.last);
+        let mut is_told = false;
         for page in (first.0..=last.0).map(PageNumber) {
             let text = match self.context.map.take(page, self.number, how) {
                 Ok(()) => {
@@ -213,7 +234,13 @@ impl<'a, P: PageRead> Account<'a, P> {
                     format!("pages {first} to {last} are {}, and the file ends before", how.name())
                 }
             };
-            return findings.error(Subject::Space, page, text);
+            if !std::mem::replace(&mut is_told, true) {
+                findings.error(Subject::Space, page, text);
+            }
+            match self.patience.checked_sub(1) {
+                Some(left) => self.patience = left,
+                None => return,
+            }
         }
     }
 
