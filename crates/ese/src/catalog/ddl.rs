@@ -11,7 +11,7 @@ use super::read::Catalog;
 use super::table::{Table, about, index_kind};
 use super::tree_lists::TreeLists;
 use super::trees::{delete_record, insert_record, replace_record};
-use crate::btree::{self, Tree, TreeCursor, Versioning, Work};
+use crate::btree::{self, Tree, Versioning, Work};
 use crate::buffer::CachedFile;
 use crate::error::{Error, JetErr, Result};
 use crate::space::{NewTree, Space};
@@ -21,7 +21,7 @@ use crate::version::Bookmark;
 use ese_format::catalog::{
     CatalogRow, Index, IndexFlags, LongValueTree, RowKind, SegmentFlags, TableFlags, row_key,
 };
-use ese_format::column::{ColumnId, ColumnPlace, ColumnType};
+use ese_format::column::{ColumnFlags, ColumnId, ColumnPlace, ColumnType};
 use ese_format::page::PageFlags;
 use ese_format::sort_key::count_key;
 use ese_format::{ObjectId, PageNumber};
@@ -57,12 +57,8 @@ pub struct NewTable<'a> {
 const CREATE_FIXED: u32 = 0x1;
 /// JET_bitTableCreateTemplateTable.
 const CREATE_TEMPLATE: u32 = 0x2;
-/// JET_bitTableCreateNoFixedVarColumnsInDerivedTables.
-const CREATE_NO_FIXED: u32 = 0x4;
 /// JET_bitTableCreateImmutableStructure: of no meaning here.
 const CREATE_IMMUTABLE: u32 = 0x8;
-/// JET_bitTableCreateSystemTable.
-const CREATE_SYSTEM: u32 = 0x8000_0000;
 
 /// How full the pages of a tree of long values are made, in percent.
 const LONG_VALUE_DENSITY: u32 = 100;
@@ -97,7 +93,14 @@ impl Ddl<'_> {
     pub fn create_table(&mut self, new: &NewTable<'_>) -> Result<ObjectId> {
         check_name(new.name)?;
         let flags = table_flags(new)?;
-        let density = new_index::density(new.density)?;
+        let is_primary = |index: &&NewIndex<'_>| index.grbit & new_index::PRIMARY != 0;
+        let primary = new.indexes.iter().find(is_primary);
+        // The records stand in the primary index.
+        let density = primary.map(|index| index.density).filter(|density| *density != 0);
+        let density = new_index::density(density.unwrap_or(new.density))?;
+        // A page for each tree, so that they stand together.
+        let trees = new.indexes.len() + usize::from(primary.is_none());
+        let pages = new.pages.max(u32::try_from(trees).unwrap_or(u32::MAX));
         self.in_level(|ddl| {
             if ddl.catalog.find(ddl.work, new.name)?.is_some() {
                 return Err(ddl.refuse(JetErr::TableDuplicate, &format!("there is a table {}", new.name)));
@@ -108,7 +111,7 @@ impl Ddl<'_> {
             }
             ddl.catalog.names_change(ddl.work)?;
             let root = ddl.root();
-            let tree = ddl.make_tree(&root, PageFlags::empty(), true, new.pages)?;
+            let tree = ddl.make_tree(&root, PageFlags::empty(), true, pages)?;
             let id = tree.object;
             ddl.catalog.table_changes(ddl.work, id, Needs::Changes)?;
             let separate = new.separate_size.map(u32::to_le_bytes);
@@ -116,7 +119,7 @@ impl Ddl<'_> {
                 type_or_root: tree.root.0,
                 space_usage: density,
                 flags: flags.bits(),
-                pages_or_locale: new.pages,
+                pages_or_locale: if pages > 1 { pages } else { 0 },
                 name: new.name.as_bytes(),
                 template: template.as_ref().map(|template| template.schema.name.as_bytes()),
                 separate_size: separate.as_ref().map(|bytes| &bytes[..]),
@@ -340,8 +343,21 @@ impl Ddl<'_> {
         };
         let row =
             new_column::plan(new, &table, template).map_err(|error| about(error, &self.catalog.file))?;
+        if ColumnFlags::from_bits_retain(row.flags).contains(ColumnFlags::ESCROW) {
+            self.must_be_empty(&table, "an escrow column must be in all records")?;
+        }
         self.insert(&row, JetErr::ColumnDuplicate)?;
         Ok(ColumnId(row.id as u16))
+    }
+
+    /// Refuses a table with any record, even a deleted one or one of a transaction that has not committed.
+    fn must_be_empty(&self, table: &Table, sentence: &str) -> Result<()> {
+        let root = table.file().read(table.schema.root)?;
+        let page = root.page();
+        match page.is_leaf() && page.line_count() == 0 {
+            true => Ok(()),
+            false => Err(self.refuse(JetErr::TableNotEmpty, sentence)),
+        }
     }
 
     fn put_index(&mut self, table: ObjectId, new: &NewIndex<'_>) -> Result<Index> {
@@ -349,11 +365,7 @@ impl Ddl<'_> {
         let planned = new_index::plan(new, &table).map_err(|error| about(error, &self.catalog.file))?;
         let tree = match planned.flags.contains(IndexFlags::PRIMARY) {
             true => {
-                if TreeCursor::new(table.tree()).first(self.work)? {
-                    return Err(
-                        self.refuse(JetErr::TableNotEmpty, "records cannot be put into another order")
-                    );
-                }
+                self.must_be_empty(&table, "records cannot be put into another order")?;
                 table.tree()
             }
             false => {
@@ -561,15 +573,13 @@ fn locale_key(index: &Index) -> Option<Vec<u8>> {
 
 fn table_flags(new: &NewTable<'_>) -> Result<TableFlags> {
     let has = |bit: u32| new.grbit & bit != 0;
-    let known = CREATE_FIXED | CREATE_TEMPLATE | CREATE_NO_FIXED | CREATE_IMMUTABLE | CREATE_SYSTEM;
-    if has(!known) || has(CREATE_NO_FIXED) && !has(CREATE_TEMPLATE) {
+    // That derived tables shall have no fixed columns was never carried out by the engine, which refuses it.
+    if has(!(CREATE_FIXED | CREATE_TEMPLATE | CREATE_IMMUTABLE)) {
         return Err(Error::new(JetErr::InvalidGrbit, format!("table {}: impossible flags", new.name)));
     }
     let mut flags = TableFlags::empty();
     flags.set(TableFlags::FIXED_DDL, has(CREATE_FIXED | CREATE_TEMPLATE));
     flags.set(TableFlags::TEMPLATE, has(CREATE_TEMPLATE));
-    flags.set(TableFlags::NO_FIXED_COLUMNS_IN_DERIVED, has(CREATE_NO_FIXED));
-    flags.set(TableFlags::SYSTEM, has(CREATE_SYSTEM));
     flags.set(TableFlags::DERIVED, new.template.is_some());
     Ok(flags)
 }

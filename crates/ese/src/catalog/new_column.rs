@@ -73,6 +73,8 @@ impl<'a> NewColumn<'a> {
 
 /// The longest value of a short column, and the longest default.
 const SHORT_MOST: u32 = 255;
+/// The longest value of all (JET_cbLVColumnMost).
+const LONG_MOST: u32 = 0x7FFF_FFFF;
 
 fn refuse<T>(code: JetErr, name: &str, sentence: &str) -> Result<T> {
     Err(Error::new(code, format!("column {name}: {sentence}")))
@@ -81,9 +83,10 @@ fn refuse<T>(code: JetErr, name: &str, sentence: &str) -> Result<T> {
 /// The row of a new column of a table, the default and the name borrowed.
 ///
 /// # Errors
-/// `InvalidName`, `InvalidColumnType`, `InvalidGrbit`, `InvalidCodePage`, `ColumnDuplicate`, `ColumnRedundant`,
-/// `TooManyColumns`, `RecordTooBig`, `DefaultValueTooBig`, `InvalidBufferSize`,
-/// `MultiValuedColumnMustBeTagged`, `CannotAddFixedVarColumnToDerivedTable`, `FeatureNotAvailable`.
+/// `InvalidName`, `InvalidParameter`, `InvalidColumnType`, `InvalidGrbit`, `InvalidCodePage`, `ColumnDuplicate`,
+/// `ColumnRedundant`, `TooManyColumns`, `RecordTooBig`, `DefaultValueTooBig`, `InvalidBufferSize`,
+/// `MultiValuedColumnMustBeTagged`, `CannotBeTagged`, `ColumnCannotBeCompressed`, `ColumnCannotBeEncrypted`,
+/// `CannotAddFixedVarColumnToDerivedTable`, `FeatureNotAvailable`.
 pub(super) fn plan<'a>(
     new: &NewColumn<'a>,
     table: &Table,
@@ -96,9 +99,11 @@ pub(super) fn plan<'a>(
         }
         Some(column_type) => column_type,
     };
-    let Some(options) = ColumnOptions::from_bits(new.grbit) else {
-        return refuse(JetErr::InvalidGrbit, new.name, "unknown flags");
-    };
+    if new.max_len > LONG_MOST {
+        return refuse(JetErr::InvalidParameter, new.name, "no value can be that long");
+    }
+    // Flags that are told and not asked for have no meaning here.
+    let options = ColumnOptions::from_bits_truncate(new.grbit);
     let place = place(new, column_type, options)?;
     check_options(new, column_type, options, place)?;
     let code_page = code_page(new, column_type)?;
@@ -192,38 +197,41 @@ fn check_options(
 ) -> Result<()> {
     use ColumnOptions as O;
     let has = |any: O| options.intersects(any);
-    let is_counter = has(O::VERSION | O::AUTO_INCREMENT);
-    let numbers_64 =
+    let name = new.name;
+    let is_long = column_type.is_long();
+    if has(O::COMPRESSED) && !is_long {
+        return refuse(JetErr::ColumnCannotBeCompressed, name, "only long values are packed");
+    }
+    if has(O::ENCRYPTED) && (!is_long || has(O::MULTI_VALUED) || !new.default.is_empty()) {
+        return refuse(JetErr::ColumnCannotBeEncrypted, name, "only single long values are encrypted");
+    }
+    if has(O::USER_DEFAULT) {
+        return refuse(JetErr::FeatureNotAvailable, name, "defaults do not come from callbacks here");
+    }
+    let wide =
         matches!(column_type, ColumnType::Currency | ColumnType::LongLong | ColumnType::UnsignedLongLong);
-    let numbers_32 = matches!(column_type, ColumnType::Long | ColumnType::UnsignedLong);
-    let wrong = if has(O::VERSION) && has(O::AUTO_INCREMENT | O::ESCROW) {
+    let wrong = if has(O::ESCROW) && !matches!(column_type, ColumnType::Long | ColumnType::LongLong) {
+        "an escrow column is of type Long or LongLong"
+    } else if has(O::VERSION) && has(O::AUTO_INCREMENT | O::ESCROW) {
         "a version column is nothing else"
     } else if has(O::AUTO_INCREMENT) && has(O::ESCROW) {
         "an auto-increment column is nothing else"
-    } else if has(O::VERSION) && column_type != ColumnType::Long {
-        "a version column is of type Long"
-    } else if has(O::AUTO_INCREMENT) && !numbers_32 && !numbers_64 {
-        "an auto-increment column is a whole number of four or eight bytes"
-    } else if is_counter && (place != ColumnPlace::Fixed || !new.default.is_empty()) {
-        "a column that counts is fixed and has no default"
-    } else if has(O::ESCROW) && !matches!(column_type, ColumnType::Long | ColumnType::LongLong) {
-        "an escrow column is of type Long or LongLong"
-    } else if has(O::ESCROW) && (place != ColumnPlace::Fixed || new.default.is_empty()) {
-        "an escrow column is fixed and has a default"
+    } else if has(O::ESCROW) && new.default.is_empty() {
+        "an escrow column has a default"
+    } else if has(O::FINALIZE) && has(O::DELETE_ON_ZERO) {
+        "an escrow column ends its record in one way"
     } else if has(O::FINALIZE | O::DELETE_ON_ZERO) && !has(O::ESCROW) {
         "only an escrow column can end its record"
-    } else if has(O::COMPRESSED | O::ENCRYPTED) && !column_type.is_long() {
-        "only long values are packed or encrypted"
-    } else if has(O::COMPRESSED) && has(O::ENCRYPTED) {
-        "encrypted values are not packed"
-    } else if has(O::NOT_NULL) && place == ColumnPlace::Tagged {
-        "a tagged column can be NULL"
-    } else if has(O::USER_DEFAULT) {
-        return refuse(JetErr::FeatureNotAvailable, new.name, "defaults do not come from callbacks here");
+    } else if has(O::AUTO_INCREMENT) && column_type != ColumnType::Long && !wide {
+        "an auto-increment column is a whole number of four or eight bytes"
+    } else if has(O::VERSION) && column_type != ColumnType::Long {
+        "a version column is of type Long"
+    } else if has(O::ESCROW | O::VERSION | O::AUTO_INCREMENT) && place != ColumnPlace::Fixed {
+        return refuse(JetErr::CannotBeTagged, name, "a column that counts is a fixed one");
     } else {
         return Ok(());
     };
-    refuse(JetErr::InvalidGrbit, new.name, wrong)
+    refuse(JetErr::InvalidGrbit, name, wrong)
 }
 
 fn flags_of(options: ColumnOptions) -> ColumnFlags {

@@ -16,11 +16,13 @@ pub(super) const DENSITY: u32 = 80;
 /// The locale of indexes whose creator says nothing.
 const LOCALE: &str = "en-US";
 
+/// JET_bitIndexPrimary.
+pub(super) const PRIMARY: u32 = grbit::PRIMARY;
+
 /// Flags of JetCreateIndex that concern more than the index's own flags.
 mod grbit {
     pub(super) const UNIQUE: u32 = 0x1;
     pub(super) const PRIMARY: u32 = 0x2;
-    pub(super) const DISALLOW_NULL: u32 = 0x4;
     pub(super) const IGNORE_NULL: u32 = 0x8;
     pub(super) const IGNORE_ANY_NULL: u32 = 0x20;
     pub(super) const IGNORE_FIRST_NULL: u32 = 0x40;
@@ -28,8 +30,7 @@ mod grbit {
     pub(super) const TUPLES: u32 = 0x1000;
     pub(super) const CROSS_PRODUCT: u32 = 0x4000;
     pub(super) const NESTED_TABLE: u32 = 0x2_0000;
-    /// All that are known.
-    pub(super) const ALL: u32 = 0x007F_FFEF;
+    pub(super) const TUPLE_LIMITS: u32 = 0x2000;
 }
 
 /// One column of a new index.
@@ -61,13 +62,13 @@ pub struct NewIndex<'a> {
     pub columns: &'a [KeyPart<'a>],
     /// What decides whether a record has an entry.
     pub conditions: &'a [Condition<'a>],
-    /// How full pages are made, in percent; 0 for the default.
+    /// How full pages are made, in percent; 0 for as full as the table's.
     pub density: u32,
     /// The locale of its text, if the creator says one.
     pub locale: Option<&'a str>,
     /// The flags its text is mapped with (LCMapStringEx), if the creator says some.
     pub map_flags: Option<u32>,
-    /// The longest key in bytes; 0 for the default.
+    /// The longest key in bytes, 255 at least; 0 for the default.
     pub key_most: u32,
     /// The longest segment of a key in bytes; 0 for no limit.
     pub segment_max: u32,
@@ -138,14 +139,15 @@ fn refuse<T>(code: JetErr, name: &str, sentence: &str) -> Result<T> {
 /// Checks a new index of a table.
 ///
 /// # Errors
-/// `InvalidName`, `InvalidGrbit`, `InvalidParameter`, `DensityInvalid`, `IndexDuplicate`, `IndexHasPrimary`,
-/// `TooManyKeys`, `ColumnNotFound`, `CannotIndex`, `CannotIndexOnEncryptedColumn`, `InvalidLCMapStringFlags`,
+/// `InvalidName`, `InvalidGrbit`, `IndexInvalidDef`, `DensityInvalid`, `IndexDuplicate`, `IndexHasPrimary`,
+/// `ColumnNotFound`, `CannotIndex`, `CannotIndexOnEncryptedColumn`, `InvalidLCMapStringFlags`,
 /// `InvalidLanguageId`, and those of indexes over parts of a text.
 pub(super) fn plan(new: &NewIndex<'_>, table: &Table) -> Result<PlannedIndex> {
     check_name(new.name)?;
     check_grbit(new)?;
-    let density = density(new.density)?;
     let schema = &table.schema;
+    // As full as the pages of the table, unless it is said otherwise.
+    let density = density(if new.density == 0 { schema.density } else { new.density })?;
     if table.index(new.name).is_some() {
         return refuse(JetErr::IndexDuplicate, new.name, "the table has one of that name");
     }
@@ -154,10 +156,10 @@ pub(super) fn plan(new: &NewIndex<'_>, table: &Table) -> Result<PlannedIndex> {
         return refuse(JetErr::IndexHasPrimary, new.name, "the table has a primary index");
     }
     if new.columns.is_empty() {
-        return refuse(JetErr::InvalidParameter, new.name, "it has no columns");
+        return refuse(JetErr::IndexInvalidDef, new.name, "it has no columns");
     }
     if new.columns.len().max(new.conditions.len()) > MAX_COLUMNS {
-        return refuse(JetErr::TooManyKeys, new.name, "it has too many columns");
+        return refuse(JetErr::IndexInvalidDef, new.name, "it has too many columns");
     }
     let column = |name: &str| {
         let missing = || Error::new(JetErr::ColumnNotFound, format!("index {}: no column {name}", new.name));
@@ -181,10 +183,16 @@ pub(super) fn plan(new: &NewIndex<'_>, table: &Table) -> Result<PlannedIndex> {
     let is_multi =
         |c: &&Column| c.flags.contains(ColumnFlags::MULTI_VALUED) && c.place() == ColumnPlace::Tagged;
     let is_unicode = |c: &&Column| c.column_type.is_text() && c.code_page == CODE_PAGE_UNICODE;
+    if is_primary && columns.iter().any(is_multi) {
+        return refuse(JetErr::IndexInvalidDef, new.name, "a record has one key in the primary index");
+    }
+    if new.grbit & grbit::EMPTY != 0 && columns.iter().any(|c| c.flags.contains(ColumnFlags::DEFAULT)) {
+        return refuse(JetErr::IndexInvalidDef, new.name, "a column with a default is nowhere NULL");
+    }
     let mut flags = IndexFlags::from_api(new.grbit);
     flags.set(IndexFlags::MULTI_VALUED, columns.iter().any(is_multi));
     flags.set(IndexFlags::LOCALIZED_TEXT, columns.iter().any(is_unicode));
-    flags.set(IndexFlags::LOCALE_SET, new.locale.is_some());
+    flags.set(IndexFlags::LOCALE_SET, new.locale.is_some() || new.map_flags.is_some());
     flags.set(IndexFlags::TEMPLATE, schema.flags.contains(TableFlags::TEMPLATE));
     let locale = new.locale.filter(|locale| !locale.is_empty()).unwrap_or(LOCALE);
     let map_flags = new.map_flags.unwrap_or(MapFlags::DEFAULT.bits());
@@ -225,7 +233,7 @@ pub(super) fn plan(new: &NewIndex<'_>, table: &Table) -> Result<PlannedIndex> {
         stamp,
         key_most,
         segment_max: segment_max.map(u16::to_le_bytes),
-        tuple_limits: tuple_limits(new, &columns)?,
+        tuple_limits: tuple_limits(new, &columns, segment_max)?,
         space_hints: new.space_hints.map(<[u8]>::to_vec),
     })
 }
@@ -254,18 +262,15 @@ pub(super) fn density(wanted: u32) -> Result<u32> {
 fn check_grbit(new: &NewIndex<'_>) -> Result<()> {
     let has = |any: u32| new.grbit & any != 0;
     let ignores = grbit::IGNORE_NULL | grbit::IGNORE_ANY_NULL | grbit::IGNORE_FIRST_NULL;
-    let wrong = if has(!grbit::ALL) {
-        "unknown flags"
-    } else if has(grbit::PRIMARY) && has(ignores) {
+    if has(grbit::PRIMARY) && !new.conditions.is_empty() {
+        return refuse(JetErr::IndexInvalidDef, new.name, "a primary index has no conditions");
+    }
+    let wrong = if has(grbit::PRIMARY) && has(ignores) {
         "a primary index has all records"
-    } else if has(grbit::DISALLOW_NULL) && has(ignores) {
-        "where NULL is not allowed it cannot be left out"
     } else if has(grbit::EMPTY) && !has(grbit::IGNORE_ANY_NULL) {
         "only an index without NULL can begin empty"
     } else if has(grbit::CROSS_PRODUCT) && has(grbit::NESTED_TABLE) {
         "values advance together or in all combinations"
-    } else if has(grbit::PRIMARY) && !new.conditions.is_empty() {
-        "a primary index has no conditions"
     } else {
         return Ok(());
     };
@@ -276,24 +281,38 @@ fn check_grbit(new: &NewIndex<'_>) -> Result<()> {
 fn key_sizes(new: &NewIndex<'_>, table: &Table) -> Result<(u16, Option<u16>)> {
     let most = key_limit(table.file().page_size()) as u32;
     let key_most = if new.key_most == 0 { DEFAULT_KEY_MOST as u32 } else { new.key_most };
-    if key_most > most {
-        return refuse(JetErr::InvalidParameter, new.name, "keys cannot be that long");
+    if key_most > most || key_most < DEFAULT_KEY_MOST as u32 {
+        return refuse(JetErr::IndexInvalidDef, new.name, "the longest key cannot be that long");
     }
     if new.segment_max > key_most {
-        return refuse(JetErr::InvalidParameter, new.name, "segments cannot be longer than keys");
+        return refuse(JetErr::IndexInvalidDef, new.name, "segments cannot be longer than keys");
     }
-    let segment_max = (new.segment_max != 0 && new.segment_max < key_most).then_some(new.segment_max as u16);
+    // Where parts have limits of their own, segments have none.
+    let has_limit = new.grbit & grbit::TUPLE_LIMITS == 0 && (1..key_most).contains(&new.segment_max);
+    let segment_max = has_limit.then_some(new.segment_max as u16);
     Ok((key_most as u16, segment_max))
 }
 
 /// The limits of an index over parts of a text, as its row stores them.
-fn tuple_limits(new: &NewIndex<'_>, columns: &[&Column]) -> Result<Option<Vec<u8>>> {
+fn tuple_limits(
+    new: &NewIndex<'_>,
+    columns: &[&Column],
+    segment_max: Option<u16>,
+) -> Result<Option<Vec<u8>>> {
     const DEFAULT: TupleLimits =
         TupleLimits { min_len: 3, max_len: 10, max_to_index: 32767, increment: 1, start: 0 };
-    if new.grbit & grbit::TUPLES == 0 && new.tuple_limits.is_none() {
+    if new.grbit & (grbit::TUPLES | grbit::TUPLE_LIMITS) == 0 && new.tuple_limits.is_none() {
         return Ok(None);
     }
-    let limits = new.tuple_limits.unwrap_or(DEFAULT);
+    let asked = new.tuple_limits.unwrap_or(DEFAULT);
+    let or_default = |number: u32, default: u32| if number == 0 { default } else { number };
+    let limits = TupleLimits {
+        min_len: or_default(asked.min_len, DEFAULT.min_len),
+        max_len: or_default(asked.max_len, DEFAULT.max_len),
+        max_to_index: or_default(asked.max_to_index, DEFAULT.max_to_index),
+        increment: or_default(asked.increment, DEFAULT.increment),
+        start: asked.start,
+    };
     let in_range = |n: u32| (2..=255).contains(&n);
     let is_text_or_binary = |column: &Column| {
         column.column_type.is_text()
@@ -308,15 +327,15 @@ fn tuple_limits(new: &NewIndex<'_>, columns: &[&Column]) -> Result<Option<Vec<u8
     if !columns.first().is_some_and(|column| is_text_or_binary(column)) {
         return refuse(JetErr::IndexTuplesTextBinaryColumnsOnly, new.name, "only text and bytes have parts");
     }
-    if new.segment_max != 0 {
+    if segment_max.is_some() {
         return refuse(JetErr::IndexTuplesVarSegMacNotAllowed, new.name, "parts have limits of their own");
     }
     let is_possible = in_range(limits.min_len)
         && in_range(limits.max_len)
         && limits.min_len <= limits.max_len
-        && limits.max_to_index != 0
-        && limits.max_to_index <= 32767
-        && limits.increment != 0;
+        && limits.max_to_index <= DEFAULT.max_to_index
+        && limits.increment <= u16::MAX.into()
+        && limits.start <= u16::MAX.into();
     if !is_possible {
         return refuse(JetErr::IndexTuplesInvalidLimits, new.name, "impossible limits of parts");
     }

@@ -284,6 +284,25 @@ fn definitions_that_cannot_be_are_refused() {
         (NewColumn { grbit: 0x3, ..NewColumn::new("a", ColumnType::Long) }, JetErr::InvalidGrbit),
         (NewColumn { grbit: 0x10, ..NewColumn::new("a", ColumnType::Text) }, JetErr::InvalidGrbit),
         (NewColumn { grbit: 0x800, ..NewColumn::new("a", ColumnType::Long) }, JetErr::InvalidGrbit),
+        (
+            NewColumn { grbit: 0x802, default: &[0; 4], ..NewColumn::new("a", ColumnType::Long) },
+            JetErr::CannotBeTagged,
+        ),
+        (NewColumn { grbit: 0x12, ..NewColumn::new("a", ColumnType::Long) }, JetErr::CannotBeTagged),
+        (NewColumn { grbit: 0x10, ..NewColumn::new("a", ColumnType::UnsignedLong) }, JetErr::InvalidGrbit),
+        (NewColumn { grbit: 0x2_0000, ..NewColumn::new("a", ColumnType::Long) }, JetErr::InvalidGrbit),
+        (
+            NewColumn { grbit: 0x8_0000, ..NewColumn::new("a", ColumnType::Text) },
+            JetErr::ColumnCannotBeCompressed,
+        ),
+        (
+            NewColumn { grbit: 0x10_0400, ..NewColumn::new("a", ColumnType::LongText) },
+            JetErr::ColumnCannotBeEncrypted,
+        ),
+        (
+            NewColumn { max_len: 1 << 31, ..NewColumn::new("a", ColumnType::LongText) },
+            JetErr::InvalidParameter,
+        ),
         (NewColumn { grbit: 0x8000, ..NewColumn::new("a", ColumnType::Long) }, JetErr::FeatureNotAvailable),
         (
             NewColumn { default: &[1; 300], ..NewColumn::new("a", ColumnType::LongBinary) },
@@ -306,13 +325,16 @@ fn definitions_that_cannot_be_are_refused() {
     let many = [KeyPart { name: "id", descending: true }; 17];
     let indexes = [
         (NewIndex { name: " i", columns: &text, ..index }, JetErr::InvalidName),
-        (NewIndex { columns: &[], ..index }, JetErr::InvalidParameter),
+        (NewIndex { columns: &[], ..index }, JetErr::IndexInvalidDef),
         (NewIndex { columns: &none, ..index }, JetErr::ColumnNotFound),
         (NewIndex { columns: &escrow, ..index }, JetErr::CannotIndex),
-        (NewIndex { columns: &many, ..index }, JetErr::TooManyKeys),
+        (NewIndex { columns: &many, ..index }, JetErr::IndexInvalidDef),
         (NewIndex { columns: &text, density: 101, ..index }, JetErr::DensityInvalid),
-        (NewIndex { columns: &text, key_most: 1001, ..index }, JetErr::InvalidParameter),
-        (NewIndex { columns: &text, grbit: 0xC, ..index }, JetErr::InvalidGrbit),
+        (NewIndex { columns: &text, key_most: 1001, ..index }, JetErr::IndexInvalidDef),
+        (NewIndex { columns: &text, key_most: 254, ..index }, JetErr::IndexInvalidDef),
+        (NewIndex { columns: &text, segment_max: 256, ..index }, JetErr::IndexInvalidDef),
+        (NewIndex { columns: &text, grbit: 0x100, ..index }, JetErr::InvalidGrbit),
+        (NewIndex { columns: &text, grbit: 0x2_4000, ..index }, JetErr::InvalidGrbit),
         (NewIndex { columns: &text, grbit: 0x1001, ..index }, JetErr::IndexTuplesNonUniqueOnly),
         (NewIndex { columns: &tags, grbit: 0x1000, ..index }, JetErr::IndexTuplesTextBinaryColumnsOnly),
         (NewIndex { columns: &text, map_flags: Some(0x8000_0000), ..index }, JetErr::InvalidLCMapStringFlags),
@@ -734,5 +756,36 @@ fn sessions_change_the_schema_at_once() {
     let Ok(bench) = Arc::try_unwrap(bench) else { unreachable!("all threads have ended") };
     let mut session = bench.session();
     let seen = bench.seen(&mut session);
+    assert_eq!(bench.close(), seen);
+}
+
+#[test]
+fn what_needs_an_empty_table_looks_at_its_pages() {
+    let bench = Bench::new(PageSize::K8);
+    let (mut one, mut two) = (bench.session(), bench.session());
+    let columns = [NewColumn::new("id", ColumnType::Long)];
+    let new = NewTable { name: "T", density: 60, columns: &columns, ..NewTable::default() };
+    let id = bench.ddl(&mut one).create_table(&new).unwrap();
+    bench.begin(&mut two);
+    let tree = bench.catalog.table(&two.work, "T").unwrap().tree();
+    let versioning = crate::btree::Versioning::Versioned;
+    crate::btree::insert(&mut two.work, &tree, &[0, 0, 0, 1], &[0, 0x7F, 4, 0], versioning).unwrap();
+    // Another's record that is not committed counts.
+    assert_eq!(code(bench.ddl(&mut one).create_index(id, &PRIMARY)), JetErr::TableNotEmpty);
+    let escrow = NewColumn { grbit: 0x800, default: &[0; 4], ..NewColumn::new("e", ColumnType::Long) };
+    assert_eq!(code(bench.ddl(&mut one).add_column(id, &escrow)), JetErr::TableNotEmpty);
+    bench.rollback(&mut two);
+    let second = bench.ddl(&mut one).create_index(id, &NewIndex { name: "s", grbit: 0, ..PRIMARY }).unwrap();
+    assert_eq!(second.density, 60, "as full as the table");
+    let third = NewIndex { name: "s", grbit: 0, density: 90, ..PRIMARY };
+    let new =
+        NewTable { name: "U", density: 60, indexes: &[third, NewIndex { density: 70, ..PRIMARY }], ..new };
+    bench.ddl(&mut one).create_table(&new).unwrap();
+    bench.begin(&mut one);
+    let table = bench.catalog.table(&one.work, "U").unwrap();
+    assert_eq!((table.schema.density, table.schema.initial_pages), (70, 2));
+    assert_eq!(table.index("s").unwrap().density, 90);
+    bench.commit(&mut one);
+    let seen = bench.seen(&mut one);
     assert_eq!(bench.close(), seen);
 }
