@@ -2650,6 +2650,24 @@ JET_ERR JET_API JetGetVersion(JET_SESID sesid, JET_ULONG *pwVersion);
 /* Let the engine do pending cleanup. */
 JET_ERR JET_API JetIdle(JET_SESID sesid, JET_GRBIT grbit);
 
+/* Create a database and open it (8-bit text). */
+JET_ERR JET_API JetCreateDatabaseA(JET_SESID sesid, JET_PCSTR szFilename, JET_PCSTR szConnect, JET_DBID *pdbid, JET_GRBIT grbit);
+
+/* Create a database and open it (UTF-16 text). */
+JET_ERR JET_API JetCreateDatabaseW(JET_SESID sesid, JET_PCWSTR szFilename, JET_PCWSTR szConnect, JET_DBID *pdbid, JET_GRBIT grbit);
+
+/* Create a database with a size limit (8-bit text). */
+JET_ERR JET_API JetCreateDatabase2A(JET_SESID sesid, JET_PCSTR szFilename, JET_ULONG cpgDatabaseSizeMax, JET_DBID *pdbid, JET_GRBIT grbit);
+
+/* Create a database with a size limit (UTF-16 text). */
+JET_ERR JET_API JetCreateDatabase2W(JET_SESID sesid, JET_PCWSTR szFilename, JET_ULONG cpgDatabaseSizeMax, JET_DBID *pdbid, JET_GRBIT grbit);
+
+/* Create a database with database parameters (8-bit text). */
+JET_ERR JET_API JetCreateDatabase3A(JET_SESID sesid, JET_PCSTR szFilename, JET_DBID *pdbid, JET_SETDBPARAM *rgsetdbparam, JET_ULONG csetdbparam, JET_GRBIT grbit);
+
+/* Create a database with database parameters (UTF-16 text). */
+JET_ERR JET_API JetCreateDatabase3W(JET_SESID sesid, JET_PCWSTR szFilename, JET_DBID *pdbid, JET_SETDBPARAM *rgsetdbparam, JET_ULONG csetdbparam, JET_GRBIT grbit);
+
 /* Attach a database file to the instance (8-bit text). */
 JET_ERR JET_API JetAttachDatabaseA(JET_SESID sesid, JET_PCSTR szFilename, JET_GRBIT grbit);
 
@@ -2680,6 +2698,78 @@ JET_ERR JET_API JetDetachDatabase2A(JET_SESID sesid, JET_PCSTR szFilename, JET_G
 /* Detach with options (UTF-16 text). */
 JET_ERR JET_API JetDetachDatabase2W(JET_SESID sesid, JET_PCWSTR szFilename, JET_GRBIT grbit);
 
+/* Create an empty table (8-bit text). */
+JET_ERR JET_API JetCreateTableA(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szTableName, JET_ULONG lPages, JET_ULONG lDensity, JET_TABLEID *ptableid);
+
+/* Create an empty table (UTF-16 text). */
+JET_ERR JET_API JetCreateTableW(JET_SESID sesid, JET_DBID dbid, JET_PCWSTR szTableName, JET_ULONG lPages, JET_ULONG lDensity, JET_TABLEID *ptableid);
+
+/* Delete a table (8-bit text). */
+JET_ERR JET_API JetDeleteTableA(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szTableName);
+
+/* Delete a table (UTF-16 text). */
+JET_ERR JET_API JetDeleteTableW(JET_SESID sesid, JET_DBID dbid, JET_PCWSTR szTableName);
+
+/* Rename a table (8-bit text). */
+JET_ERR JET_API JetRenameTableA(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szName, JET_PCSTR szNameNew);
+
+/* Rename a table (UTF-16 text). */
+JET_ERR JET_API JetRenameTableW(JET_SESID sesid, JET_DBID dbid, JET_PCWSTR szName, JET_PCWSTR szNameNew);
+
+/* Read column facts of an open table (8-bit text). */
+JET_ERR JET_API JetGetTableColumnInfoA(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szColumnName, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* Read column facts of an open table (UTF-16 text). */
+JET_ERR JET_API JetGetTableColumnInfoW(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szColumnName, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* Read column facts by table name (8-bit text). */
+JET_ERR JET_API JetGetColumnInfoA(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szTableName, JET_PCSTR pColumnNameOrId, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* Read column facts by table name (UTF-16 text). */
+JET_ERR JET_API JetGetColumnInfoW(JET_SESID sesid, JET_DBID dbid, JET_PCWSTR szTableName, JET_PCWSTR pwColumnNameOrId, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* Add a column (8-bit text). */
+JET_ERR JET_API JetAddColumnA(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szColumnName, const JET_COLUMNDEF *pcolumndef, const void *pvDefault, JET_ULONG cbDefault, JET_COLUMNID *pcolumnid);
+
+/* Add a column (UTF-16 text). */
+JET_ERR JET_API JetAddColumnW(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szColumnName, const JET_COLUMNDEF *pcolumndef, const void *pvDefault, JET_ULONG cbDefault, JET_COLUMNID *pcolumnid);
+
+/* Delete a column (8-bit text). */
+JET_ERR JET_API JetDeleteColumnA(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szColumnName);
+
+/* Delete a column (UTF-16 text). */
+JET_ERR JET_API JetDeleteColumnW(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szColumnName);
+
+/* Delete a column with options (8-bit text). */
+JET_ERR JET_API JetDeleteColumn2A(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szColumnName, JET_GRBIT grbit);
+
+/* Delete a column with options (UTF-16 text). */
+JET_ERR JET_API JetDeleteColumn2W(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szColumnName, JET_GRBIT grbit);
+
+/* Rename a column (8-bit text). */
+JET_ERR JET_API JetRenameColumnA(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szName, JET_PCSTR szNameNew, JET_GRBIT grbit);
+
+/* Rename a column (UTF-16 text). */
+JET_ERR JET_API JetRenameColumnW(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szName, JET_PCWSTR szNameNew, JET_GRBIT grbit);
+
+/* Open a transaction level. */
+JET_ERR JET_API JetBeginTransaction(JET_SESID sesid);
+
+/* Open a transaction level with options. */
+JET_ERR JET_API JetBeginTransaction2(JET_SESID sesid, JET_GRBIT grbit);
+
+/* Open a transaction level with a trace id. */
+JET_ERR JET_API JetBeginTransaction3(JET_SESID sesid, JET_INT64 trxid, JET_GRBIT grbit);
+
+/* Commit the innermost level. */
+JET_ERR JET_API JetCommitTransaction(JET_SESID sesid, JET_GRBIT grbit);
+
+/* Commit and return a commit id. */
+JET_ERR JET_API JetCommitTransaction2(JET_SESID sesid, JET_GRBIT grbit, JET_ULONG cmsecDurableCommit, JET_COMMIT_ID *pCommitId);
+
+/* Undo the innermost or every level. */
+JET_ERR JET_API JetRollback(JET_SESID sesid, JET_GRBIT grbit);
+
 /* Read facts of an open database (8-bit text). */
 JET_ERR JET_API JetGetDatabaseInfoA(JET_SESID sesid, JET_DBID dbid, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
 
@@ -2707,11 +2797,110 @@ JET_ERR JET_API JetOpenDatabaseW(JET_SESID sesid, JET_PCWSTR szFilename, JET_PCW
 /* Close a database handle. */
 JET_ERR JET_API JetCloseDatabase(JET_SESID sesid, JET_DBID dbid, JET_GRBIT grbit);
 
+/* Open a cursor on a table (8-bit text). */
+JET_ERR JET_API JetOpenTableA(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szTableName, const void *pvParameters, JET_ULONG cbParameters, JET_GRBIT grbit, JET_TABLEID *ptableid);
+
+/* Open a cursor on a table (UTF-16 text). */
+JET_ERR JET_API JetOpenTableW(JET_SESID sesid, JET_DBID dbid, JET_PCWSTR szTableName, const void *pvParameters, JET_ULONG cbParameters, JET_GRBIT grbit, JET_TABLEID *ptableid);
+
+/* Announce a sequential scan. */
+JET_ERR JET_API JetSetTableSequential(JET_SESID sesid, JET_TABLEID tableid, JET_GRBIT grbit);
+
+/* End the announced scan. */
+JET_ERR JET_API JetResetTableSequential(JET_SESID sesid, JET_TABLEID tableid, JET_GRBIT grbit);
+
+/* Close a cursor. */
+JET_ERR JET_API JetCloseTable(JET_SESID sesid, JET_TABLEID tableid);
+
+/* Delete the current record. */
+JET_ERR JET_API JetDelete(JET_SESID sesid, JET_TABLEID tableid);
+
+/* Finish the prepared update. */
+JET_ERR JET_API JetUpdate(JET_SESID sesid, JET_TABLEID tableid, void *pvBookmark, JET_ULONG cbBookmark, JET_ULONG *pcbActual);
+
+/* Finish the prepared update with options. */
+JET_ERR JET_API JetUpdate2(JET_SESID sesid, JET_TABLEID tableid, void *pvBookmark, JET_ULONG cbBookmark, JET_ULONG *pcbActual, JET_GRBIT grbit);
+
+/* Add to a column without conflict. */
+JET_ERR JET_API JetEscrowUpdate(JET_SESID sesid, JET_TABLEID tableid, JET_COLUMNID columnid, void *pv, JET_ULONG cbMax, void *pvOld, JET_ULONG cbOldMax, JET_ULONG *pcbOldActual, JET_GRBIT grbit);
+
+/* Read one column value. */
+JET_ERR JET_API JetRetrieveColumn(JET_SESID sesid, JET_TABLEID tableid, JET_COLUMNID columnid, void *pvData, JET_ULONG cbData, JET_ULONG *pcbActual, JET_GRBIT grbit, JET_RETINFO *pretinfo);
+
+/* Read several column values. */
+JET_ERR JET_API JetRetrieveColumns(JET_SESID sesid, JET_TABLEID tableid, JET_RETRIEVECOLUMN *pretrievecolumn, JET_ULONG cretrievecolumn);
+
+/* Set one column value. */
+JET_ERR JET_API JetSetColumn(JET_SESID sesid, JET_TABLEID tableid, JET_COLUMNID columnid, const void *pvData, JET_ULONG cbData, JET_GRBIT grbit, JET_SETINFO *psetinfo);
+
+/* Set several column values. */
+JET_ERR JET_API JetSetColumns(JET_SESID sesid, JET_TABLEID tableid, JET_SETCOLUMN *psetcolumn, JET_ULONG csetcolumn);
+
+/* Begin or cancel a record edit. */
+JET_ERR JET_API JetPrepareUpdate(JET_SESID sesid, JET_TABLEID tableid, JET_ULONG prep);
+
+/* Open another cursor like this one. */
+JET_ERR JET_API JetDupCursor(JET_SESID sesid, JET_TABLEID tableid, JET_TABLEID *ptableid, JET_GRBIT grbit);
+
+/* Read the current index name (8-bit text). */
+JET_ERR JET_API JetGetCurrentIndexA(JET_SESID sesid, JET_TABLEID tableid, JET_PSTR szIndexName, JET_ULONG cbIndexName);
+
+/* Read the current index name (UTF-16 text). */
+JET_ERR JET_API JetGetCurrentIndexW(JET_SESID sesid, JET_TABLEID tableid, JET_PWSTR szIndexName, JET_ULONG cbIndexName);
+
+/* Choose the current index (8-bit text). */
+JET_ERR JET_API JetSetCurrentIndexA(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szIndexName);
+
+/* Choose the current index (UTF-16 text). */
+JET_ERR JET_API JetSetCurrentIndexW(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szIndexName);
+
+/* Choose the index and position rule (8-bit text). */
+JET_ERR JET_API JetSetCurrentIndex2A(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szIndexName, JET_GRBIT grbit);
+
+/* Choose the index and position rule (UTF-16 text). */
+JET_ERR JET_API JetSetCurrentIndex2W(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szIndexName, JET_GRBIT grbit);
+
+/* Choose the index for a value position (8-bit text). */
+JET_ERR JET_API JetSetCurrentIndex3A(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szIndexName, JET_GRBIT grbit, JET_ULONG itagSequence);
+
+/* Choose the index for a value position (UTF-16 text). */
+JET_ERR JET_API JetSetCurrentIndex3W(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szIndexName, JET_GRBIT grbit, JET_ULONG itagSequence);
+
+/* Choose the index by cached id (8-bit text). */
+JET_ERR JET_API JetSetCurrentIndex4A(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szIndexName, JET_INDEXID *pindexid, JET_GRBIT grbit, JET_ULONG itagSequence);
+
+/* Choose the index by cached id (UTF-16 text). */
+JET_ERR JET_API JetSetCurrentIndex4W(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szIndexName, JET_INDEXID *pindexid, JET_GRBIT grbit, JET_ULONG itagSequence);
+
+/* Move the cursor. */
+JET_ERR JET_API JetMove(JET_SESID sesid, JET_TABLEID tableid, JET_LONG cRow, JET_GRBIT grbit);
+
+/* Lock the current record. */
+JET_ERR JET_API JetGetLock(JET_SESID sesid, JET_TABLEID tableid, JET_GRBIT grbit);
+
+/* Build a search key. */
+JET_ERR JET_API JetMakeKey(JET_SESID sesid, JET_TABLEID tableid, const void *pvData, JET_ULONG cbData, JET_GRBIT grbit);
+
+/* Find a record by key. */
+JET_ERR JET_API JetSeek(JET_SESID sesid, JET_TABLEID tableid, JET_GRBIT grbit);
+
+/* Read the primary bookmark. */
+JET_ERR JET_API JetGetBookmark(JET_SESID sesid, JET_TABLEID tableid, void *pvBookmark, JET_ULONG cbMax, JET_ULONG *pcbActual);
+
+/* Read the secondary and primary bookmarks. */
+JET_ERR JET_API JetGetSecondaryIndexBookmark(JET_SESID sesid, JET_TABLEID tableid, void *pvSecondaryKey, JET_ULONG cbSecondaryKeyMax, JET_ULONG *pcbSecondaryKeyActual, void *pvPrimaryBookmark, JET_ULONG cbPrimaryBookmarkMax, JET_ULONG *pcbPrimaryBookmarkActual, JET_GRBIT grbit);
+
 /* Tie a session to a context instead of a thread. */
 JET_ERR JET_API JetSetSessionContext(JET_SESID sesid, JET_API_PTR ulContext);
 
 /* Release the session context. */
 JET_ERR JET_API JetResetSessionContext(JET_SESID sesid);
+
+/* Go to a primary bookmark. */
+JET_ERR JET_API JetGotoBookmark(JET_SESID sesid, JET_TABLEID tableid, void *pvBookmark, JET_ULONG cbBookmark);
+
+/* Go to a secondary bookmark. */
+JET_ERR JET_API JetGotoSecondaryIndexBookmark(JET_SESID sesid, JET_TABLEID tableid, void *pvSecondaryKey, JET_ULONG cbSecondaryKey, void *pvPrimaryBookmark, JET_ULONG cbPrimaryBookmark, JET_GRBIT grbit);
 
 /* Back the single instance up to a directory (8-bit text). */
 JET_ERR JET_API JetBackupA(JET_PCSTR szBackupPath, JET_GRBIT grbit, JET_PFNSTATUS pfnStatus);
@@ -2742,6 +2931,18 @@ JET_ERR JET_API JetRestoreInstanceA(JET_INSTANCE instance, JET_PCSTR sz, JET_PCS
 
 /* Restore into an instance (UTF-16 text). */
 JET_ERR JET_API JetRestoreInstanceW(JET_INSTANCE instance, JET_PCWSTR sz, JET_PCWSTR szDest, JET_PFNSTATUS pfn);
+
+/* Limit movement to a key range. */
+JET_ERR JET_API JetSetIndexRange(JET_SESID sesid, JET_TABLEID tableidSrc, JET_GRBIT grbit);
+
+/* Count entries up to a limit. */
+JET_ERR JET_API JetIndexRecordCount(JET_SESID sesid, JET_TABLEID tableid, JET_ULONG *pcrec, JET_ULONG crecMax);
+
+/* Count entries with 64-bit numbers. */
+JET_ERR JET_API JetIndexRecordCount2(JET_SESID sesid, JET_TABLEID tableid, JET_UINT64 *pcrec, JET_UINT64 crecMax);
+
+/* Read the search key or entry key. */
+JET_ERR JET_API JetRetrieveKey(JET_SESID sesid, JET_TABLEID tableid, void *pvKey, JET_ULONG cbMax, JET_ULONG *pcbActual, JET_GRBIT grbit);
 
 /* Begin a streaming backup of the single instance. */
 JET_ERR JET_API JetBeginExternalBackup(JET_GRBIT grbit);
@@ -2864,14 +3065,22 @@ JET_ERR JET_API JetSetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, void *pvParam, JET_ULONG cbParamMax, JET_ULONG *pcbParamActual);
 
 #ifdef JET_UNICODE
+#define JetAddColumn JetAddColumnW
 #define JetAttachDatabase JetAttachDatabaseW
 #define JetAttachDatabase2 JetAttachDatabase2W
 #define JetAttachDatabase3 JetAttachDatabase3W
 #define JetBackup JetBackupW
 #define JetBackupInstance JetBackupInstanceW
 #define JetBeginSession JetBeginSessionW
+#define JetCreateDatabase JetCreateDatabaseW
+#define JetCreateDatabase2 JetCreateDatabase2W
+#define JetCreateDatabase3 JetCreateDatabase3W
 #define JetCreateInstance JetCreateInstanceW
 #define JetCreateInstance2 JetCreateInstance2W
+#define JetCreateTable JetCreateTableW
+#define JetDeleteColumn JetDeleteColumnW
+#define JetDeleteColumn2 JetDeleteColumn2W
+#define JetDeleteTable JetDeleteTableW
 #define JetDetachDatabase JetDetachDatabaseW
 #define JetDetachDatabase2 JetDetachDatabase2W
 #define JetEnableMultiInstance JetEnableMultiInstanceW
@@ -2879,6 +3088,8 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetExternalRestore2 JetExternalRestore2W
 #define JetGetAttachInfo JetGetAttachInfoW
 #define JetGetAttachInfoInstance JetGetAttachInfoInstanceW
+#define JetGetColumnInfo JetGetColumnInfoW
+#define JetGetCurrentIndex JetGetCurrentIndexW
 #define JetGetDatabaseFileInfo JetGetDatabaseFileInfoW
 #define JetGetDatabaseInfo JetGetDatabaseInfoW
 #define JetGetInstanceInfo JetGetInstanceInfoW
@@ -2887,26 +3098,42 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetLogInfoInstance JetGetLogInfoInstanceW
 #define JetGetLogInfoInstance2 JetGetLogInfoInstance2W
 #define JetGetSystemParameter JetGetSystemParameterW
+#define JetGetTableColumnInfo JetGetTableColumnInfoW
 #define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceW
 #define JetInit3 JetInit3W
 #define JetInit4 JetInit4W
 #define JetOpenDatabase JetOpenDatabaseW
 #define JetOpenFile JetOpenFileW
 #define JetOpenFileInstance JetOpenFileInstanceW
+#define JetOpenTable JetOpenTableW
+#define JetRenameColumn JetRenameColumnW
+#define JetRenameTable JetRenameTableW
 #define JetRestore JetRestoreW
 #define JetRestore2 JetRestore2W
 #define JetRestoreInstance JetRestoreInstanceW
+#define JetSetCurrentIndex JetSetCurrentIndexW
+#define JetSetCurrentIndex2 JetSetCurrentIndex2W
+#define JetSetCurrentIndex3 JetSetCurrentIndex3W
+#define JetSetCurrentIndex4 JetSetCurrentIndex4W
 #define JetSetSystemParameter JetSetSystemParameterW
 #define JetSnapshotStart JetSnapshotStartW
 #else
+#define JetAddColumn JetAddColumnA
 #define JetAttachDatabase JetAttachDatabaseA
 #define JetAttachDatabase2 JetAttachDatabase2A
 #define JetAttachDatabase3 JetAttachDatabase3A
 #define JetBackup JetBackupA
 #define JetBackupInstance JetBackupInstanceA
 #define JetBeginSession JetBeginSessionA
+#define JetCreateDatabase JetCreateDatabaseA
+#define JetCreateDatabase2 JetCreateDatabase2A
+#define JetCreateDatabase3 JetCreateDatabase3A
 #define JetCreateInstance JetCreateInstanceA
 #define JetCreateInstance2 JetCreateInstance2A
+#define JetCreateTable JetCreateTableA
+#define JetDeleteColumn JetDeleteColumnA
+#define JetDeleteColumn2 JetDeleteColumn2A
+#define JetDeleteTable JetDeleteTableA
 #define JetDetachDatabase JetDetachDatabaseA
 #define JetDetachDatabase2 JetDetachDatabase2A
 #define JetEnableMultiInstance JetEnableMultiInstanceA
@@ -2914,6 +3141,8 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetExternalRestore2 JetExternalRestore2A
 #define JetGetAttachInfo JetGetAttachInfoA
 #define JetGetAttachInfoInstance JetGetAttachInfoInstanceA
+#define JetGetColumnInfo JetGetColumnInfoA
+#define JetGetCurrentIndex JetGetCurrentIndexA
 #define JetGetDatabaseFileInfo JetGetDatabaseFileInfoA
 #define JetGetDatabaseInfo JetGetDatabaseInfoA
 #define JetGetInstanceInfo JetGetInstanceInfoA
@@ -2922,15 +3151,23 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetLogInfoInstance JetGetLogInfoInstanceA
 #define JetGetLogInfoInstance2 JetGetLogInfoInstance2A
 #define JetGetSystemParameter JetGetSystemParameterA
+#define JetGetTableColumnInfo JetGetTableColumnInfoA
 #define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceA
 #define JetInit3 JetInit3A
 #define JetInit4 JetInit4A
 #define JetOpenDatabase JetOpenDatabaseA
 #define JetOpenFile JetOpenFileA
 #define JetOpenFileInstance JetOpenFileInstanceA
+#define JetOpenTable JetOpenTableA
+#define JetRenameColumn JetRenameColumnA
+#define JetRenameTable JetRenameTableA
 #define JetRestore JetRestoreA
 #define JetRestore2 JetRestore2A
 #define JetRestoreInstance JetRestoreInstanceA
+#define JetSetCurrentIndex JetSetCurrentIndexA
+#define JetSetCurrentIndex2 JetSetCurrentIndex2A
+#define JetSetCurrentIndex3 JetSetCurrentIndex3A
+#define JetSetCurrentIndex4 JetSetCurrentIndex4A
 #define JetSetSystemParameter JetSetSystemParameterA
 #define JetSnapshotStart JetSnapshotStartA
 #endif

@@ -152,6 +152,24 @@ impl Bytes {
         self.0 as usize
     }
 
+    /// Writes one structure.
+    ///
+    /// # Errors
+    /// JET_errInvalidParameter for null, JET_errInvalidBufferSize when `length` is too short for it.
+    pub fn place<T: Copy>(self, structure: T, length: u32) -> Result<()> {
+        if self.0.is_null() {
+            return Err(null());
+        }
+        if (length as usize) < size_of::<T>() {
+            let what = format!("{length} bytes for a result of {}", size_of::<T>());
+            return Err(Error::new(JetErr::InvalidBufferSize, what));
+        }
+        // SAFETY: not null, so valid for writes of `length` bytes by the type's invariant, which is enough;
+        // alignment is not assumed.
+        unsafe { self.0.cast::<T>().write_unaligned(structure) };
+        Ok(())
+    }
+
     /// Writes the beginning of `bytes`, as much as fits into `length`.
     pub fn fill(self, bytes: &[u8], length: u32) {
         if !self.0.is_null() {
@@ -175,6 +193,19 @@ impl Bytes {
         // SAFETY: not null, so valid for `length` bytes by the type's invariant, which is `N`; bytes need no
         // alignment; functions that read say so in their contract.
         Ok(unsafe { self.0.cast::<[u8; N]>().read_unaligned() })
+    }
+
+    /// Copies the bytes. The caller must have initialised them. Null is no bytes when `length` says so, else
+    /// it is refused with JET_errInvalidParameter.
+    pub fn copied(self, length: u32) -> Result<Vec<u8>> {
+        if self.0.is_null() {
+            return if length == 0 { Ok(Vec::new()) } else { Err(null()) };
+        }
+        let mut bytes = vec![0; length as usize];
+        // SAFETY: not null, so valid for `length` bytes by the type's invariant; functions that read say so in
+        // their contract; the destination is ours and of that length.
+        unsafe { std::ptr::copy_nonoverlapping(self.0.cast::<u8>(), bytes.as_mut_ptr(), bytes.len()) };
+        Ok(bytes)
     }
 
     /// Lends the memory to `body`. It is zeroed first, because the caller need not have initialised it.
@@ -288,6 +319,19 @@ impl<F: Form> Text<F> {
             units.push(unit);
         }
         Err(Error::new(JetErr::InvalidParameter, "a text has no end"))
+    }
+
+    /// The number that the pointer points to where functions take one instead of a text.
+    ///
+    /// # Errors
+    /// JET_errInvalidParameter for null.
+    pub fn as_number(self) -> Result<u32> {
+        if self.0.is_null() {
+            return Err(null());
+        }
+        // SAFETY: not null, and functions that take a number here say so in their contract; alignment is not
+        // assumed.
+        Ok(unsafe { self.0.cast::<u32>().read_unaligned() })
     }
 
     /// The text; null is refused with JET_errInvalidParameter.

@@ -50,6 +50,33 @@ pub(crate) fn to_text(path: &Path) -> Result<&str> {
         .ok_or_else(|| Error::new(JetErr::UnicodeTranslationFail, "the path is not UTF-8").file(path))
 }
 
+/// The name of something in a database.
+///
+/// # Errors
+/// JET_errInvalidParameter for null, JET_errInvalidName when it is not text.
+pub(crate) fn name<F: Form>(text: Text<F>) -> Result<String> {
+    text.required().map_err(|error| match error.code() {
+        JetErr::InvalidPath => error.with_code(JetErr::InvalidName),
+        _ => error,
+    })
+}
+
+/// The same for a name that may be left out: none for null and for an empty one.
+pub(crate) fn optional_name<F: Form>(text: Text<F>) -> Result<Option<String>> {
+    match text.get() {
+        Ok(text) => Ok(text.filter(|text| !text.is_empty())),
+        Err(error) if error.code() == JetErr::InvalidPath => Err(error.with_code(JetErr::InvalidName)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Delivers bytes and their number; tells whether some did not fit.
+pub(crate) fn deliver(bytes: &[u8], buffer: Bytes, length: u32, actual: Out<u32>) -> bool {
+    actual.set(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    buffer.fill(bytes, length);
+    bytes.len() > if buffer.is_some() { length as usize } else { 0 }
+}
+
 /// Delivers a list of names, each zero-terminated and the list once more; an empty list is one zero.
 /// What does not fit is cut without an error: the caller compares the sizes.
 pub(crate) fn deliver_list<F: Form>(

@@ -1,4 +1,4 @@
-//! The functions of instances, backup and restore exist under all their names.
+//! The functions of instances, tables, backup and restore exist under all their names.
 
 mod common;
 
@@ -6,10 +6,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Whole families of functions (column `category` of the table of functions).
-const FAMILIES: &[&str] = &["instance", "params", "backup", "restore", "snapshot", "session"];
+const FAMILIES: &[&str] = &[
+    "instance", "params", "backup", "restore", "snapshot", "session", "table", "cursor", "dml", "ddl",
+    "index",
+];
 
 /// Functions of other families that clients of backup and restore use.
 const OTHERS: &[&str] = &[
+    "JetCreateDatabase",
+    "JetCreateDatabase2",
+    "JetCreateDatabase3",
+    "JetGetTableColumnInfo",
+    "JetGetColumnInfo",
     "JetAttachDatabase",
     "JetAttachDatabase2",
     "JetAttachDatabase3",
@@ -30,11 +38,38 @@ const OTHERS: &[&str] = &[
 
 /// What is not offered; by what its names begin with.
 const MISSING: &[&str] = &[
-    // Transactions.
-    "JetBeginTransaction",
+    // Transactions over several instances.
     "JetPrepareToCommitTransaction",
-    "JetCommitTransaction",
-    "JetRollback",
+    // Indexes.
+    "JetCreateIndex",
+    "JetDeleteIndex",
+    "JetCreateTableColumnIndex",
+    // Positions by share, and all values at once.
+    "JetGetRecordPosition",
+    "JetGotoPosition",
+    "JetEnumerateColumns",
+    "JetRetrieveTaggedColumnList",
+    // Temporary tables.
+    "JetOpenTemp",
+    // Changes of what is there.
+    "JetConvertDDL",
+    "JetSetColumnDefaultValue",
+    "JetSetTableInfo",
+    "JetDeleteTable2",
+    // What clients hang on cursors and tables.
+    "JetGetLS",
+    "JetSetLS",
+    "JetRegisterCallback",
+    "JetUnregisterCallback",
+    "JetSetCursorFilter",
+    // Reading ahead, and records as streams.
+    "JetPreread",
+    "JetIntersectIndexes",
+    "JetRetrieveColumnByReference",
+    "JetRetrieveColumnFromRecordStream",
+    "JetStreamRecords",
+    // Keys of encrypted columns.
+    "JetCreateEncryptionKey",
     // Snapshots together with the operating system.
     "JetOSSnapshot",
     // Backups taken elsewhere, or in sections.

@@ -10,7 +10,7 @@ use crate::sync::{Arc, Mutex};
 use crate::table::{KeepOptions, Prepare, RangeFlags, Seek, Services, TableCursor, TableDef, Updater};
 use ese_format::ObjectId;
 use ese_format::catalog::TableSchema;
-use ese_format::column::{ColumnFlags, ColumnId, ColumnType};
+use ese_format::column::{Column, ColumnFlags, ColumnId, ColumnType};
 use ese_format::key::MakeKeyFlags;
 use std::cell::RefCell;
 
@@ -148,6 +148,19 @@ impl Table {
         self.with(|cursor, _, _| Ok(cursor.table().schema.clone()))
     }
 
+    /// A column as the transaction sees it.
+    ///
+    /// # Errors
+    /// `ColumnNotFound`; those of [`Self::schema`].
+    pub fn column(&self, id: ColumnId) -> Result<Column> {
+        self.with(|cursor, _, _| cursor.table().column(id).cloned())
+    }
+
+    /// The table's number in the database.
+    pub fn object(&self) -> ObjectId {
+        self.object
+    }
+
     /// Another cursor on the table, before its first record.
     ///
     /// # Errors
@@ -238,6 +251,44 @@ impl Table {
         self.with(|cursor, work, _| cursor.goto_bookmark(work, bookmark))
     }
 
+    /// See [`TableCursor::goto_entry`].
+    pub fn goto_entry(&self, key: &[u8], bookmark: &[u8]) -> Result<()> {
+        self.with(|cursor, work, _| cursor.goto_entry(work, key, bookmark))
+    }
+
+    /// Whether moves are limited by a range.
+    pub fn has_range(&self) -> bool {
+        self.cursor.lock().has_range()
+    }
+
+    /// Whether a search key has been begun.
+    pub fn has_search_key(&self) -> bool {
+        self.cursor.lock().search_key().is_prepared()
+    }
+
+    /// Fails unless there is a current record, and the transaction sees it.
+    ///
+    /// # Errors
+    /// Those of [`TableCursor::record`].
+    pub fn check_record(&self) -> Result<()> {
+        self.with(|cursor, work, _| cursor.record(work).map(drop))
+    }
+
+    /// See [`TableCursor::lock`].
+    pub fn lock(&self) -> Result<()> {
+        self.change(|cursor, work, _| cursor.lock(work))
+    }
+
+    /// See [`TableCursor::add`].
+    pub fn add(&self, id: ColumnId, by: i64) -> Result<i64> {
+        self.change(|cursor, work, _| cursor.add(work, id, by))
+    }
+
+    /// See [`TableCursor::revert_value`].
+    pub fn revert_value(&self, id: ColumnId) -> Result<()> {
+        self.change(|cursor, _, _| cursor.revert_value(id))
+    }
+
     /// See [`TableCursor::value`].
     pub fn value(&self, id: ColumnId, instance: usize, from_copy: bool) -> Result<Option<Vec<u8>>> {
         self.with(|cursor, work, _| cursor.value(work, id, instance, from_copy))
@@ -258,6 +309,11 @@ impl Table {
     /// See [`TableCursor::value_count`].
     pub fn value_count(&self, id: ColumnId, from_copy: bool) -> Result<usize> {
         self.with(|cursor, work, _| cursor.value_count(work, id, from_copy))
+    }
+
+    /// See [`TableCursor::is_default`].
+    pub fn is_default(&self, id: ColumnId, from_copy: bool) -> Result<bool> {
+        self.with(|cursor, work, _| cursor.is_default(work, id, from_copy))
     }
 
     /// See [`TableCursor::prepare`].

@@ -90,6 +90,21 @@ impl Session {
         }
     }
 
+    /// Waits until all that was committed is durable; with `new_log` the log goes on in a new file too.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub fn flush_commits(&self, new_log: bool) -> Result<()> {
+        self.running().check_alive()?;
+        if let Some(log) = &self.running().log {
+            log.flush_all()?;
+            if new_log {
+                log.force_new_generation()?;
+            }
+        }
+        Ok(())
+    }
+
     /// How deep its transaction is nested; 0 outside of any.
     ///
     /// # Errors

@@ -375,6 +375,83 @@ impl TableCursor {
         Ok(())
     }
 
+    /// To the entry of the current index with a key, of the record with a bookmark.
+    ///
+    /// # Errors
+    /// `NoCurrentIndex` in the table's own order; `RecordDeleted` when the transaction does not see such an
+    /// entry; those of the pages.
+    pub fn goto_entry(&mut self, work: &Work, key: &[u8], bookmark: &[u8]) -> Result<()> {
+        self.cancel_range();
+        let Some((at, cursor)) = &mut self.index else {
+            return Err(Error::new(JetErr::NoCurrentIndex, "the cursor is in the table's own order"));
+        };
+        let index = self.table.indexes.get(*at).ok_or_else(no_index)?;
+        let data = if index.tree.is_unique { &[] } else { bookmark };
+        let found = cursor.seek_exact(work, Bookmark { key, data })?;
+        if !found || !bookmark.is_empty() && cursor.data() != bookmark {
+            cursor.before_first();
+            self.records.before_first();
+            return Err(Error::new(JetErr::RecordDeleted, "the entry is gone"));
+        }
+        self.arrive(work, true)
+    }
+
+    /// Whether moves are limited.
+    pub fn has_range(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// Locks the current record for a change to come.
+    ///
+    /// # Errors
+    /// `NoCurrentRecord`, `RecordDeleted`, `WriteConflict`; `NotInTransaction`, `TransReadOnly`.
+    pub fn lock(&mut self, work: &mut Work) -> Result<()> {
+        work.transaction().must_write()?;
+        self.record(work)?;
+        crate::btree::lock(work, &self.table.tree, Bookmark { key: self.records.key(), data: &[] })
+    }
+
+    /// Adds to an escrow column of the current record, which others may do at the same time. Returns what
+    /// stood there.
+    ///
+    /// # Errors
+    /// `InvalidOperation` for other columns; `ColumnNotFound`; `AlreadyPrepared` while an
+    /// update is prepared; `NoCurrentRecord`, `RecordDeleted`, `WriteConflict`.
+    pub fn add(&mut self, work: &mut Work, id: ColumnId, by: i64) -> Result<i64> {
+        if self.update.is_some() {
+            return Err(Error::new(JetErr::AlreadyPrepared, "an update is prepared"));
+        }
+        let table = self.table.clone();
+        let column = table.column(id)?;
+        if !column.flags.contains(ColumnFlags::ESCROW) {
+            return Err(Error::new(
+                JetErr::InvalidOperation,
+                format!("column {} is no escrow column", column.name),
+            ));
+        }
+        work.transaction().must_write()?;
+        self.record(work)?;
+        let wide = column.stored_size() == 8;
+        let bookmark = Bookmark { key: self.records.key(), data: &[] };
+        let versioning = crate::btree::Versioning::Versioned;
+        crate::btree::add(work, &table.tree, bookmark, column.offset, by, wide, versioning)
+    }
+
+    /// Forgets what the record in the making says about a tagged column, so that its default applies.
+    ///
+    /// # Errors
+    /// `UpdateNotPrepared`, `ColumnNotFound`; `InvalidGrbit` for columns that are not tagged.
+    pub fn revert_value(&mut self, id: ColumnId) -> Result<()> {
+        let table = self.table.clone();
+        let column = table.column(id)?;
+        let update = self.update.as_mut().ok_or_else(not_prepared)?;
+        if column.place() != ese_format::column::ColumnPlace::Tagged {
+            return Err(Error::new(JetErr::InvalidGrbit, format!("column {} is not tagged", column.name)));
+        }
+        update.row.clear(id);
+        Ok(())
+    }
+
     /// Counts the records from the current one on, within the range, `most` at most (0: all).
     ///
     /// # Errors
@@ -519,6 +596,22 @@ impl TableCursor {
             Some(Cell::Null) => 0,
             Some(Cell::Values(values)) => values.len(),
         })
+    }
+
+    /// Whether a record says nothing about a column, so that its default applies.
+    ///
+    /// # Errors
+    /// Those of [`Self::value`].
+    pub fn is_default(&mut self, work: &Work, id: ColumnId, from_copy: bool) -> Result<bool> {
+        let table = self.table.clone();
+        let column = table.column(id)?;
+        if let (true, Some(update)) = (from_copy, &self.update) {
+            return Ok(update.row.cell(id).is_none());
+        }
+        let record = self.record(work)?.to_vec();
+        let record = Record::parse(&record, table.page_size())?;
+        let stored = record.get(column.id, column.offset.into(), column.stored_size(), column.inherited)?;
+        Ok(matches!(stored, Stored::Absent))
     }
 
     fn whole(&self, work: &Work, value: &Value) -> Result<Vec<u8>> {

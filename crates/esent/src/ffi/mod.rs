@@ -1,6 +1,10 @@
 //! The exported functions.
 
 mod backup;
+mod bookmark;
+mod column;
+mod create_database;
+mod cursor;
 mod database_info;
 mod directory;
 mod error_info;
@@ -10,11 +14,19 @@ mod instance;
 mod lifecycle;
 mod log_info;
 mod parameters;
+mod record;
 mod restore;
+mod retrieve;
 mod session;
 mod session_state;
+mod table;
+mod transaction;
 
 pub use backup::*;
+pub use bookmark::*;
+pub use column::*;
+pub use create_database::*;
+pub use cursor::*;
 pub use database_info::*;
 pub use directory::*;
 pub use error_info::*;
@@ -24,6 +36,10 @@ pub use instance::*;
 pub use lifecycle::*;
 pub use log_info::*;
 pub use parameters::*;
+pub use record::*;
 pub use restore::*;
+pub use retrieve::*;
 pub use session::*;
 pub use session_state::*;
+pub use table::*;
+pub use transaction::*;

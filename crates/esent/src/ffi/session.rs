@@ -58,7 +58,7 @@ jet_api! {
         PROCESS.sessions().end(sesid)
     }
 
-    /// Lets the engine do pending work. There is never any: nothing keeps versions of records.
+    /// Lets the engine do pending work. It is never late: it does that in the background.
     fn JetIdle(sesid: JET_SESID, grbit: JET_GRBIT) {
         PROCESS.sessions().find_serving(sesid)?;
         if grbit & !IDLE_BITS != 0 {
@@ -168,13 +168,13 @@ fn begin(instance: JET_INSTANCE, place: Out<JET_SESID>) -> Result<()> {
 }
 
 /// A database's whole path.
-fn database_path<F: Form>(name: Text<F>) -> Result<PathBuf> {
+pub(super) fn database_path<F: Form>(name: Text<F>) -> Result<PathBuf> {
     let path = required_path(name)?;
     std::path::absolute(&path).map_err(|e| Error::io(e, "find the whole path", &path))
 }
 
 /// The limit of a database's size that the parameters hold; 0 for none.
-fn database_parameters(parameters: Array<JET_SETDBPARAM>, count: u32) -> Result<u32> {
+pub(super) fn database_parameters(parameters: Array<JET_SETDBPARAM>, count: u32) -> Result<u32> {
     let most = DB_PARAMETERS.end - DB_PARAMETERS.start;
     if count > most {
         return Err(Error::new(JetErr::InvalidParameter, format!("{count} parameters where {most} exist")));

@@ -61,8 +61,7 @@ jet_api! {
             COMMIT_DEFAULT => settings.commit_default.to_le_bytes().to_vec(),
             CORRELATION => settings.correlation.to_le_bytes().to_vec(),
             OPERATION_CONTEXT => settings.operation.to_vec(),
-            // No function of this library begins a transaction.
-            TRANSACTION_LEVEL => 0_u32.to_le_bytes().to_vec(),
+            TRANSACTION_LEVEL => u32::from(session.transaction_level()?).to_le_bytes().to_vec(),
             _ => return Err(unknown(sesparamid)),
         };
         pcbParamActual.set(bytes.len() as u32);

@@ -8,9 +8,11 @@
 
 mod instance;
 mod sessions;
+mod tables;
 
 pub use instance::Entry;
 pub use sessions::{OpenDatabase, SessionEntry, Sessions, Settings};
+pub use tables::{Cursor, OpenTables};
 
 use crate::types::{JET_INSTANCE, JET_INSTANCE_NIL};
 use ese::params::{ParamId, Parameters, Scope, Stage};

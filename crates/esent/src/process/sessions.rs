@@ -1,7 +1,9 @@
 //! Sessions behind opaque numbers, and the databases they have open.
 
 use super::Entry;
+use super::tables::OpenTables;
 use crate::types::{JET_API_PTR, JET_DBID, JET_GRBIT, JET_INSTANCE, JET_SESID};
+use ese::database::CreateOptions;
 use ese::raw::{AttachOptions, Database, Session};
 use ese::sync::{Arc, Mutex};
 use ese::{Error, JetErr, Result};
@@ -26,6 +28,8 @@ pub struct SessionEntry {
     /// What ties it to a client's context, and the thread that did it.
     context: Mutex<Option<(JET_API_PTR, ThreadId)>>,
     settings: Mutex<Settings>,
+    /// Cursors go before the databases of their tables.
+    tables: OpenTables,
     /// Databases go before the session that opened them.
     databases: Mutex<Vec<Opening>>,
     session: Session,
@@ -77,6 +81,7 @@ impl Sessions {
             instance: Arc::clone(entry),
             context: Mutex::default(),
             settings: Mutex::default(),
+            tables: OpenTables::default(),
             databases: Mutex::default(),
             session,
         };
@@ -119,6 +124,12 @@ impl Sessions {
         drop(state);
         drop(ended);
         Ok(())
+    }
+
+    /// All sessions of an instance.
+    pub fn all_of(&self, instance: JET_INSTANCE) -> Vec<Arc<SessionEntry>> {
+        let state = self.state.lock();
+        state.live.values().filter(|entry| entry.instance.handle() == instance).cloned().collect()
     }
 
     /// Ends all sessions of an instance.
@@ -187,6 +198,79 @@ impl SessionEntry {
         self.session.detach(path)
     }
 
+    /// Makes a database, attaches and opens it, and gives its number.
+    ///
+    /// # Errors
+    /// Those of [`Session::create`].
+    pub fn create_database(&self, path: &Path, options: CreateOptions) -> Result<JET_DBID> {
+        let database = self.session.create(path, options)?;
+        let id = JET_DBID::from(database.id());
+        self.databases.lock().push(Opening { database, options: 0 });
+        Ok(id)
+    }
+
+    /// Works with an open database.
+    ///
+    /// # Errors
+    /// JET_errInvalidDatabaseId when the session does not have it open; those of `work`.
+    pub fn with_database<R>(&self, id: JET_DBID, work: impl FnOnce(&Database) -> Result<R>) -> Result<R> {
+        let databases = self.databases.lock();
+        let opening = databases.iter().find(|opening| opening.is(id)).ok_or_else(not_open)?;
+        work(&opening.database)
+    }
+
+    /// Its cursors.
+    pub fn tables(&self) -> &OpenTables {
+        &self.tables
+    }
+
+    /// How deep its transaction is nested; 0 outside of any.
+    ///
+    /// # Errors
+    /// JET_errSessionSharingViolation.
+    pub fn transaction_level(&self) -> Result<u8> {
+        self.session.transaction_level()
+    }
+
+    /// Begins a transaction or a level of it.
+    ///
+    /// # Errors
+    /// Those of [`Session::begin_transaction`].
+    pub fn begin_transaction(&self, read_only: bool) -> Result<()> {
+        self.session.begin_transaction(read_only)
+    }
+
+    /// Commits the innermost level.
+    ///
+    /// # Errors
+    /// Those of [`Session::commit_transaction`].
+    pub fn commit_transaction(&self, lazy: bool) -> Result<()> {
+        self.session.commit_transaction(lazy)?;
+        self.tables.committed(self.session.transaction_level()?);
+        Ok(())
+    }
+
+    /// Waits until all that was committed is durable.
+    ///
+    /// # Errors
+    /// Those of [`Session::flush_commits`].
+    pub fn flush_commits(&self, new_log: bool) -> Result<()> {
+        self.session.flush_commits(new_log)
+    }
+
+    /// Rolls back the innermost level, or all; with it go the cursors that were opened in it and the updates
+    /// prepared in it.
+    ///
+    /// # Errors
+    /// Those of [`Session::rollback_transaction`].
+    pub fn rollback_transaction(&self, all: bool) -> Result<()> {
+        let level = self.session.transaction_level()?;
+        if level > 0 {
+            self.tables.roll_back(if all { 0 } else { level - 1 });
+        }
+        self.session.rollback_transaction(all)
+    }
+
     /// Opens an attached database and gives its number.
     ///
     /// # Errors
@@ -217,7 +301,11 @@ impl SessionEntry {
         let mut databases = self.databases.lock();
         let at = databases.iter().position(|opening| opening.is(id)).ok_or_else(not_open)?;
         let closed = databases.swap_remove(at);
+        let is_last = !databases.iter().any(|opening| opening.is(id));
         drop(databases);
+        if is_last {
+            self.tables.close_all_of(id);
+        }
         closed.database.close();
         Ok(())
     }

@@ -654,3 +654,1344 @@ const _: () = {
     assert!(std::mem::offset_of!(JET_RSTINFO2_W, pfnCallback) == 40);
     assert!(std::mem::offset_of!(JET_RSTINFO2_W, pvCallbackContext) == 48);
 };
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_COLUMNDEF {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub coltyp: JET_COLTYP,
+    #[allow(missing_docs)]
+    pub wCountry: u16,
+    #[allow(missing_docs)]
+    pub langid: u16,
+    #[allow(missing_docs)]
+    pub cp: u16,
+    #[allow(missing_docs)]
+    pub wCollate: u16,
+    #[allow(missing_docs)]
+    pub cbMax: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+}
+
+const _: () = {
+    assert!(size_of::<JET_COLUMNDEF>() == 28);
+    assert!(std::mem::offset_of!(JET_COLUMNDEF, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_COLUMNDEF, columnid) == 4);
+    assert!(std::mem::offset_of!(JET_COLUMNDEF, coltyp) == 8);
+    assert!(std::mem::offset_of!(JET_COLUMNDEF, wCountry) == 12);
+    assert!(std::mem::offset_of!(JET_COLUMNDEF, langid) == 14);
+    assert!(std::mem::offset_of!(JET_COLUMNDEF, cp) == 16);
+    assert!(std::mem::offset_of!(JET_COLUMNDEF, wCollate) == 18);
+    assert!(std::mem::offset_of!(JET_COLUMNDEF, cbMax) == 20);
+    assert!(std::mem::offset_of!(JET_COLUMNDEF, grbit) == 24);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_COLUMNBASE_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub coltyp: JET_COLTYP,
+    #[allow(missing_docs)]
+    pub wCountry: u16,
+    #[allow(missing_docs)]
+    pub langid: u16,
+    #[allow(missing_docs)]
+    pub cp: u16,
+    #[allow(missing_docs)]
+    pub wFiller: u16,
+    #[allow(missing_docs)]
+    pub cbMax: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub szBaseTableName: [u8; 256],
+    #[allow(missing_docs)]
+    pub szBaseColumnName: [u8; 256],
+}
+
+const _: () = {
+    assert!(size_of::<JET_COLUMNBASE_A>() == 540);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, columnid) == 4);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, coltyp) == 8);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, wCountry) == 12);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, langid) == 14);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, cp) == 16);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, wFiller) == 18);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, cbMax) == 20);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, grbit) == 24);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, szBaseTableName) == 28);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_A, szBaseColumnName) == 284);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_COLUMNBASE_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub coltyp: JET_COLTYP,
+    #[allow(missing_docs)]
+    pub wCountry: u16,
+    #[allow(missing_docs)]
+    pub langid: u16,
+    #[allow(missing_docs)]
+    pub cp: u16,
+    #[allow(missing_docs)]
+    pub wFiller: u16,
+    #[allow(missing_docs)]
+    pub cbMax: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub szBaseTableName: [u16; 256],
+    #[allow(missing_docs)]
+    pub szBaseColumnName: [u16; 256],
+}
+
+const _: () = {
+    assert!(size_of::<JET_COLUMNBASE_W>() == 1052);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, columnid) == 4);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, coltyp) == 8);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, wCountry) == 12);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, langid) == 14);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, cp) == 16);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, wFiller) == 18);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, cbMax) == 20);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, grbit) == 24);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, szBaseTableName) == 28);
+    assert!(std::mem::offset_of!(JET_COLUMNBASE_W, szBaseColumnName) == 540);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_COLUMNCREATE_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szColumnName: *mut u8,
+    #[allow(missing_docs)]
+    pub coltyp: JET_COLTYP,
+    #[allow(missing_docs)]
+    pub cbMax: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub pvDefault: *mut c_void,
+    #[allow(missing_docs)]
+    pub cbDefault: u32,
+    #[allow(missing_docs)]
+    pub cp: u32,
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+}
+
+const _: () = {
+    assert!(size_of::<JET_COLUMNCREATE_A>() == 56);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_A, szColumnName) == 8);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_A, coltyp) == 16);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_A, cbMax) == 20);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_A, grbit) == 24);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_A, pvDefault) == 32);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_A, cbDefault) == 40);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_A, cp) == 44);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_A, columnid) == 48);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_A, err) == 52);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_COLUMNCREATE_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szColumnName: *mut u16,
+    #[allow(missing_docs)]
+    pub coltyp: JET_COLTYP,
+    #[allow(missing_docs)]
+    pub cbMax: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub pvDefault: *mut c_void,
+    #[allow(missing_docs)]
+    pub cbDefault: u32,
+    #[allow(missing_docs)]
+    pub cp: u32,
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+}
+
+const _: () = {
+    assert!(size_of::<JET_COLUMNCREATE_W>() == 56);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, szColumnName) == 8);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, coltyp) == 16);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, cbMax) == 20);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, grbit) == 24);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, pvDefault) == 32);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, cbDefault) == 40);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, cp) == 44);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, columnid) == 48);
+    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, err) == 52);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_CONDITIONALCOLUMN_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szColumnName: *mut u8,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+}
+
+const _: () = {
+    assert!(size_of::<JET_CONDITIONALCOLUMN_A>() == 24);
+    assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_A, szColumnName) == 8);
+    assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_A, grbit) == 16);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_CONDITIONALCOLUMN_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szColumnName: *mut u16,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+}
+
+const _: () = {
+    assert!(size_of::<JET_CONDITIONALCOLUMN_W>() == 24);
+    assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_W, szColumnName) == 8);
+    assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_W, grbit) == 16);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_UNICODEINDEX2 {
+    #[allow(missing_docs)]
+    pub szLocaleName: *mut u16,
+    #[allow(missing_docs)]
+    pub dwMapFlags: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_UNICODEINDEX2>() == 16);
+    assert!(std::mem::offset_of!(JET_UNICODEINDEX2, szLocaleName) == 0);
+    assert!(std::mem::offset_of!(JET_UNICODEINDEX2, dwMapFlags) == 8);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_TUPLELIMITS {
+    #[allow(missing_docs)]
+    pub chLengthMin: u32,
+    #[allow(missing_docs)]
+    pub chLengthMax: u32,
+    #[allow(missing_docs)]
+    pub chToIndexMax: u32,
+    #[allow(missing_docs)]
+    pub cchIncrement: u32,
+    #[allow(missing_docs)]
+    pub ichStart: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_TUPLELIMITS>() == 20);
+    assert!(std::mem::offset_of!(JET_TUPLELIMITS, chLengthMin) == 0);
+    assert!(std::mem::offset_of!(JET_TUPLELIMITS, chLengthMax) == 4);
+    assert!(std::mem::offset_of!(JET_TUPLELIMITS, chToIndexMax) == 8);
+    assert!(std::mem::offset_of!(JET_TUPLELIMITS, cchIncrement) == 12);
+    assert!(std::mem::offset_of!(JET_TUPLELIMITS, ichStart) == 16);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_SPACEHINTS {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub ulInitialDensity: u32,
+    #[allow(missing_docs)]
+    pub cbInitial: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub ulMaintDensity: u32,
+    #[allow(missing_docs)]
+    pub ulGrowth: u32,
+    #[allow(missing_docs)]
+    pub cbMinExtent: u32,
+    #[allow(missing_docs)]
+    pub cbMaxExtent: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_SPACEHINTS>() == 32);
+    assert!(std::mem::offset_of!(JET_SPACEHINTS, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_SPACEHINTS, ulInitialDensity) == 4);
+    assert!(std::mem::offset_of!(JET_SPACEHINTS, cbInitial) == 8);
+    assert!(std::mem::offset_of!(JET_SPACEHINTS, grbit) == 12);
+    assert!(std::mem::offset_of!(JET_SPACEHINTS, ulMaintDensity) == 16);
+    assert!(std::mem::offset_of!(JET_SPACEHINTS, ulGrowth) == 20);
+    assert!(std::mem::offset_of!(JET_SPACEHINTS, cbMinExtent) == 24);
+    assert!(std::mem::offset_of!(JET_SPACEHINTS, cbMaxExtent) == 28);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_INDEXCREATE_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szIndexName: *mut u8,
+    #[allow(missing_docs)]
+    pub szKey: *mut u8,
+    #[allow(missing_docs)]
+    pub cbKey: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub pidxunicode: *mut JET_UNICODEINDEX,
+    #[allow(missing_docs)]
+    pub ptuplelimits: *mut JET_TUPLELIMITS,
+    #[allow(missing_docs)]
+    pub rgconditionalcolumn: *mut JET_CONDITIONALCOLUMN_A,
+    #[allow(missing_docs)]
+    pub cConditionalColumn: u32,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+    #[allow(missing_docs)]
+    pub cbKeyMost: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_INDEXCREATE_A>() == 80);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, szIndexName) == 8);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, szKey) == 16);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, cbKey) == 24);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, grbit) == 28);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, ulDensity) == 32);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, pidxunicode) == 40);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, ptuplelimits) == 48);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, rgconditionalcolumn) == 56);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, cConditionalColumn) == 64);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, err) == 68);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_A, cbKeyMost) == 72);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_INDEXCREATE_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szIndexName: *mut u16,
+    #[allow(missing_docs)]
+    pub szKey: *mut u16,
+    #[allow(missing_docs)]
+    pub cbKey: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub pidxunicode: *mut JET_UNICODEINDEX,
+    #[allow(missing_docs)]
+    pub ptuplelimits: *mut JET_TUPLELIMITS,
+    #[allow(missing_docs)]
+    pub rgconditionalcolumn: *mut JET_CONDITIONALCOLUMN_W,
+    #[allow(missing_docs)]
+    pub cConditionalColumn: u32,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+    #[allow(missing_docs)]
+    pub cbKeyMost: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_INDEXCREATE_W>() == 80);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, szIndexName) == 8);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, szKey) == 16);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, cbKey) == 24);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, grbit) == 28);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, ulDensity) == 32);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, pidxunicode) == 40);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, ptuplelimits) == 48);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, rgconditionalcolumn) == 56);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, cConditionalColumn) == 64);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, err) == 68);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, cbKeyMost) == 72);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_INDEXCREATE2_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szIndexName: *mut u8,
+    #[allow(missing_docs)]
+    pub szKey: *mut u8,
+    #[allow(missing_docs)]
+    pub cbKey: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub pidxunicode: *mut JET_UNICODEINDEX,
+    #[allow(missing_docs)]
+    pub ptuplelimits: *mut JET_TUPLELIMITS,
+    #[allow(missing_docs)]
+    pub rgconditionalcolumn: *mut JET_CONDITIONALCOLUMN_A,
+    #[allow(missing_docs)]
+    pub cConditionalColumn: u32,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+    #[allow(missing_docs)]
+    pub cbKeyMost: u32,
+    #[allow(missing_docs)]
+    pub pSpacehints: *mut JET_SPACEHINTS,
+}
+
+const _: () = {
+    assert!(size_of::<JET_INDEXCREATE2_A>() == 88);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, szIndexName) == 8);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, szKey) == 16);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, cbKey) == 24);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, grbit) == 28);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, ulDensity) == 32);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, pidxunicode) == 40);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, ptuplelimits) == 48);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, rgconditionalcolumn) == 56);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, cConditionalColumn) == 64);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, err) == 68);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, cbKeyMost) == 72);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, pSpacehints) == 80);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_INDEXCREATE2_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szIndexName: *mut u16,
+    #[allow(missing_docs)]
+    pub szKey: *mut u16,
+    #[allow(missing_docs)]
+    pub cbKey: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub pidxunicode: *mut JET_UNICODEINDEX,
+    #[allow(missing_docs)]
+    pub ptuplelimits: *mut JET_TUPLELIMITS,
+    #[allow(missing_docs)]
+    pub rgconditionalcolumn: *mut JET_CONDITIONALCOLUMN_W,
+    #[allow(missing_docs)]
+    pub cConditionalColumn: u32,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+    #[allow(missing_docs)]
+    pub cbKeyMost: u32,
+    #[allow(missing_docs)]
+    pub pSpacehints: *mut JET_SPACEHINTS,
+}
+
+const _: () = {
+    assert!(size_of::<JET_INDEXCREATE2_W>() == 88);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, szIndexName) == 8);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, szKey) == 16);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, cbKey) == 24);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, grbit) == 28);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, ulDensity) == 32);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, pidxunicode) == 40);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, ptuplelimits) == 48);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, rgconditionalcolumn) == 56);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, cConditionalColumn) == 64);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, err) == 68);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, cbKeyMost) == 72);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, pSpacehints) == 80);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_INDEXCREATE3_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szIndexName: *mut u8,
+    #[allow(missing_docs)]
+    pub szKey: *mut u8,
+    #[allow(missing_docs)]
+    pub cbKey: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub pidxunicode: *mut JET_UNICODEINDEX2,
+    #[allow(missing_docs)]
+    pub ptuplelimits: *mut JET_TUPLELIMITS,
+    #[allow(missing_docs)]
+    pub rgconditionalcolumn: *mut JET_CONDITIONALCOLUMN_A,
+    #[allow(missing_docs)]
+    pub cConditionalColumn: u32,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+    #[allow(missing_docs)]
+    pub cbKeyMost: u32,
+    #[allow(missing_docs)]
+    pub pSpacehints: *mut JET_SPACEHINTS,
+}
+
+const _: () = {
+    assert!(size_of::<JET_INDEXCREATE3_A>() == 88);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, szIndexName) == 8);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, szKey) == 16);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, cbKey) == 24);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, grbit) == 28);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, ulDensity) == 32);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, pidxunicode) == 40);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, ptuplelimits) == 48);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, rgconditionalcolumn) == 56);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, cConditionalColumn) == 64);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, err) == 68);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, cbKeyMost) == 72);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_A, pSpacehints) == 80);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_INDEXCREATE3_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szIndexName: *mut u16,
+    #[allow(missing_docs)]
+    pub szKey: *mut u16,
+    #[allow(missing_docs)]
+    pub cbKey: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub pidxunicode: *mut JET_UNICODEINDEX2,
+    #[allow(missing_docs)]
+    pub ptuplelimits: *mut JET_TUPLELIMITS,
+    #[allow(missing_docs)]
+    pub rgconditionalcolumn: *mut JET_CONDITIONALCOLUMN_W,
+    #[allow(missing_docs)]
+    pub cConditionalColumn: u32,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+    #[allow(missing_docs)]
+    pub cbKeyMost: u32,
+    #[allow(missing_docs)]
+    pub pSpacehints: *mut JET_SPACEHINTS,
+}
+
+const _: () = {
+    assert!(size_of::<JET_INDEXCREATE3_W>() == 88);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, szIndexName) == 8);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, szKey) == 16);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, cbKey) == 24);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, grbit) == 28);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, ulDensity) == 32);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, pidxunicode) == 40);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, ptuplelimits) == 48);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, rgconditionalcolumn) == 56);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, cConditionalColumn) == 64);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, err) == 68);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, cbKeyMost) == 72);
+    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, pSpacehints) == 80);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_TABLECREATE_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szTableName: *mut u8,
+    #[allow(missing_docs)]
+    pub szTemplateTableName: *mut u8,
+    #[allow(missing_docs)]
+    pub ulPages: u32,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub rgcolumncreate: *mut JET_COLUMNCREATE_A,
+    #[allow(missing_docs)]
+    pub cColumns: u32,
+    #[allow(missing_docs)]
+    pub rgindexcreate: *mut JET_INDEXCREATE_A,
+    #[allow(missing_docs)]
+    pub cIndexes: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub tableid: JET_TABLEID,
+    #[allow(missing_docs)]
+    pub cCreated: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_TABLECREATE_A>() == 80);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, szTableName) == 8);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, szTemplateTableName) == 16);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, ulPages) == 24);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, ulDensity) == 28);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, rgcolumncreate) == 32);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, cColumns) == 40);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, rgindexcreate) == 48);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, cIndexes) == 56);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, grbit) == 60);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, tableid) == 64);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_A, cCreated) == 72);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_TABLECREATE_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szTableName: *mut u16,
+    #[allow(missing_docs)]
+    pub szTemplateTableName: *mut u16,
+    #[allow(missing_docs)]
+    pub ulPages: u32,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub rgcolumncreate: *mut JET_COLUMNCREATE_W,
+    #[allow(missing_docs)]
+    pub cColumns: u32,
+    #[allow(missing_docs)]
+    pub rgindexcreate: *mut JET_INDEXCREATE_W,
+    #[allow(missing_docs)]
+    pub cIndexes: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub tableid: JET_TABLEID,
+    #[allow(missing_docs)]
+    pub cCreated: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_TABLECREATE_W>() == 80);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, szTableName) == 8);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, szTemplateTableName) == 16);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, ulPages) == 24);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, ulDensity) == 28);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, rgcolumncreate) == 32);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, cColumns) == 40);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, rgindexcreate) == 48);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, cIndexes) == 56);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, grbit) == 60);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, tableid) == 64);
+    assert!(std::mem::offset_of!(JET_TABLECREATE_W, cCreated) == 72);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_TABLECREATE2_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szTableName: *mut u8,
+    #[allow(missing_docs)]
+    pub szTemplateTableName: *mut u8,
+    #[allow(missing_docs)]
+    pub ulPages: u32,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub rgcolumncreate: *mut JET_COLUMNCREATE_A,
+    #[allow(missing_docs)]
+    pub cColumns: u32,
+    #[allow(missing_docs)]
+    pub rgindexcreate: *mut JET_INDEXCREATE_A,
+    #[allow(missing_docs)]
+    pub cIndexes: u32,
+    #[allow(missing_docs)]
+    pub szCallback: *mut u8,
+    #[allow(missing_docs)]
+    pub cbtyp: JET_CBTYP,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub tableid: JET_TABLEID,
+    #[allow(missing_docs)]
+    pub cCreated: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_TABLECREATE2_A>() == 96);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, szTableName) == 8);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, szTemplateTableName) == 16);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, ulPages) == 24);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, ulDensity) == 28);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, rgcolumncreate) == 32);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, cColumns) == 40);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, rgindexcreate) == 48);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, cIndexes) == 56);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, szCallback) == 64);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, cbtyp) == 72);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, grbit) == 76);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, tableid) == 80);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_A, cCreated) == 88);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_TABLECREATE2_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szTableName: *mut u16,
+    #[allow(missing_docs)]
+    pub szTemplateTableName: *mut u16,
+    #[allow(missing_docs)]
+    pub ulPages: u32,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub rgcolumncreate: *mut JET_COLUMNCREATE_W,
+    #[allow(missing_docs)]
+    pub cColumns: u32,
+    #[allow(missing_docs)]
+    pub rgindexcreate: *mut JET_INDEXCREATE_W,
+    #[allow(missing_docs)]
+    pub cIndexes: u32,
+    #[allow(missing_docs)]
+    pub szCallback: *mut u16,
+    #[allow(missing_docs)]
+    pub cbtyp: JET_CBTYP,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub tableid: JET_TABLEID,
+    #[allow(missing_docs)]
+    pub cCreated: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_TABLECREATE2_W>() == 96);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, szTableName) == 8);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, szTemplateTableName) == 16);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, ulPages) == 24);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, ulDensity) == 28);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, rgcolumncreate) == 32);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, cColumns) == 40);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, rgindexcreate) == 48);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, cIndexes) == 56);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, szCallback) == 64);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, cbtyp) == 72);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, grbit) == 76);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, tableid) == 80);
+    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, cCreated) == 88);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_TABLECREATE3_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szTableName: *mut u8,
+    #[allow(missing_docs)]
+    pub szTemplateTableName: *mut u8,
+    #[allow(missing_docs)]
+    pub ulPages: u32,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub rgcolumncreate: *mut JET_COLUMNCREATE_A,
+    #[allow(missing_docs)]
+    pub cColumns: u32,
+    #[allow(missing_docs)]
+    pub rgindexcreate: *mut JET_INDEXCREATE2_A,
+    #[allow(missing_docs)]
+    pub cIndexes: u32,
+    #[allow(missing_docs)]
+    pub szCallback: *mut u8,
+    #[allow(missing_docs)]
+    pub cbtyp: JET_CBTYP,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub pSeqSpacehints: *mut JET_SPACEHINTS,
+    #[allow(missing_docs)]
+    pub pLVSpacehints: *mut JET_SPACEHINTS,
+    #[allow(missing_docs)]
+    pub cbSeparateLV: u32,
+    #[allow(missing_docs)]
+    pub tableid: JET_TABLEID,
+    #[allow(missing_docs)]
+    pub cCreated: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_TABLECREATE3_A>() == 120);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, szTableName) == 8);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, szTemplateTableName) == 16);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, ulPages) == 24);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, ulDensity) == 28);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, rgcolumncreate) == 32);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, cColumns) == 40);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, rgindexcreate) == 48);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, cIndexes) == 56);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, szCallback) == 64);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, cbtyp) == 72);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, grbit) == 76);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, pSeqSpacehints) == 80);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, pLVSpacehints) == 88);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, cbSeparateLV) == 96);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, tableid) == 104);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_A, cCreated) == 112);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_TABLECREATE3_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szTableName: *mut u16,
+    #[allow(missing_docs)]
+    pub szTemplateTableName: *mut u16,
+    #[allow(missing_docs)]
+    pub ulPages: u32,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub rgcolumncreate: *mut JET_COLUMNCREATE_W,
+    #[allow(missing_docs)]
+    pub cColumns: u32,
+    #[allow(missing_docs)]
+    pub rgindexcreate: *mut JET_INDEXCREATE2_W,
+    #[allow(missing_docs)]
+    pub cIndexes: u32,
+    #[allow(missing_docs)]
+    pub szCallback: *mut u16,
+    #[allow(missing_docs)]
+    pub cbtyp: JET_CBTYP,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub pSeqSpacehints: *mut JET_SPACEHINTS,
+    #[allow(missing_docs)]
+    pub pLVSpacehints: *mut JET_SPACEHINTS,
+    #[allow(missing_docs)]
+    pub cbSeparateLV: u32,
+    #[allow(missing_docs)]
+    pub tableid: JET_TABLEID,
+    #[allow(missing_docs)]
+    pub cCreated: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_TABLECREATE3_W>() == 120);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, szTableName) == 8);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, szTemplateTableName) == 16);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, ulPages) == 24);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, ulDensity) == 28);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, rgcolumncreate) == 32);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cColumns) == 40);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, rgindexcreate) == 48);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cIndexes) == 56);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, szCallback) == 64);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cbtyp) == 72);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, grbit) == 76);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, pSeqSpacehints) == 80);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, pLVSpacehints) == 88);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cbSeparateLV) == 96);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, tableid) == 104);
+    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cCreated) == 112);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_TABLECREATE4_A {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szTableName: *mut u8,
+    #[allow(missing_docs)]
+    pub szTemplateTableName: *mut u8,
+    #[allow(missing_docs)]
+    pub ulPages: u32,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub rgcolumncreate: *mut JET_COLUMNCREATE_A,
+    #[allow(missing_docs)]
+    pub cColumns: u32,
+    #[allow(missing_docs)]
+    pub rgindexcreate: *mut JET_INDEXCREATE3_A,
+    #[allow(missing_docs)]
+    pub cIndexes: u32,
+    #[allow(missing_docs)]
+    pub szCallback: *mut u8,
+    #[allow(missing_docs)]
+    pub cbtyp: JET_CBTYP,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub pSeqSpacehints: *mut JET_SPACEHINTS,
+    #[allow(missing_docs)]
+    pub pLVSpacehints: *mut JET_SPACEHINTS,
+    #[allow(missing_docs)]
+    pub cbSeparateLV: u32,
+    #[allow(missing_docs)]
+    pub tableid: JET_TABLEID,
+    #[allow(missing_docs)]
+    pub cCreated: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_TABLECREATE4_A>() == 120);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, szTableName) == 8);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, szTemplateTableName) == 16);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, ulPages) == 24);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, ulDensity) == 28);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, rgcolumncreate) == 32);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, cColumns) == 40);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, rgindexcreate) == 48);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, cIndexes) == 56);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, szCallback) == 64);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, cbtyp) == 72);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, grbit) == 76);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, pSeqSpacehints) == 80);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, pLVSpacehints) == 88);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, cbSeparateLV) == 96);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, tableid) == 104);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_A, cCreated) == 112);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_TABLECREATE4_W {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub szTableName: *mut u16,
+    #[allow(missing_docs)]
+    pub szTemplateTableName: *mut u16,
+    #[allow(missing_docs)]
+    pub ulPages: u32,
+    #[allow(missing_docs)]
+    pub ulDensity: u32,
+    #[allow(missing_docs)]
+    pub rgcolumncreate: *mut JET_COLUMNCREATE_W,
+    #[allow(missing_docs)]
+    pub cColumns: u32,
+    #[allow(missing_docs)]
+    pub rgindexcreate: *mut JET_INDEXCREATE3_W,
+    #[allow(missing_docs)]
+    pub cIndexes: u32,
+    #[allow(missing_docs)]
+    pub szCallback: *mut u16,
+    #[allow(missing_docs)]
+    pub cbtyp: JET_CBTYP,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub pSeqSpacehints: *mut JET_SPACEHINTS,
+    #[allow(missing_docs)]
+    pub pLVSpacehints: *mut JET_SPACEHINTS,
+    #[allow(missing_docs)]
+    pub cbSeparateLV: u32,
+    #[allow(missing_docs)]
+    pub tableid: JET_TABLEID,
+    #[allow(missing_docs)]
+    pub cCreated: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_TABLECREATE4_W>() == 120);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, szTableName) == 8);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, szTemplateTableName) == 16);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, ulPages) == 24);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, ulDensity) == 28);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, rgcolumncreate) == 32);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cColumns) == 40);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, rgindexcreate) == 48);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cIndexes) == 56);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, szCallback) == 64);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cbtyp) == 72);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, grbit) == 76);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, pSeqSpacehints) == 80);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, pLVSpacehints) == 88);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cbSeparateLV) == 96);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, tableid) == 104);
+    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cCreated) == 112);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_OBJECTINFO {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub objtyp: JET_OBJTYP,
+    #[allow(missing_docs)]
+    pub dtCreate: JET_DATESERIAL,
+    #[allow(missing_docs)]
+    pub dtUpdate: JET_DATESERIAL,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub flags: u32,
+    #[allow(missing_docs)]
+    pub cRecord: u32,
+    #[allow(missing_docs)]
+    pub cPage: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_OBJECTINFO>() == 40);
+    assert!(std::mem::offset_of!(JET_OBJECTINFO, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_OBJECTINFO, objtyp) == 4);
+    assert!(std::mem::offset_of!(JET_OBJECTINFO, dtCreate) == 8);
+    assert!(std::mem::offset_of!(JET_OBJECTINFO, dtUpdate) == 16);
+    assert!(std::mem::offset_of!(JET_OBJECTINFO, grbit) == 24);
+    assert!(std::mem::offset_of!(JET_OBJECTINFO, flags) == 28);
+    assert!(std::mem::offset_of!(JET_OBJECTINFO, cRecord) == 32);
+    assert!(std::mem::offset_of!(JET_OBJECTINFO, cPage) == 36);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_RETINFO {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub ibLongValue: u32,
+    #[allow(missing_docs)]
+    pub itagSequence: u32,
+    #[allow(missing_docs)]
+    pub columnidNextTagged: JET_COLUMNID,
+}
+
+const _: () = {
+    assert!(size_of::<JET_RETINFO>() == 16);
+    assert!(std::mem::offset_of!(JET_RETINFO, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_RETINFO, ibLongValue) == 4);
+    assert!(std::mem::offset_of!(JET_RETINFO, itagSequence) == 8);
+    assert!(std::mem::offset_of!(JET_RETINFO, columnidNextTagged) == 12);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_SETINFO {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub ibLongValue: u32,
+    #[allow(missing_docs)]
+    pub itagSequence: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_SETINFO>() == 12);
+    assert!(std::mem::offset_of!(JET_SETINFO, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_SETINFO, ibLongValue) == 4);
+    assert!(std::mem::offset_of!(JET_SETINFO, itagSequence) == 8);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_SETCOLUMN {
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub pvData: *mut c_void,
+    #[allow(missing_docs)]
+    pub cbData: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub ibLongValue: u32,
+    #[allow(missing_docs)]
+    pub itagSequence: u32,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+}
+
+const _: () = {
+    assert!(size_of::<JET_SETCOLUMN>() == 40);
+    assert!(std::mem::offset_of!(JET_SETCOLUMN, columnid) == 0);
+    assert!(std::mem::offset_of!(JET_SETCOLUMN, pvData) == 8);
+    assert!(std::mem::offset_of!(JET_SETCOLUMN, cbData) == 16);
+    assert!(std::mem::offset_of!(JET_SETCOLUMN, grbit) == 20);
+    assert!(std::mem::offset_of!(JET_SETCOLUMN, ibLongValue) == 24);
+    assert!(std::mem::offset_of!(JET_SETCOLUMN, itagSequence) == 28);
+    assert!(std::mem::offset_of!(JET_SETCOLUMN, err) == 32);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_RETRIEVECOLUMN {
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub pvData: *mut c_void,
+    #[allow(missing_docs)]
+    pub cbData: u32,
+    #[allow(missing_docs)]
+    pub cbActual: u32,
+    #[allow(missing_docs)]
+    pub grbit: JET_GRBIT,
+    #[allow(missing_docs)]
+    pub ibLongValue: u32,
+    #[allow(missing_docs)]
+    pub itagSequence: u32,
+    #[allow(missing_docs)]
+    pub columnidNextTagged: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+}
+
+const _: () = {
+    assert!(size_of::<JET_RETRIEVECOLUMN>() == 48);
+    assert!(std::mem::offset_of!(JET_RETRIEVECOLUMN, columnid) == 0);
+    assert!(std::mem::offset_of!(JET_RETRIEVECOLUMN, pvData) == 8);
+    assert!(std::mem::offset_of!(JET_RETRIEVECOLUMN, cbData) == 16);
+    assert!(std::mem::offset_of!(JET_RETRIEVECOLUMN, cbActual) == 20);
+    assert!(std::mem::offset_of!(JET_RETRIEVECOLUMN, grbit) == 24);
+    assert!(std::mem::offset_of!(JET_RETRIEVECOLUMN, ibLongValue) == 28);
+    assert!(std::mem::offset_of!(JET_RETRIEVECOLUMN, itagSequence) == 32);
+    assert!(std::mem::offset_of!(JET_RETRIEVECOLUMN, columnidNextTagged) == 36);
+    assert!(std::mem::offset_of!(JET_RETRIEVECOLUMN, err) == 40);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_RECPOS {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub centriesLT: u32,
+    #[allow(missing_docs)]
+    pub centriesInRange: u32,
+    #[allow(missing_docs)]
+    pub centriesTotal: u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_RECPOS>() == 16);
+    assert!(std::mem::offset_of!(JET_RECPOS, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_RECPOS, centriesLT) == 4);
+    assert!(std::mem::offset_of!(JET_RECPOS, centriesInRange) == 8);
+    assert!(std::mem::offset_of!(JET_RECPOS, centriesTotal) == 12);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_INDEXID {
+    #[allow(missing_docs)]
+    pub cbStruct: u32,
+    #[allow(missing_docs)]
+    pub rgbIndexId: [u8; 16],
+}
+
+const _: () = {
+    assert!(size_of::<JET_INDEXID>() == 20);
+    assert!(std::mem::offset_of!(JET_INDEXID, cbStruct) == 0);
+    assert!(std::mem::offset_of!(JET_INDEXID, rgbIndexId) == 4);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_COMMIT_ID {
+    #[allow(missing_docs)]
+    pub signLog: JET_SIGNATURE,
+    #[allow(missing_docs)]
+    pub reserved: i32,
+    #[allow(missing_docs)]
+    pub commitId: i64,
+}
+
+const _: () = {
+    assert!(size_of::<JET_COMMIT_ID>() == 40);
+    assert!(std::mem::offset_of!(JET_COMMIT_ID, signLog) == 0);
+    assert!(std::mem::offset_of!(JET_COMMIT_ID, reserved) == 28);
+    assert!(std::mem::offset_of!(JET_COMMIT_ID, commitId) == 32);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_ENUMCOLUMNID {
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub ctagSequence: u32,
+    #[allow(missing_docs)]
+    pub rgtagSequence: *mut u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_ENUMCOLUMNID>() == 16);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNID, columnid) == 0);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNID, ctagSequence) == 4);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNID, rgtagSequence) == 8);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_ENUMCOLUMNVALUE {
+    #[allow(missing_docs)]
+    pub itagSequence: u32,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+    #[allow(missing_docs)]
+    pub cbData: u32,
+    #[allow(missing_docs)]
+    pub pvData: *mut c_void,
+}
+
+const _: () = {
+    assert!(size_of::<JET_ENUMCOLUMNVALUE>() == 24);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, itagSequence) == 0);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, err) == 4);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, cbData) == 8);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, pvData) == 16);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_ENUMCOLUMN {
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+    #[allow(missing_docs)]
+    pub cEnumColumnValue: u32,
+    #[allow(missing_docs)]
+    pub rgEnumColumnValue: *mut JET_ENUMCOLUMNVALUE,
+}
+
+const _: () = {
+    assert!(size_of::<JET_ENUMCOLUMN>() == 24);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, columnid) == 0);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, err) == 4);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, cEnumColumnValue) == 8);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, rgEnumColumnValue) == 16);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_RECSIZE {
+    #[allow(missing_docs)]
+    pub cbData: u64,
+    #[allow(missing_docs)]
+    pub cbLongValueData: u64,
+    #[allow(missing_docs)]
+    pub cbOverhead: u64,
+    #[allow(missing_docs)]
+    pub cbLongValueOverhead: u64,
+    #[allow(missing_docs)]
+    pub cNonTaggedColumns: u64,
+    #[allow(missing_docs)]
+    pub cTaggedColumns: u64,
+    #[allow(missing_docs)]
+    pub cLongValues: u64,
+    #[allow(missing_docs)]
+    pub cMultiValues: u64,
+}
+
+const _: () = {
+    assert!(size_of::<JET_RECSIZE>() == 64);
+    assert!(std::mem::offset_of!(JET_RECSIZE, cbData) == 0);
+    assert!(std::mem::offset_of!(JET_RECSIZE, cbLongValueData) == 8);
+    assert!(std::mem::offset_of!(JET_RECSIZE, cbOverhead) == 16);
+    assert!(std::mem::offset_of!(JET_RECSIZE, cbLongValueOverhead) == 24);
+    assert!(std::mem::offset_of!(JET_RECSIZE, cNonTaggedColumns) == 32);
+    assert!(std::mem::offset_of!(JET_RECSIZE, cTaggedColumns) == 40);
+    assert!(std::mem::offset_of!(JET_RECSIZE, cLongValues) == 48);
+    assert!(std::mem::offset_of!(JET_RECSIZE, cMultiValues) == 56);
+};

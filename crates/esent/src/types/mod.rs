@@ -23,6 +23,21 @@ pub type JET_HANDLE = usize;
 pub type JET_API_PTR = usize;
 /// A database.
 pub type JET_DBID = u32;
+/// A cursor on a table; opaque.
+pub type JET_TABLEID = usize;
+/// A column of a table.
+pub type JET_COLUMNID = u32;
+/// The type of a column.
+pub type JET_COLTYP = u32;
+/// The type of an object of a database.
+pub type JET_OBJTYP = u32;
+/// The type of a callback.
+pub type JET_CBTYP = u32;
+/// A point in time as days since 1900.
+pub type JET_DATESERIAL = f64;
+/// How clients allocate, change and release memory.
+pub type JET_PFNREALLOC =
+    Option<unsafe extern "C" fn(context: *mut c_void, memory: *mut c_void, bytes: u32) -> *mut c_void>;
 /// Option bits.
 pub type JET_GRBIT = u32;
 /// A category of errors.

@@ -29,6 +29,42 @@ const WANTED: &[&str] = &[
     "JET_RSTMAP2_W",
     "JET_RSTINFO2_A",
     "JET_RSTINFO2_W",
+    "JET_COLUMNDEF",
+    "JET_COLUMNBASE_A",
+    "JET_COLUMNBASE_W",
+    "JET_COLUMNCREATE_A",
+    "JET_COLUMNCREATE_W",
+    "JET_CONDITIONALCOLUMN_A",
+    "JET_CONDITIONALCOLUMN_W",
+    "JET_UNICODEINDEX2",
+    "JET_TUPLELIMITS",
+    "JET_SPACEHINTS",
+    "JET_INDEXCREATE_A",
+    "JET_INDEXCREATE_W",
+    "JET_INDEXCREATE2_A",
+    "JET_INDEXCREATE2_W",
+    "JET_INDEXCREATE3_A",
+    "JET_INDEXCREATE3_W",
+    "JET_TABLECREATE_A",
+    "JET_TABLECREATE_W",
+    "JET_TABLECREATE2_A",
+    "JET_TABLECREATE2_W",
+    "JET_TABLECREATE3_A",
+    "JET_TABLECREATE3_W",
+    "JET_TABLECREATE4_A",
+    "JET_TABLECREATE4_W",
+    "JET_OBJECTINFO",
+    "JET_RETINFO",
+    "JET_SETINFO",
+    "JET_SETCOLUMN",
+    "JET_RETRIEVECOLUMN",
+    "JET_RECPOS",
+    "JET_INDEXID",
+    "JET_COMMIT_ID",
+    "JET_ENUMCOLUMNID",
+    "JET_ENUMCOLUMNVALUE",
+    "JET_ENUMCOLUMN",
+    "JET_RECSIZE",
 ];
 
 pub(crate) fn generate(structs: &[Struct]) -> Result<String> {
@@ -44,10 +80,12 @@ pub(crate) fn generate(structs: &[Struct]) -> Result<String> {
             "\n/// The C structure of this name.\n#[derive(Debug, Clone, Copy)]\n#[repr(C{packed})]\npub struct {name} {{"
         )?;
         let mut asserts = String::new();
-        // Of the members of a union the first stands for all: none of these has a longer one behind it.
+        // Of the members of a union the longest stands for all; of equal ones, the first.
         let mut end = 0;
-        for f in s.fields.iter().filter(|f| !f.is_bits()) {
-            if f.offset < end {
+        let members = || s.fields.iter().filter(|f| !f.is_bits());
+        for f in members() {
+            let is_longer = |other: &Field| other.offset == f.offset && other.end() > f.end();
+            if f.offset < end || members().any(is_longer) {
                 continue;
             }
             end = f.end();
@@ -79,6 +117,7 @@ fn rust_type(field: &Field) -> Result<String> {
         "uint32_t" => "u32",
         "int32_t" => "i32",
         "uint64_t" => "u64",
+        "int64_t" => "i64",
         "short unsigned int32_t" => "u16",
         "uint8_t" | "char" => "u8",
         "WCHAR" => "u16",
