@@ -120,7 +120,14 @@ impl Checkpointer {
     /// As [`Self::follow`].
     pub fn follow_held(&self, log: &Log, transactions: &Transactions) -> Result<bool> {
         self.databases.make_written_durable()?;
-        self.advance_held(reach(log, transactions, &*self.databases))
+        let to = reach(log, transactions, &*self.databases);
+        if to <= self.position() {
+            return Ok(false);
+        }
+        // A transaction that has ended keeps nothing back, so its end must be durable before the checkpoint
+        // passes its begin: a crash that loses the end must find the begin, to undo it.
+        log.flush_all()?;
+        self.advance_held(to)
     }
 
     /// Moves it to `to`, a durable position that all page changes on disk precede; no move when it would
