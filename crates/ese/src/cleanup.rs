@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Versions that one step takes out of the store: bounds how long it takes.
-const STEP_VERSIONS: usize = 512;
+const STEP_VERSIONS: usize = 2048;
 /// How often a merge is tried when others are in the way.
 const MERGE_TRIES: u8 = 8;
 /// Most merges put off; a leaf that is left out is met again when more of it is deleted.
@@ -192,23 +192,17 @@ impl Cleanup {
     }
 
     fn sweep_tree(&self, work: &mut Work, tree: &Tree, left_over: &[Arc<Version>]) -> Result<()> {
-        let mut done_to: Option<(Vec<u8>, Vec<u8>)> = None;
-        for version in left_over {
-            // A root's number may have gone to another tree meanwhile.
-            if version.object() != tree.object {
-                continue;
-            }
-            let bookmark = version.node().bookmark;
-            let is_done = |(key, data): &(Vec<u8>, Vec<u8>)| (bookmark.key, bookmark.data) <= (key, data);
-            if done_to.as_ref().is_some_and(is_done) {
-                continue;
-            }
-            let purged = btree::purge(work, tree, bookmark)?;
+        // A root's number may have gone to another tree meanwhile.
+        let of_tree = left_over.iter().filter(|version| version.object() == tree.object);
+        let bookmarks: Vec<Bookmark<'_>> = of_tree.map(|version| version.node().bookmark).collect();
+        let mut rest = &bookmarks[..];
+        while let Some(first) = rest.first() {
+            let purged = btree::purge(work, tree, rest)?;
             if purged.wants_merge {
-                let bookmark = (bookmark.key.to_vec(), bookmark.data.to_vec());
+                let bookmark = (first.key.to_vec(), first.data.to_vec());
                 self.merge(work, tree, bookmark, 0)?;
             }
-            done_to = purged.up_to;
+            rest = rest.get(purged.looked_at..).unwrap_or_default();
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 
 use super::change::remove_line;
 use super::merge::is_small;
-use super::search::{Target, Way, write_leaf};
+use super::search::{Target, Way, leaf_line, write_leaf};
 use super::tree::Tree;
 use super::work::Work;
 use crate::buffer::ExclusivePage;
@@ -15,39 +15,64 @@ use ese_format::node::Node;
 use ese_format::page::{LineFlags, Page};
 
 /// What a purge did to a leaf.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Purged {
+    /// How many of the bookmarks belong to this leaf: nothing is left to do for them.
+    pub looked_at: usize,
     /// How many nodes it removed.
     pub removed: usize,
-    /// The bookmark of the leaf's last node before: up to here, from the one asked for, nothing is left to do.
-    pub up_to: Option<(Vec<u8>, Vec<u8>)>,
-    /// The leaf has no records any more, or few: [`super::merge()`] may take it out of the tree.
+    /// The leaf has no records any more, or few: [`super::merge`] may take it out of the tree.
     pub wants_merge: bool,
 }
 
-/// Removes the deleted nodes without versions from the leaf where a bookmark belongs. Those with versions will
-/// be reported by [`version::VersionStore::collect`] when they have none any more.
+/// Removes the deleted nodes with these bookmarks, as far as they are on the leaf of the first one and have no
+/// versions. Those with versions will be reported by [`version::VersionStore::collect`] when they have none
+/// any more. The bookmarks ascend.
 ///
 /// # Errors
 /// Those of pages and log.
-pub fn purge(work: &mut Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<Purged> {
-    let target = Target::exact(bookmark.key, bookmark.data);
-    let mut leaf = write_leaf(tree, Way::To(target))?;
-    let up_to = {
+pub fn purge(work: &mut Work, tree: &Tree, bookmarks: &[Bookmark<'_>]) -> Result<Purged> {
+    let mut purged = Purged { looked_at: bookmarks.len().min(1), removed: 0, wants_merge: false };
+    let Some(first) = bookmarks.first() else { return Ok(purged) };
+    let mut leaf = write_leaf(tree, Way::To(Target::exact(first.key, first.data)))?;
+    let lines = {
         let page = leaf.page();
-        let last = page.line_count().checked_sub(1).map(|line| page.node(line)).transpose()?;
-        last.map(|node| (node.key(), if tree.is_unique { Vec::new() } else { node.data.to_vec() }))
+        let mut lines = Vec::new();
+        for (index, bookmark) in bookmarks.iter().enumerate() {
+            let (line, is_there) = leaf_line(tree, &page, &Target::exact(bookmark.key, bookmark.data))?;
+            if line >= page.line_count() && index > 0 {
+                break;
+            }
+            purged.looked_at = index + 1;
+            if is_there && lines.last() != Some(&line) && is_removable(work, tree, &page.node(line)?) {
+                lines.push(line);
+            }
+        }
+        lines
     };
-    let lines = removable(work, tree, &leaf.page())?;
     let is_root = leaf.page().is_root();
     if !is_root && !lines.is_empty() && lines.len() == leaf.page().line_count() {
-        return Ok(Purged { removed: 0, up_to, wants_merge: true });
+        return Ok(Purged { wants_merge: true, ..purged });
     }
     for line in lines.iter().rev() {
         remove_line(work, tree, &mut leaf, *line)?;
     }
-    let wants_merge = !is_root && !lines.is_empty() && is_small(&leaf.page());
-    Ok(Purged { removed: lines.len(), up_to, wants_merge })
+    purged.removed = lines.len();
+    purged.wants_merge = !is_root && !lines.is_empty() && is_mergeable(work, tree, &leaf.page())?;
+    Ok(purged)
+}
+
+/// Whether a leaf is small or has no records, and all its deleted nodes could go.
+fn is_mergeable(work: &Work, tree: &Tree, page: &Page<'_>) -> Result<bool> {
+    let is_small = is_small(page);
+    for node in page.nodes()? {
+        let node = node?;
+        let stays = if node.is_deleted() { !is_removable(work, tree, &node) } else { !is_small };
+        if stays {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Removes from a latched leaf what needs no room there, but for one node. Returns whether anything was.

@@ -139,7 +139,7 @@ fn a_node_goes_when_the_last_of_its_versions_does() {
     let left = bench.store.collect(oldest, 1).left_over;
     assert_eq!(left.len(), 1);
     work.begin(false).unwrap();
-    let purged = btree::purge(&mut work, &bench.tree, left[0].node().bookmark).unwrap();
+    let purged = btree::purge(&mut work, &bench.tree, &[left[0].node().bookmark]).unwrap();
     assert_eq!(purged.removed, 1);
     // Rolled back and deleted by another session, whose queue may be looked at first.
     put(&mut work, &bench, 2, b"b");
