@@ -240,7 +240,7 @@ pub fn remove(work: &mut Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<()
     remove_node(work, tree, bookmark).map(drop)
 }
 
-/// As [`remove`]; true when so little is left on the leaf that [`super::merge`] is worth a try.
+/// As [`remove`]; true when so little is left on the leaf that [`super::merge()`] is worth a try.
 pub(crate) fn remove_node(work: &mut Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<bool> {
     let target = Target::exact(bookmark.key, bookmark.data);
     let mut leaf = write_leaf(tree, Way::To(target))?;

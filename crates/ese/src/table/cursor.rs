@@ -572,8 +572,18 @@ impl TableCursor {
             return Ok(update.row.values(id).get(at).and_then(Value::long_value));
         }
         let table = self.table.clone();
-        let row = Row::decode(self.record(work)?, &table.schema.columns, table.page_size())?;
-        Ok(row.values(id).get(at).and_then(Value::long_value))
+        let column = table.column(id)?;
+        let record = Record::parse(self.record(work)?, table.page_size())?;
+        let stored = record.get(column.id, column.offset.into(), column.stored_size(), column.inherited)?;
+        let piece = match stored {
+            Stored::Single(piece) if at == 0 => piece,
+            Stored::Multi(values) if at < values.len() => values.get(at)?,
+            _ => return Ok(None),
+        };
+        match piece.separated {
+            true => Ok(Some(LongValueId::from_record(piece.bytes)?)),
+            false => Ok(None),
+        }
     }
 
     /// How many values a column has.
@@ -590,11 +600,13 @@ impl TableCursor {
                 Some(Cell::Values(values)) => values.len(),
             });
         }
-        let row = Row::decode(self.record(work)?, &table.schema.columns, table.page_size())?;
-        Ok(match row.cell(id) {
-            None => usize::from(column.default.is_some()),
-            Some(Cell::Null) => 0,
-            Some(Cell::Values(values)) => values.len(),
+        let record = Record::parse(self.record(work)?, table.page_size())?;
+        let stored = record.get(column.id, column.offset.into(), column.stored_size(), column.inherited)?;
+        Ok(match stored {
+            Stored::Absent => usize::from(column.default.is_some()),
+            Stored::Null => 0,
+            Stored::Single(_) => 1,
+            Stored::Multi(values) => values.len(),
         })
     }
 

@@ -11,6 +11,7 @@ use ese_format::key::{KeyDefinition, KeyError};
 use ese_format::long_value::default_chunk_size;
 use ese_format::page::PageFlags;
 use ese_format::{ObjectId, PageNumber, PageSize};
+use std::collections::HashMap;
 
 /// An index beside the table's own order.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct TableDef {
     /// All other indexes.
     pub indexes: Vec<SecondaryIndex>,
     long_values: RwLock<Option<Tree>>,
+    /// Where each column stands in the schema: tables may have tens of thousands.
+    places: HashMap<ColumnId, usize>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -94,7 +97,9 @@ impl TableDef {
         let long_values = schema
             .long_values
             .map(|LongValueTree { object_id, root }| tree(root, object_id, true, PageFlags::LONG_VALUE));
+        let places = schema.columns.iter().enumerate().rev().map(|(at, column)| (column.id, at)).collect();
         Ok(Self {
+            places,
             tree: tree(schema.root, schema.object_id, true, PageFlags::empty()),
             schema,
             primary,
@@ -129,7 +134,8 @@ impl TableDef {
     /// # Errors
     /// `ColumnNotFound`.
     pub fn column(&self, id: ColumnId) -> Result<&Column> {
-        self.schema.columns.iter().find(|column| column.id == id).ok_or_else(|| {
+        let at = self.places.get(&id).copied();
+        at.and_then(|at| self.schema.columns.get(at)).ok_or_else(|| {
             Error::new(JetErr::ColumnNotFound, format!("table {} has no column {id}", self.schema.name))
         })
     }
