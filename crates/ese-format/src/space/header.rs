@@ -139,7 +139,7 @@ impl SpaceHeader {
 pub struct RootFields {
     /// The space header.
     pub space: SpaceHeader,
-    /// The next batch of auto-increment values (update 30 and later).
+    /// The highest auto-increment value that may have been given out (update 30 and later).
     pub auto_increment: Option<u64>,
 }
 
@@ -174,9 +174,9 @@ impl RootFields {
         let space = self.space.encode();
         match self.auto_increment {
             None => space.to_vec(),
-            Some(next) => {
+            Some(mark) => {
                 let fields = [Self::HAS_SPACE | Self::HAS_AUTO_INCREMENT];
-                [&fields[..], &space, &next.to_le_bytes()].concat()
+                [&fields[..], &space, &mark.to_le_bytes()].concat()
             }
         }
     }

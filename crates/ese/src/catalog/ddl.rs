@@ -3,6 +3,7 @@
 //! Each change is a level of its own in the caller's transaction: it happens wholly or not at all. Called
 //! outside of any transaction, it is one, durable on return.
 
+use super::auto_increment::begin_increments;
 use super::cache::Needs;
 use super::name::check_name;
 use super::new_column::{self, NewColumn};
@@ -347,6 +348,9 @@ impl Ddl<'_> {
             self.must_be_empty(&table, "an escrow column must be in all records")?;
         }
         self.insert(&row, JetErr::ColumnDuplicate)?;
+        if ColumnFlags::from_bits_retain(row.flags).contains(ColumnFlags::AUTO_INCREMENT) {
+            begin_increments(self.work, &table.tree())?;
+        }
         Ok(ColumnId(row.id as u16))
     }
 

@@ -19,7 +19,7 @@ mod table;
 mod tree_lists;
 mod trees;
 
-pub use auto_increment::{increment_mark, raise_increment_mark};
+pub use auto_increment::{cover_increment, increment_mark};
 pub use ddl::{Ddl, NewTable};
 pub use name::check_name;
 pub use new_column::{ColumnOptions, NewColumn};

@@ -653,29 +653,40 @@ fn long_values_come_while_a_transaction_is_open() {
 fn the_increment_mark_only_rises() {
     let bench = Bench::new(PageSize::K8);
     let mut session = bench.session();
-    let id = bench.ddl(&mut session).create_table(&NewTable { name: "T", ..NewTable::default() }).unwrap();
-    bench.begin(&mut session);
-    let tree = bench.catalog.table_of(&session.work, id).unwrap().unwrap().tree();
-    // The format that new databases have knows no mark.
-    assert!(!raise_increment_mark(&mut session.work, &tree, 100).unwrap());
-    assert_eq!(increment_mark(&tree).unwrap(), None);
+    let columns = [NewColumn { grbit: 0x10, ..NewColumn::new("id", ColumnType::Long) }];
+    let new = NewTable { name: "old", columns: &columns, ..NewTable::default() };
+    bench.ddl(&mut session).create_table(&new).unwrap();
     bench.attachment.file.update_header(|header| header.update_major = 30).unwrap();
-    assert!(raise_increment_mark(&mut session.work, &tree, 100).unwrap());
-    assert!(raise_increment_mark(&mut session.work, &tree, 50).unwrap());
-    assert_eq!(increment_mark(&tree).unwrap(), Some(100));
+    bench.ddl(&mut session).create_table(&NewTable { name: "new", ..new }).unwrap();
+    bench.ddl(&mut session).create_table(&NewTable { name: "none", columns: &[], ..new }).unwrap();
+    bench.begin(&mut session);
+    let tree = |name| bench.catalog.table(&session.work, name).unwrap().tree();
+    let (old, none, tree) = (tree("old"), tree("none"), tree("new"));
+    // The format that new databases have knows no mark, and a table gets none later.
+    assert_eq!((increment_mark(&old).unwrap(), increment_mark(&none).unwrap()), (None, None));
+    assert_eq!(cover_increment(&mut session.work, &old, 100).unwrap(), None);
+    assert_eq!(increment_mark(&tree).unwrap(), Some(0));
+    let covered = cover_increment(&mut session.work, &tree, 1).unwrap().unwrap();
+    assert!(covered >= 1);
+    assert_eq!(cover_increment(&mut session.work, &tree, covered).unwrap(), Some(covered));
     bench.rollback(&mut session);
-    assert_eq!(increment_mark(&tree).unwrap(), Some(100), "numbers are not given out twice");
+    assert_eq!(increment_mark(&tree).unwrap(), Some(covered), "numbers are not given out twice");
+    let more = cover_increment(&mut session.work, &tree, covered + 1).unwrap().unwrap();
+    assert!(more > covered);
+    assert_eq!(session.work.transaction().level(), 0);
     // The space of the tree stands beside it.
     bench.begin(&mut session);
-    for number in 0u32..2000 {
-        let key = number.to_be_bytes();
-        let row = [7; 40];
+    for number in 1u32..2000 {
+        let (key, row) = (number.to_be_bytes(), [0, 0x7F, 4, 0]);
         crate::btree::insert(&mut session.work, &tree, &key, &row, crate::btree::Versioning::Versioned)
             .unwrap();
     }
-    assert!(raise_increment_mark(&mut session.work, &tree, 2000).unwrap());
+    assert_eq!(cover_increment(&mut session.work, &tree, 2000).unwrap(), increment_mark(&tree).unwrap());
     bench.commit(&mut session);
-    assert_eq!(increment_mark(&tree).unwrap(), Some(2000));
+    assert!(increment_mark(&tree).unwrap().unwrap() >= 2000);
+    let disk = bench.world.disk.crash_keeping(false);
+    recover(&disk, bench.world.page_size).unwrap();
+    bench.close();
 }
 
 #[test]

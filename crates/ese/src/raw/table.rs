@@ -4,7 +4,7 @@ use super::schema::OpenSchema;
 use super::session::{Database, Session};
 use super::transaction::State;
 use crate::btree::{TreeCursor, Work};
-use crate::catalog::{Ddl, NewColumn, NewIndex, NewTable, TreeLists};
+use crate::catalog::{Ddl, NewColumn, NewIndex, NewTable, TreeLists, increment_mark};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::{Arc, Mutex};
 use crate::table::{KeepOptions, Prepare, RangeFlags, Seek, Services, TableCursor, TableDef, Updater};
@@ -528,6 +528,9 @@ impl Services for TableServices<'_> {
         else {
             return Ok(1);
         };
+        if let Some(mark) = increment_mark(&table.tree)? {
+            return Ok(mark.saturating_add(1));
+        }
         let wide = !matches!(column.column_type, ColumnType::Long | ColumnType::UnsignedLong);
         let mut highest = 0u64;
         let mut records = TreeCursor::new(table.tree.clone());

@@ -723,6 +723,7 @@ impl TableCursor {
                 let number = super::definition::Counters::next(&table.counters.increment, || {
                     services.first_increment(work, table)
                 })?;
+                table.counters.cover(work, &table.tree, number)?;
                 let bytes = number.to_le_bytes();
                 let Some(bytes) = bytes.get(..size).filter(|_| size == 8 || number <= u64::from(u32::MAX))
                 else {

@@ -1,7 +1,8 @@
 //! A table as its users work with it: the schema with its trees and key rules.
 
-use crate::btree::Tree;
+use crate::btree::{Tree, Work};
 use crate::buffer::CachedFile;
+use crate::catalog::cover_increment;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, RwLock};
@@ -50,9 +51,25 @@ pub struct Counters {
     pub(super) long_value: AtomicU64,
     /// The next number of the auto-increment column; 0 until it is looked up.
     pub(super) increment: AtomicU64,
+    /// Numbers of that column up to this one are covered by the mark in the table's root.
+    covered: AtomicU64,
 }
 
 impl Counters {
+    /// Sees to it that a number of the auto-increment column is never given out again.
+    ///
+    /// # Errors
+    /// Those of pages and log.
+    pub(super) fn cover(&self, work: &mut Work, tree: &Tree, number: u64) -> Result<()> {
+        if number <= self.covered.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // A table without a mark never gets one.
+        let covered = cover_increment(work, tree, number)?.unwrap_or(u64::MAX);
+        self.covered.fetch_max(covered, Ordering::AcqRel);
+        Ok(())
+    }
+
     /// Takes the next number from a counter; `first` looks the first one up.
     pub(super) fn next(counter: &AtomicU64, first: impl FnOnce() -> Result<u64>) -> Result<u64> {
         if counter.load(Ordering::Acquire) == 0 {
