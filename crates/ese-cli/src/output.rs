@@ -15,6 +15,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether JSON is wanted.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Standard output with a buffer, for commands that stream. Flush it at the end to see errors.
     pub(crate) fn writer(&self) -> BufWriter<StdoutLock<'static>> {
         BufWriter::with_capacity(1 << 16, io::stdout().lock())

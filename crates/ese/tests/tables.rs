@@ -1,11 +1,13 @@
 //! Tables through the raw API: create, change, crash, recover, read back.
 
+use ese::backup::external::ATOMIC;
+use ese::backup::to_directory::DirectoryRequest;
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
 use ese::clock::SeededClock;
 use ese::database::CreateOptions;
 use ese::event::MemorySink;
 use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Database, Environment, InitOptions, Instance, Session, Table, TermOptions};
+use ese::raw::{AttachOptions, Database, Environment, InitOptions, Instance, Session, Table, TermOptions, restore_folder};
 use ese::table::{KeepOptions, Prepare, Seek};
 use ese::{JetErr, Result};
 use ese_format::PageSize;
@@ -181,4 +183,41 @@ fn a_table_lives_through_crash_and_restart() {
     for size in PageSize::ALL {
         life(size);
     }
+}
+
+/// A backup reads the file, and of a new database nothing need be in it yet: all of it is in cache and log.
+#[test]
+fn a_backup_of_a_database_whose_pages_were_never_written_restores() {
+    let disk = disk();
+    disk.create_dir_all(Path::new("/restored")).unwrap();
+    let first = instance(&disk, PageSize::ALL[1], 1);
+    first.init(InitOptions::default()).unwrap();
+    let session = first.begin_session().unwrap();
+    let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+    make_table(&database);
+    let table = database.open_table("Things").unwrap();
+    session.begin_transaction(false).unwrap();
+    for n in 0..300 {
+        insert(&table, n).unwrap();
+    }
+    session.commit_transaction(false).unwrap();
+    let before = content(&table);
+    let request = DirectoryRequest { folder: Some(Path::new("/out")), flags: ATOMIC, create: true };
+    let summary = first.backup().unwrap().backup_to(request, &mut |_| {}).unwrap().unwrap();
+    assert!(summary.databases.iter().all(|database| database.dropped.is_none()));
+    drop((table, database, session));
+    first.term(TermOptions::default()).unwrap();
+    let second = instance(&disk, PageSize::ALL[1], 2);
+    second.set_text(ParamId::LogFilePath, "/restored").unwrap();
+    second.set_text(ParamId::SystemPath, "/restored").unwrap();
+    let (folder, to) = (Path::new("/out"), Path::new("/restored"));
+    restore_folder(second.environment(), &second.parameters(), folder, Some(to), &mut |_| {}).unwrap();
+    second.init(InitOptions::default()).unwrap();
+    let session = second.begin_session().unwrap();
+    session.attach(Path::new("/restored/a.edb"), AttachOptions::default()).unwrap();
+    let database = session.open(Path::new("/restored/a.edb")).unwrap();
+    let table = database.open_table("Things").unwrap();
+    assert_eq!(content(&table), before);
+    drop((table, database, session));
+    second.term(TermOptions::default()).unwrap();
 }

@@ -7,6 +7,7 @@
 
 mod backup;
 mod completions;
+mod demo;
 mod digest;
 mod dump;
 mod export;
@@ -22,6 +23,11 @@ use crate::output::Output;
 /// The command tree.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Show what the engine does: write, back up, crash, recover, restore, check.
+    Demo(demo::Args),
+    /// The process of the demonstration that is killed.
+    #[command(hide = true)]
+    DemoWriter(demo::writer::Args),
     /// Say what a file is and what state it is in (`esentutl /mh`, in short).
     Info(info::Args),
     /// Check that a file is sound (`esentutl /k`).
@@ -47,6 +53,8 @@ impl Command {
     /// Runs the command that the user chose.
     pub(crate) fn run(self, out: &Output) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Demo(args) => demo::run(&args, out),
+            Self::DemoWriter(args) => demo::writer::run(&args),
             Self::Info(args) => info::run(args, out),
             Self::Verify(args) => verify::run(args, out),
             Self::Backup(args) => backup::run(args, out),

@@ -174,7 +174,9 @@ impl Lifecycle<'_> {
             if log.is_some() {
                 raise_required(h, self.attachments.admitted());
             }
-        })
+        })?;
+        // A file of zeros only is nothing that a backup takes for a database.
+        attachment.pages.flush()
     }
 
     /// Says in the log that a database is not there after all. Recovery finds out for itself if that fails.

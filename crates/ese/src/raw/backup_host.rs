@@ -5,12 +5,12 @@ use crate::backup::gate::Condition;
 use crate::backup::source::{BackupDatabase, BackupHost, BackupLog, LogNames, PageHold};
 use crate::checkpoint::Checkpointer;
 use crate::database::{Attachment, Attachments};
-use crate::error::{Error, JetErr, Result};
+use crate::error::{JetErr, Result};
 use crate::log::{Log, LogFiles, read_checkpoint};
+use crate::space::last_owned_page;
 use crate::sync::{Arc, Mutex};
 use crate::transaction::Transactions;
 use ese_format::database::DatabaseHeader;
-use ese_format::space::last_owned_page;
 use ese_format::{Generation, LogPosition, PageNumber, PageSize};
 use ese_vfs::Disk;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,8 @@ impl BackupDatabase for AttachedDatabase {
     }
 
     fn last_page(&self) -> Result<PageNumber> {
-        last_owned_page(&self.0.file.pages()?).map_err(|e| Error::from(e).file(self.path()))
+        // By the pages as they are now: in the file they may be older, or still zeros in a new database.
+        last_owned_page(&self.0.pages)
     }
 
     fn read_pages(&self, first: PageNumber, into: &mut [u8]) -> Result<()> {
