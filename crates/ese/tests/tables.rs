@@ -7,7 +7,9 @@ use ese::clock::SeededClock;
 use ese::database::CreateOptions;
 use ese::event::MemorySink;
 use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Database, Environment, InitOptions, Instance, Session, Table, TermOptions, restore_folder};
+use ese::raw::{
+    AttachOptions, Database, Environment, InitOptions, Instance, Session, Table, TermOptions, restore_folder,
+};
 use ese::table::{KeepOptions, Prepare, Seek};
 use ese::{JetErr, Result};
 use ese_format::PageSize;

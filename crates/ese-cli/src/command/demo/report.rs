@@ -100,6 +100,13 @@ impl Report {
                 thousands(structure.pages),
                 structure.trees
             )?;
+            if structure.leaked_pages() > 0 {
+                let pages = structure.leaked_pages();
+                writeln!(
+                    out,
+                    "            {pages} pages were taken and not yet used when the log ended: they are lost room"
+                )?;
+            }
             for problem in &checked.problems {
                 writeln!(out, "            WRONG: {problem}")?;
             }
@@ -139,6 +146,7 @@ impl Report {
             group.add("transactions", checked.transfers()).add("records", checked.records);
             group.add("index entries", checked.entries).add("long value bytes", checked.long_bytes);
             group.add("trees", structure.trees).add("pages", structure.pages);
+            group.add("leaked pages", structure.leaked_pages());
             let problems = checked.problems.iter().cloned().map(Value::from).collect();
             group.add("problems", Value::List(problems));
             fields.add(name, Value::Group(group));
