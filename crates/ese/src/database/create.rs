@@ -168,15 +168,15 @@ impl Lifecycle<'_> {
             let finished = log.append(&encode(&LogRecord::CreateDbFinish(record))?)?;
             log.flush(finished.end)?;
         }
+        // A file of zeros only is nothing that a backup takes for a database.
+        attachment.pages.flush()?;
         attachment.file.update_header(|h| {
             turn_dirty(h, attachment.id, now);
             debug_assert_eq!(h.state, DatabaseState::DirtyShutdown);
             if log.is_some() {
                 raise_required(h, self.attachments.admitted());
             }
-        })?;
-        // A file of zeros only is nothing that a backup takes for a database.
-        attachment.pages.flush()
+        })
     }
 
     /// Says in the log that a database is not there after all. Recovery finds out for itself if that fails.
