@@ -33,6 +33,7 @@ use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::{Arc, Condvar, Mutex};
 use ese_format::checksum::{Verdict, block_checksum, inspect_page};
+use ese_format::page::Page;
 use ese_format::{LogPosition, PageNumber, PageSize, Signature};
 use ese_vfs::{Disk, File, OpenMode};
 use std::path::{Path, PathBuf};
@@ -256,7 +257,7 @@ impl DoubleWrite {
         for (page, image) in self.repair_candidates(&BatchTarget::of(file), log_end)? {
             if page <= file.last_page() {
                 file.read_pages(page, &mut there)?;
-                if !matches!(inspect_page(&there, page, file.page_size()), Verdict::Bad(_)) {
+                if !is_torn(&there, &image, page, file.page_size()) {
                     continue;
                 }
             }
@@ -306,6 +307,21 @@ impl Drop for WrittenBatch<'_> {
     fn drop(&mut self) {
         self.owner.state.lock().is_taken = false;
         self.owner.free.notify_one();
+    }
+}
+
+/// Whether a page that was about to be replaced by `image` is neither what it was before nor the image.
+///
+/// The checksum does not tell alone: of two halves of different times a few bits may be wrong that cancel each
+/// other out, or that look like one wrong bit elsewhere. A half that is of the image bears its time.
+fn is_torn(there: &[u8], image: &[u8], page: PageNumber, page_size: PageSize) -> bool {
+    match inspect_page(there, page, page_size) {
+        Verdict::Bad(_) | Verdict::Corrected { .. } => true,
+        Verdict::Sound => {
+            let time = |bytes| Page::new(bytes, page_size).map(|page| page.db_time()).ok();
+            there != image && time(there) == time(image)
+        }
+        Verdict::Uninitialized => false,
     }
 }
 

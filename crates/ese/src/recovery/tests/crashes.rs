@@ -98,6 +98,8 @@ fn a_cache_that_holds_everything() {
 #[test]
 fn pages_that_can_tear() {
     at_operations(Setup { seed: 3, page_size: PageSize::K8, ..SMALL }, 30, 4);
+    // A torn page that looks like one with a single wrong bit.
+    at_operations(Setup { seed: 604, page_size: PageSize::K8, steps: 1500, ..SMALL }, 30, 4);
     at_operations(Setup { seed: 4, page_size: PageSize::K32, steps: 250, ..SMALL }, 16, 3);
 }
 
