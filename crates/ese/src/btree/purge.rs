@@ -21,7 +21,7 @@ pub struct Purged {
     pub looked_at: usize,
     /// How many nodes it removed.
     pub removed: usize,
-    /// The leaf has no records any more, or few: [`super::merge`] may take it out of the tree.
+    /// The leaf has no records any more, or few: [`super::merge()`] may take it out of the tree.
     pub wants_merge: bool,
 }
 
