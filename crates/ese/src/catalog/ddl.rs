@@ -148,7 +148,7 @@ impl Ddl<'_> {
         })
     }
 
-    /// Deletes a table with all that belongs to it. Its tree is in the lists then.
+    /// Deletes a table with all that belongs to it. Its trees are in the lists then.
     ///
     /// # Errors
     /// `ObjectNotFound`, `CannotDeleteSystemTable`, `CannotDeleteTemplateTable`, `WriteConflict`.
@@ -177,7 +177,14 @@ impl Ddl<'_> {
             for (key, record) in ddl.catalog.rows_of(ddl.work, id)? {
                 delete_record(ddl.work, &ddl.catalog.trees, &key, &record)?;
             }
-            ddl.trees.deleted(ddl.work.transaction().level(), table.tree());
+            // Children first: what they give back goes to the table.
+            let level = ddl.work.transaction().level();
+            for index in table.schema.indexes.iter().filter(|index| !index.is_primary()) {
+                ddl.trees.deleted(level, table.index_tree(index));
+            }
+            for tree in table.long_value_tree().into_iter().chain([table.tree()]) {
+                ddl.trees.deleted(level, tree);
+            }
             Ok(())
         })
     }

@@ -42,7 +42,7 @@ impl TreeLists {
     }
 
     /// The outermost level has committed: gives the trees that were deleted. They can go when no snapshot is
-    /// older than the commit and nobody has them open.
+    /// older than the commit and nobody has them open, in this order: children come before their parents.
     #[must_use = "these trees are to be deleted"]
     pub fn committed(&mut self) -> Vec<Tree> {
         self.created.clear();

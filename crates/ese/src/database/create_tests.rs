@@ -15,7 +15,7 @@ use ese_format::empty::{DEFAULT_PAGES, EmptyDatabase};
 use ese_format::page::{LineFlags, Page};
 use ese_format::tree::PageRead;
 use ese_format::{LogTime, PageNumber, PageSize, Signature};
-use ese_vfs::{Disk, SimDisk};
+use ese_vfs::{Disk, OpenMode, SimDisk};
 use std::path::Path;
 
 const PATH: &str = "/a.edb";
@@ -175,8 +175,11 @@ fn files_that_are_there_are_not_touched_unless_asked() {
     let signature = first.file.header().signature;
     world.lifecycle().detach(&first, 5).unwrap();
     assert_eq!(code(CreateOptions::default()), JetErr::DatabaseDuplicate);
-    assert_eq!(code(overwrite), JetErr::FileAccessDenied, "somebody has it open");
     drop(first);
+    let other = world.disk.open(Path::new(PATH), OpenMode::Read).unwrap();
+    other.try_lock(false).unwrap();
+    assert_eq!(code(overwrite), JetErr::FileAccessDenied, "somebody reads it");
+    drop(other);
     let second = world.create(overwrite).unwrap();
     assert_ne!(second.file.header().signature, signature);
     let code = |options| world.create(options).map(drop).unwrap_err().code();

@@ -51,12 +51,14 @@ impl DroppedTrees {
     /// The first of those of space; a tree that fails is given up.
     pub(super) fn step(&self) -> Result<bool> {
         let oldest = self.transactions.oldest_snapshot();
-        let free: Vec<Tree> = {
+        let mut free: Vec<Tree> = {
             let mut waiting = self.waiting.lock();
             let (free, rest): (Vec<_>, Vec<_>) = waiting.drain(..).partition(|(at, _)| *at <= oldest);
             *waiting = rest;
             free.into_iter().map(|(_, tree)| tree).collect()
         };
+        // Indexes have higher numbers than their tables, and give their pages back to them.
+        free.sort_by_key(|tree| std::cmp::Reverse(tree.object));
         let mut result = Ok(!free.is_empty());
         for tree in &free {
             if let Err(error) = self.free(tree) {
