@@ -7,6 +7,7 @@
 //!
 //! One thread does all of it.
 
+mod ahead;
 mod analysis;
 mod attach;
 mod database;

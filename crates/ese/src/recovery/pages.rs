@@ -125,6 +125,13 @@ impl About {
     }
 }
 
+/// The database and the pages of it whose old content a record may need.
+pub(super) fn pages_of(record: &LogRecord) -> Option<(u8, Vec<PageNumber>)> {
+    let about = About::of(record)?;
+    let old = touched(record).into_iter().filter(|touched| touched.before.is_recorded());
+    Some((about.database, old.map(|touched| touched.page).collect()))
+}
+
 impl Redo<'_> {
     /// Redoes a record if it is one about pages; gives it back otherwise.
     pub(super) fn page_record(&mut self, record: LogRecord, at: LogPosition) -> Result<Option<LogRecord>> {

@@ -1,5 +1,6 @@
 //! The second pass: what each record does.
 
+use super::ahead::{Event, ReadAhead};
 use super::analysis::{Analysis, ends_attachments, ends_sessions};
 use super::attach::{Decision, Deferral, Logged, Paths, Purpose, RedoOptions, check_required, decide};
 use super::pages::RedoDatabase;
@@ -11,8 +12,8 @@ use crate::database::backup_record::{Medium, Scope, record as record_backup};
 use crate::database::{Attachments, forget_log_stream, is_resting, turn_dirty};
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
-use crate::event::{Event, EventSink, id};
-use crate::log::{LogFiles, LogReader, ReadEvent};
+use crate::event::{self, EventSink, id};
+use crate::log::{LogFiles, LogReader};
 use crate::sync::Arc;
 use ese_format::database::DatabaseHeader;
 use ese_format::log::record::{AttachDb, Backup2, DetachDb, LogRecord};
@@ -112,22 +113,22 @@ impl<'a> Redo<'a> {
     pub fn run(&mut self, reader: &mut LogReader, progress: &mut dyn FnMut(LogPosition)) -> Result<()> {
         let RedoParts { clock, events, .. } = self.parts;
         let mut replayed: Option<Replayed> = None;
-        while let Some(event) = reader.next_event()? {
+        let mut ahead = ReadAhead::default();
+        while let Some(event) = ahead.next(reader, self.parts.attachments)? {
             match event {
-                ReadEvent::Generation(header) => {
+                Event::Generation(header, path) => {
                     if let Some(replayed) = replayed.take() {
                         replayed.report(&**clock, events);
                     }
-                    self.enter(header)?;
-                    replayed = Some(Replayed::new(reader.path(), &**clock));
+                    self.enter(&header)?;
+                    replayed = Some(Replayed::new(path.as_deref(), &**clock));
                 }
-                ReadEvent::Record(raw) => {
-                    progress(raw.start);
-                    let record = raw.decode()?;
+                Event::Record(record, at) => {
+                    progress(at);
                     if let Some(replayed) = &mut replayed {
                         replayed.count(&record);
                     }
-                    self.record(record, raw.start)?;
+                    self.record(record, at)?;
                 }
             }
         }
@@ -204,7 +205,7 @@ impl<'a> Redo<'a> {
     }
 
     fn report<const N: usize>(&self, id: u32, strings: [String; N]) {
-        self.parts.events.report(&Event::new(id, strings));
+        self.parts.events.report(&event::Event::new(id, strings));
     }
 
     /// The logs end before a generation that a database needs.
