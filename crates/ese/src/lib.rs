@@ -4,6 +4,7 @@
 //! its left. `docs/architecture.md` has the plan.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod apply;
 pub mod backup;
 pub mod btree;
