@@ -2704,6 +2704,30 @@ JET_ERR JET_API JetCreateTableA(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szTabl
 /* Create an empty table (UTF-16 text). */
 JET_ERR JET_API JetCreateTableW(JET_SESID sesid, JET_DBID dbid, JET_PCWSTR szTableName, JET_ULONG lPages, JET_ULONG lDensity, JET_TABLEID *ptableid);
 
+/* Create a table with columns and indexes (8-bit text). */
+JET_ERR JET_API JetCreateTableColumnIndexA(JET_SESID sesid, JET_DBID dbid, JET_TABLECREATE_A *ptablecreate);
+
+/* Create a table with columns and indexes (UTF-16 text). */
+JET_ERR JET_API JetCreateTableColumnIndexW(JET_SESID sesid, JET_DBID dbid, JET_TABLECREATE_W *ptablecreate);
+
+/* Create a table with columns and indexes and a callback (8-bit text). */
+JET_ERR JET_API JetCreateTableColumnIndex2A(JET_SESID sesid, JET_DBID dbid, JET_TABLECREATE2_A *ptablecreate);
+
+/* Create a table with columns and indexes and a callback (UTF-16 text). */
+JET_ERR JET_API JetCreateTableColumnIndex2W(JET_SESID sesid, JET_DBID dbid, JET_TABLECREATE2_W *ptablecreate);
+
+/* Create a table with space hints (8-bit text). */
+JET_ERR JET_API JetCreateTableColumnIndex3A(JET_SESID sesid, JET_DBID dbid, JET_TABLECREATE3_A *ptablecreate);
+
+/* Create a table with space hints (UTF-16 text). */
+JET_ERR JET_API JetCreateTableColumnIndex3W(JET_SESID sesid, JET_DBID dbid, JET_TABLECREATE3_W *ptablecreate);
+
+/* Create a table with locale-name indexes (8-bit text). */
+JET_ERR JET_API JetCreateTableColumnIndex4A(JET_SESID sesid, JET_DBID dbid, JET_TABLECREATE4_A *ptablecreate);
+
+/* Create a table with locale-name indexes (UTF-16 text). */
+JET_ERR JET_API JetCreateTableColumnIndex4W(JET_SESID sesid, JET_DBID dbid, JET_TABLECREATE4_W *ptablecreate);
+
 /* Delete a table (8-bit text). */
 JET_ERR JET_API JetDeleteTableA(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szTableName);
 
@@ -2751,6 +2775,48 @@ JET_ERR JET_API JetRenameColumnA(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR
 
 /* Rename a column (UTF-16 text). */
 JET_ERR JET_API JetRenameColumnW(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szName, JET_PCWSTR szNameNew, JET_GRBIT grbit);
+
+/* Read index facts of an open table (8-bit text). */
+JET_ERR JET_API JetGetTableIndexInfoA(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szIndexName, void *pvResult, JET_ULONG cbResult, JET_ULONG InfoLevel);
+
+/* Read index facts of an open table (UTF-16 text). */
+JET_ERR JET_API JetGetTableIndexInfoW(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szIndexName, void *pvResult, JET_ULONG cbResult, JET_ULONG InfoLevel);
+
+/* Read index facts by table name (8-bit text). */
+JET_ERR JET_API JetGetIndexInfoA(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szTableName, JET_PCSTR szIndexName, void *pvResult, JET_ULONG cbResult, JET_ULONG InfoLevel);
+
+/* Read index facts by table name (UTF-16 text). */
+JET_ERR JET_API JetGetIndexInfoW(JET_SESID sesid, JET_DBID dbid, JET_PCWSTR szTableName, JET_PCWSTR szIndexName, void *pvResult, JET_ULONG cbResult, JET_ULONG InfoLevel);
+
+/* Create one index (8-bit text). */
+JET_ERR JET_API JetCreateIndexA(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szIndexName, JET_GRBIT grbit, const char *szKey, JET_ULONG cbKey, JET_ULONG lDensity);
+
+/* Create one index (UTF-16 text). */
+JET_ERR JET_API JetCreateIndexW(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szIndexName, JET_GRBIT grbit, const JET_WCHAR *szKey, JET_ULONG cbKey, JET_ULONG lDensity);
+
+/* Create indexes from structures (8-bit text). */
+JET_ERR JET_API JetCreateIndex2A(JET_SESID sesid, JET_TABLEID tableid, JET_INDEXCREATE_A *pindexcreate, JET_ULONG cIndexCreate);
+
+/* Create indexes from structures (UTF-16 text). */
+JET_ERR JET_API JetCreateIndex2W(JET_SESID sesid, JET_TABLEID tableid, JET_INDEXCREATE_W *pindexcreate, JET_ULONG cIndexCreate);
+
+/* Create indexes with space hints (8-bit text). */
+JET_ERR JET_API JetCreateIndex3A(JET_SESID sesid, JET_TABLEID tableid, JET_INDEXCREATE2_A *pindexcreate, JET_ULONG cIndexCreate);
+
+/* Create indexes with space hints (UTF-16 text). */
+JET_ERR JET_API JetCreateIndex3W(JET_SESID sesid, JET_TABLEID tableid, JET_INDEXCREATE2_W *pindexcreate, JET_ULONG cIndexCreate);
+
+/* Create indexes with locale names (8-bit text). */
+JET_ERR JET_API JetCreateIndex4A(JET_SESID sesid, JET_TABLEID tableid, JET_INDEXCREATE3_A *pindexcreate, JET_ULONG cIndexCreate);
+
+/* Create indexes with locale names (UTF-16 text). */
+JET_ERR JET_API JetCreateIndex4W(JET_SESID sesid, JET_TABLEID tableid, JET_INDEXCREATE3_W *pindexcreate, JET_ULONG cIndexCreate);
+
+/* Delete an index (8-bit text). */
+JET_ERR JET_API JetDeleteIndexA(JET_SESID sesid, JET_TABLEID tableid, JET_PCSTR szIndexName);
+
+/* Delete an index (UTF-16 text). */
+JET_ERR JET_API JetDeleteIndexW(JET_SESID sesid, JET_TABLEID tableid, JET_PCWSTR szIndexName);
 
 /* Open a transaction level. */
 JET_ERR JET_API JetBeginTransaction(JET_SESID sesid);
@@ -3075,11 +3141,20 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetCreateDatabase JetCreateDatabaseW
 #define JetCreateDatabase2 JetCreateDatabase2W
 #define JetCreateDatabase3 JetCreateDatabase3W
+#define JetCreateIndex JetCreateIndexW
+#define JetCreateIndex2 JetCreateIndex2W
+#define JetCreateIndex3 JetCreateIndex3W
+#define JetCreateIndex4 JetCreateIndex4W
 #define JetCreateInstance JetCreateInstanceW
 #define JetCreateInstance2 JetCreateInstance2W
 #define JetCreateTable JetCreateTableW
+#define JetCreateTableColumnIndex JetCreateTableColumnIndexW
+#define JetCreateTableColumnIndex2 JetCreateTableColumnIndex2W
+#define JetCreateTableColumnIndex3 JetCreateTableColumnIndex3W
+#define JetCreateTableColumnIndex4 JetCreateTableColumnIndex4W
 #define JetDeleteColumn JetDeleteColumnW
 #define JetDeleteColumn2 JetDeleteColumn2W
+#define JetDeleteIndex JetDeleteIndexW
 #define JetDeleteTable JetDeleteTableW
 #define JetDetachDatabase JetDetachDatabaseW
 #define JetDetachDatabase2 JetDetachDatabase2W
@@ -3092,6 +3167,7 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetCurrentIndex JetGetCurrentIndexW
 #define JetGetDatabaseFileInfo JetGetDatabaseFileInfoW
 #define JetGetDatabaseInfo JetGetDatabaseInfoW
+#define JetGetIndexInfo JetGetIndexInfoW
 #define JetGetInstanceInfo JetGetInstanceInfoW
 #define JetGetLogFileInfo JetGetLogFileInfoW
 #define JetGetLogInfo JetGetLogInfoW
@@ -3099,6 +3175,7 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetLogInfoInstance2 JetGetLogInfoInstance2W
 #define JetGetSystemParameter JetGetSystemParameterW
 #define JetGetTableColumnInfo JetGetTableColumnInfoW
+#define JetGetTableIndexInfo JetGetTableIndexInfoW
 #define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceW
 #define JetInit3 JetInit3W
 #define JetInit4 JetInit4W
@@ -3128,11 +3205,20 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetCreateDatabase JetCreateDatabaseA
 #define JetCreateDatabase2 JetCreateDatabase2A
 #define JetCreateDatabase3 JetCreateDatabase3A
+#define JetCreateIndex JetCreateIndexA
+#define JetCreateIndex2 JetCreateIndex2A
+#define JetCreateIndex3 JetCreateIndex3A
+#define JetCreateIndex4 JetCreateIndex4A
 #define JetCreateInstance JetCreateInstanceA
 #define JetCreateInstance2 JetCreateInstance2A
 #define JetCreateTable JetCreateTableA
+#define JetCreateTableColumnIndex JetCreateTableColumnIndexA
+#define JetCreateTableColumnIndex2 JetCreateTableColumnIndex2A
+#define JetCreateTableColumnIndex3 JetCreateTableColumnIndex3A
+#define JetCreateTableColumnIndex4 JetCreateTableColumnIndex4A
 #define JetDeleteColumn JetDeleteColumnA
 #define JetDeleteColumn2 JetDeleteColumn2A
+#define JetDeleteIndex JetDeleteIndexA
 #define JetDeleteTable JetDeleteTableA
 #define JetDetachDatabase JetDetachDatabaseA
 #define JetDetachDatabase2 JetDetachDatabase2A
@@ -3145,6 +3231,7 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetCurrentIndex JetGetCurrentIndexA
 #define JetGetDatabaseFileInfo JetGetDatabaseFileInfoA
 #define JetGetDatabaseInfo JetGetDatabaseInfoA
+#define JetGetIndexInfo JetGetIndexInfoA
 #define JetGetInstanceInfo JetGetInstanceInfoA
 #define JetGetLogFileInfo JetGetLogFileInfoA
 #define JetGetLogInfo JetGetLogInfoA
@@ -3152,6 +3239,7 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetLogInfoInstance2 JetGetLogInfoInstance2A
 #define JetGetSystemParameter JetGetSystemParameterA
 #define JetGetTableColumnInfo JetGetTableColumnInfoA
+#define JetGetTableIndexInfo JetGetTableIndexInfoA
 #define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceA
 #define JetInit3 JetInit3A
 #define JetInit4 JetInit4A

@@ -6,7 +6,9 @@
 #![allow(non_camel_case_types, non_snake_case, non_upper_case_globals)]
 
 mod border;
+mod index_request;
 mod instance_info;
+mod locale;
 mod memory;
 mod restore_map;
 mod restore_target;

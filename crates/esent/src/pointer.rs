@@ -235,6 +235,8 @@ pub trait Form: 'static {
     fn encode(text: &str) -> Vec<Self::Unit>;
     /// The bytes of units in memory.
     fn bytes(units: &[Self::Unit]) -> Vec<u8>;
+    /// The units that bytes in memory are; what is left of them is dropped.
+    fn units(bytes: &[u8]) -> Vec<Self::Unit>;
 }
 
 /// 8-bit text.
@@ -253,6 +255,9 @@ impl Form for Narrow {
     fn bytes(units: &[u8]) -> Vec<u8> {
         units.to_vec()
     }
+    fn units(bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
+    }
 }
 
 /// UTF-16 text.
@@ -269,6 +274,10 @@ impl Form for Wide {
     }
     fn bytes(units: &[u16]) -> Vec<u8> {
         units.iter().flat_map(|unit| unit.to_le_bytes()).collect()
+    }
+    fn units(bytes: &[u8]) -> Vec<u16> {
+        let (units, _) = bytes.as_chunks();
+        units.iter().map(|unit| u16::from_le_bytes(*unit)).collect()
     }
 }
 

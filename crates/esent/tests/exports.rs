@@ -17,6 +17,8 @@ const OTHERS: &[&str] = &[
     "JetCreateDatabase2",
     "JetCreateDatabase3",
     "JetGetTableColumnInfo",
+    "JetGetTableIndexInfo",
+    "JetGetIndexInfo",
     "JetGetColumnInfo",
     "JetAttachDatabase",
     "JetAttachDatabase2",
@@ -40,10 +42,8 @@ const OTHERS: &[&str] = &[
 const MISSING: &[&str] = &[
     // Transactions over several instances.
     "JetPrepareToCommitTransaction",
-    // Indexes.
-    "JetCreateIndex",
-    "JetDeleteIndex",
-    "JetCreateTableColumnIndex",
+    // The newest form of making a table, which is not documented.
+    "JetCreateTableColumnIndex5",
     // Positions by share, and all values at once.
     "JetGetRecordPosition",
     "JetGotoPosition",

@@ -821,46 +821,6 @@ const _: () = {
 /// The C structure of this name.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub struct JET_COLUMNCREATE_W {
-    #[allow(missing_docs)]
-    pub cbStruct: u32,
-    #[allow(missing_docs)]
-    pub szColumnName: *mut u16,
-    #[allow(missing_docs)]
-    pub coltyp: JET_COLTYP,
-    #[allow(missing_docs)]
-    pub cbMax: u32,
-    #[allow(missing_docs)]
-    pub grbit: JET_GRBIT,
-    #[allow(missing_docs)]
-    pub pvDefault: *mut c_void,
-    #[allow(missing_docs)]
-    pub cbDefault: u32,
-    #[allow(missing_docs)]
-    pub cp: u32,
-    #[allow(missing_docs)]
-    pub columnid: JET_COLUMNID,
-    #[allow(missing_docs)]
-    pub err: JET_ERR,
-}
-
-const _: () = {
-    assert!(size_of::<JET_COLUMNCREATE_W>() == 56);
-    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, cbStruct) == 0);
-    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, szColumnName) == 8);
-    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, coltyp) == 16);
-    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, cbMax) == 20);
-    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, grbit) == 24);
-    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, pvDefault) == 32);
-    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, cbDefault) == 40);
-    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, cp) == 44);
-    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, columnid) == 48);
-    assert!(std::mem::offset_of!(JET_COLUMNCREATE_W, err) == 52);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
 pub struct JET_CONDITIONALCOLUMN_A {
     #[allow(missing_docs)]
     pub cbStruct: u32,
@@ -875,25 +835,6 @@ const _: () = {
     assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_A, cbStruct) == 0);
     assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_A, szColumnName) == 8);
     assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_A, grbit) == 16);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct JET_CONDITIONALCOLUMN_W {
-    #[allow(missing_docs)]
-    pub cbStruct: u32,
-    #[allow(missing_docs)]
-    pub szColumnName: *mut u16,
-    #[allow(missing_docs)]
-    pub grbit: JET_GRBIT,
-}
-
-const _: () = {
-    assert!(size_of::<JET_CONDITIONALCOLUMN_W>() == 24);
-    assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_W, cbStruct) == 0);
-    assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_W, szColumnName) == 8);
-    assert!(std::mem::offset_of!(JET_CONDITIONALCOLUMN_W, grbit) == 16);
 };
 
 /// The C structure of this name.
@@ -1020,52 +961,6 @@ const _: () = {
 /// The C structure of this name.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub struct JET_INDEXCREATE_W {
-    #[allow(missing_docs)]
-    pub cbStruct: u32,
-    #[allow(missing_docs)]
-    pub szIndexName: *mut u16,
-    #[allow(missing_docs)]
-    pub szKey: *mut u16,
-    #[allow(missing_docs)]
-    pub cbKey: u32,
-    #[allow(missing_docs)]
-    pub grbit: JET_GRBIT,
-    #[allow(missing_docs)]
-    pub ulDensity: u32,
-    #[allow(missing_docs)]
-    pub pidxunicode: *mut JET_UNICODEINDEX,
-    #[allow(missing_docs)]
-    pub ptuplelimits: *mut JET_TUPLELIMITS,
-    #[allow(missing_docs)]
-    pub rgconditionalcolumn: *mut JET_CONDITIONALCOLUMN_W,
-    #[allow(missing_docs)]
-    pub cConditionalColumn: u32,
-    #[allow(missing_docs)]
-    pub err: JET_ERR,
-    #[allow(missing_docs)]
-    pub cbKeyMost: u32,
-}
-
-const _: () = {
-    assert!(size_of::<JET_INDEXCREATE_W>() == 80);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, cbStruct) == 0);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, szIndexName) == 8);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, szKey) == 16);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, cbKey) == 24);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, grbit) == 28);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, ulDensity) == 32);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, pidxunicode) == 40);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, ptuplelimits) == 48);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, rgconditionalcolumn) == 56);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, cConditionalColumn) == 64);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, err) == 68);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE_W, cbKeyMost) == 72);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
 pub struct JET_INDEXCREATE2_A {
     #[allow(missing_docs)]
     pub cbStruct: u32,
@@ -1110,55 +1005,6 @@ const _: () = {
     assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, err) == 68);
     assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, cbKeyMost) == 72);
     assert!(std::mem::offset_of!(JET_INDEXCREATE2_A, pSpacehints) == 80);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct JET_INDEXCREATE2_W {
-    #[allow(missing_docs)]
-    pub cbStruct: u32,
-    #[allow(missing_docs)]
-    pub szIndexName: *mut u16,
-    #[allow(missing_docs)]
-    pub szKey: *mut u16,
-    #[allow(missing_docs)]
-    pub cbKey: u32,
-    #[allow(missing_docs)]
-    pub grbit: JET_GRBIT,
-    #[allow(missing_docs)]
-    pub ulDensity: u32,
-    #[allow(missing_docs)]
-    pub pidxunicode: *mut JET_UNICODEINDEX,
-    #[allow(missing_docs)]
-    pub ptuplelimits: *mut JET_TUPLELIMITS,
-    #[allow(missing_docs)]
-    pub rgconditionalcolumn: *mut JET_CONDITIONALCOLUMN_W,
-    #[allow(missing_docs)]
-    pub cConditionalColumn: u32,
-    #[allow(missing_docs)]
-    pub err: JET_ERR,
-    #[allow(missing_docs)]
-    pub cbKeyMost: u32,
-    #[allow(missing_docs)]
-    pub pSpacehints: *mut JET_SPACEHINTS,
-}
-
-const _: () = {
-    assert!(size_of::<JET_INDEXCREATE2_W>() == 88);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, cbStruct) == 0);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, szIndexName) == 8);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, szKey) == 16);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, cbKey) == 24);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, grbit) == 28);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, ulDensity) == 32);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, pidxunicode) == 40);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, ptuplelimits) == 48);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, rgconditionalcolumn) == 56);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, cConditionalColumn) == 64);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, err) == 68);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, cbKeyMost) == 72);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE2_W, pSpacehints) == 80);
 };
 
 /// The C structure of this name.
@@ -1213,55 +1059,6 @@ const _: () = {
 /// The C structure of this name.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub struct JET_INDEXCREATE3_W {
-    #[allow(missing_docs)]
-    pub cbStruct: u32,
-    #[allow(missing_docs)]
-    pub szIndexName: *mut u16,
-    #[allow(missing_docs)]
-    pub szKey: *mut u16,
-    #[allow(missing_docs)]
-    pub cbKey: u32,
-    #[allow(missing_docs)]
-    pub grbit: JET_GRBIT,
-    #[allow(missing_docs)]
-    pub ulDensity: u32,
-    #[allow(missing_docs)]
-    pub pidxunicode: *mut JET_UNICODEINDEX2,
-    #[allow(missing_docs)]
-    pub ptuplelimits: *mut JET_TUPLELIMITS,
-    #[allow(missing_docs)]
-    pub rgconditionalcolumn: *mut JET_CONDITIONALCOLUMN_W,
-    #[allow(missing_docs)]
-    pub cConditionalColumn: u32,
-    #[allow(missing_docs)]
-    pub err: JET_ERR,
-    #[allow(missing_docs)]
-    pub cbKeyMost: u32,
-    #[allow(missing_docs)]
-    pub pSpacehints: *mut JET_SPACEHINTS,
-}
-
-const _: () = {
-    assert!(size_of::<JET_INDEXCREATE3_W>() == 88);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, cbStruct) == 0);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, szIndexName) == 8);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, szKey) == 16);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, cbKey) == 24);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, grbit) == 28);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, ulDensity) == 32);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, pidxunicode) == 40);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, ptuplelimits) == 48);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, rgconditionalcolumn) == 56);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, cConditionalColumn) == 64);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, err) == 68);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, cbKeyMost) == 72);
-    assert!(std::mem::offset_of!(JET_INDEXCREATE3_W, pSpacehints) == 80);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
 pub struct JET_TABLECREATE_A {
     #[allow(missing_docs)]
     pub cbStruct: u32,
@@ -1303,52 +1100,6 @@ const _: () = {
     assert!(std::mem::offset_of!(JET_TABLECREATE_A, grbit) == 60);
     assert!(std::mem::offset_of!(JET_TABLECREATE_A, tableid) == 64);
     assert!(std::mem::offset_of!(JET_TABLECREATE_A, cCreated) == 72);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct JET_TABLECREATE_W {
-    #[allow(missing_docs)]
-    pub cbStruct: u32,
-    #[allow(missing_docs)]
-    pub szTableName: *mut u16,
-    #[allow(missing_docs)]
-    pub szTemplateTableName: *mut u16,
-    #[allow(missing_docs)]
-    pub ulPages: u32,
-    #[allow(missing_docs)]
-    pub ulDensity: u32,
-    #[allow(missing_docs)]
-    pub rgcolumncreate: *mut JET_COLUMNCREATE_W,
-    #[allow(missing_docs)]
-    pub cColumns: u32,
-    #[allow(missing_docs)]
-    pub rgindexcreate: *mut JET_INDEXCREATE_W,
-    #[allow(missing_docs)]
-    pub cIndexes: u32,
-    #[allow(missing_docs)]
-    pub grbit: JET_GRBIT,
-    #[allow(missing_docs)]
-    pub tableid: JET_TABLEID,
-    #[allow(missing_docs)]
-    pub cCreated: u32,
-}
-
-const _: () = {
-    assert!(size_of::<JET_TABLECREATE_W>() == 80);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, cbStruct) == 0);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, szTableName) == 8);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, szTemplateTableName) == 16);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, ulPages) == 24);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, ulDensity) == 28);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, rgcolumncreate) == 32);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, cColumns) == 40);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, rgindexcreate) == 48);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, cIndexes) == 56);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, grbit) == 60);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, tableid) == 64);
-    assert!(std::mem::offset_of!(JET_TABLECREATE_W, cCreated) == 72);
 };
 
 /// The C structure of this name.
@@ -1401,58 +1152,6 @@ const _: () = {
     assert!(std::mem::offset_of!(JET_TABLECREATE2_A, grbit) == 76);
     assert!(std::mem::offset_of!(JET_TABLECREATE2_A, tableid) == 80);
     assert!(std::mem::offset_of!(JET_TABLECREATE2_A, cCreated) == 88);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct JET_TABLECREATE2_W {
-    #[allow(missing_docs)]
-    pub cbStruct: u32,
-    #[allow(missing_docs)]
-    pub szTableName: *mut u16,
-    #[allow(missing_docs)]
-    pub szTemplateTableName: *mut u16,
-    #[allow(missing_docs)]
-    pub ulPages: u32,
-    #[allow(missing_docs)]
-    pub ulDensity: u32,
-    #[allow(missing_docs)]
-    pub rgcolumncreate: *mut JET_COLUMNCREATE_W,
-    #[allow(missing_docs)]
-    pub cColumns: u32,
-    #[allow(missing_docs)]
-    pub rgindexcreate: *mut JET_INDEXCREATE_W,
-    #[allow(missing_docs)]
-    pub cIndexes: u32,
-    #[allow(missing_docs)]
-    pub szCallback: *mut u16,
-    #[allow(missing_docs)]
-    pub cbtyp: JET_CBTYP,
-    #[allow(missing_docs)]
-    pub grbit: JET_GRBIT,
-    #[allow(missing_docs)]
-    pub tableid: JET_TABLEID,
-    #[allow(missing_docs)]
-    pub cCreated: u32,
-}
-
-const _: () = {
-    assert!(size_of::<JET_TABLECREATE2_W>() == 96);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, cbStruct) == 0);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, szTableName) == 8);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, szTemplateTableName) == 16);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, ulPages) == 24);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, ulDensity) == 28);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, rgcolumncreate) == 32);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, cColumns) == 40);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, rgindexcreate) == 48);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, cIndexes) == 56);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, szCallback) == 64);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, cbtyp) == 72);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, grbit) == 76);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, tableid) == 80);
-    assert!(std::mem::offset_of!(JET_TABLECREATE2_W, cCreated) == 88);
 };
 
 /// The C structure of this name.
@@ -1519,67 +1218,6 @@ const _: () = {
 /// The C structure of this name.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub struct JET_TABLECREATE3_W {
-    #[allow(missing_docs)]
-    pub cbStruct: u32,
-    #[allow(missing_docs)]
-    pub szTableName: *mut u16,
-    #[allow(missing_docs)]
-    pub szTemplateTableName: *mut u16,
-    #[allow(missing_docs)]
-    pub ulPages: u32,
-    #[allow(missing_docs)]
-    pub ulDensity: u32,
-    #[allow(missing_docs)]
-    pub rgcolumncreate: *mut JET_COLUMNCREATE_W,
-    #[allow(missing_docs)]
-    pub cColumns: u32,
-    #[allow(missing_docs)]
-    pub rgindexcreate: *mut JET_INDEXCREATE2_W,
-    #[allow(missing_docs)]
-    pub cIndexes: u32,
-    #[allow(missing_docs)]
-    pub szCallback: *mut u16,
-    #[allow(missing_docs)]
-    pub cbtyp: JET_CBTYP,
-    #[allow(missing_docs)]
-    pub grbit: JET_GRBIT,
-    #[allow(missing_docs)]
-    pub pSeqSpacehints: *mut JET_SPACEHINTS,
-    #[allow(missing_docs)]
-    pub pLVSpacehints: *mut JET_SPACEHINTS,
-    #[allow(missing_docs)]
-    pub cbSeparateLV: u32,
-    #[allow(missing_docs)]
-    pub tableid: JET_TABLEID,
-    #[allow(missing_docs)]
-    pub cCreated: u32,
-}
-
-const _: () = {
-    assert!(size_of::<JET_TABLECREATE3_W>() == 120);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cbStruct) == 0);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, szTableName) == 8);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, szTemplateTableName) == 16);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, ulPages) == 24);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, ulDensity) == 28);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, rgcolumncreate) == 32);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cColumns) == 40);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, rgindexcreate) == 48);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cIndexes) == 56);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, szCallback) == 64);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cbtyp) == 72);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, grbit) == 76);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, pSeqSpacehints) == 80);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, pLVSpacehints) == 88);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cbSeparateLV) == 96);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, tableid) == 104);
-    assert!(std::mem::offset_of!(JET_TABLECREATE3_W, cCreated) == 112);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
 pub struct JET_TABLECREATE4_A {
     #[allow(missing_docs)]
     pub cbStruct: u32,
@@ -1636,67 +1274,6 @@ const _: () = {
     assert!(std::mem::offset_of!(JET_TABLECREATE4_A, cbSeparateLV) == 96);
     assert!(std::mem::offset_of!(JET_TABLECREATE4_A, tableid) == 104);
     assert!(std::mem::offset_of!(JET_TABLECREATE4_A, cCreated) == 112);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct JET_TABLECREATE4_W {
-    #[allow(missing_docs)]
-    pub cbStruct: u32,
-    #[allow(missing_docs)]
-    pub szTableName: *mut u16,
-    #[allow(missing_docs)]
-    pub szTemplateTableName: *mut u16,
-    #[allow(missing_docs)]
-    pub ulPages: u32,
-    #[allow(missing_docs)]
-    pub ulDensity: u32,
-    #[allow(missing_docs)]
-    pub rgcolumncreate: *mut JET_COLUMNCREATE_W,
-    #[allow(missing_docs)]
-    pub cColumns: u32,
-    #[allow(missing_docs)]
-    pub rgindexcreate: *mut JET_INDEXCREATE3_W,
-    #[allow(missing_docs)]
-    pub cIndexes: u32,
-    #[allow(missing_docs)]
-    pub szCallback: *mut u16,
-    #[allow(missing_docs)]
-    pub cbtyp: JET_CBTYP,
-    #[allow(missing_docs)]
-    pub grbit: JET_GRBIT,
-    #[allow(missing_docs)]
-    pub pSeqSpacehints: *mut JET_SPACEHINTS,
-    #[allow(missing_docs)]
-    pub pLVSpacehints: *mut JET_SPACEHINTS,
-    #[allow(missing_docs)]
-    pub cbSeparateLV: u32,
-    #[allow(missing_docs)]
-    pub tableid: JET_TABLEID,
-    #[allow(missing_docs)]
-    pub cCreated: u32,
-}
-
-const _: () = {
-    assert!(size_of::<JET_TABLECREATE4_W>() == 120);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cbStruct) == 0);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, szTableName) == 8);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, szTemplateTableName) == 16);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, ulPages) == 24);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, ulDensity) == 28);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, rgcolumncreate) == 32);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cColumns) == 40);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, rgindexcreate) == 48);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cIndexes) == 56);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, szCallback) == 64);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cbtyp) == 72);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, grbit) == 76);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, pSeqSpacehints) == 80);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, pLVSpacehints) == 88);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cbSeparateLV) == 96);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, tableid) == 104);
-    assert!(std::mem::offset_of!(JET_TABLECREATE4_W, cCreated) == 112);
 };
 
 /// The C structure of this name.
@@ -1897,101 +1474,4 @@ const _: () = {
     assert!(std::mem::offset_of!(JET_COMMIT_ID, signLog) == 0);
     assert!(std::mem::offset_of!(JET_COMMIT_ID, reserved) == 28);
     assert!(std::mem::offset_of!(JET_COMMIT_ID, commitId) == 32);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct JET_ENUMCOLUMNID {
-    #[allow(missing_docs)]
-    pub columnid: JET_COLUMNID,
-    #[allow(missing_docs)]
-    pub ctagSequence: u32,
-    #[allow(missing_docs)]
-    pub rgtagSequence: *mut u32,
-}
-
-const _: () = {
-    assert!(size_of::<JET_ENUMCOLUMNID>() == 16);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMNID, columnid) == 0);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMNID, ctagSequence) == 4);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMNID, rgtagSequence) == 8);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct JET_ENUMCOLUMNVALUE {
-    #[allow(missing_docs)]
-    pub itagSequence: u32,
-    #[allow(missing_docs)]
-    pub err: JET_ERR,
-    #[allow(missing_docs)]
-    pub cbData: u32,
-    #[allow(missing_docs)]
-    pub pvData: *mut c_void,
-}
-
-const _: () = {
-    assert!(size_of::<JET_ENUMCOLUMNVALUE>() == 24);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, itagSequence) == 0);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, err) == 4);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, cbData) == 8);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, pvData) == 16);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct JET_ENUMCOLUMN {
-    #[allow(missing_docs)]
-    pub columnid: JET_COLUMNID,
-    #[allow(missing_docs)]
-    pub err: JET_ERR,
-    #[allow(missing_docs)]
-    pub cEnumColumnValue: u32,
-    #[allow(missing_docs)]
-    pub rgEnumColumnValue: *mut JET_ENUMCOLUMNVALUE,
-}
-
-const _: () = {
-    assert!(size_of::<JET_ENUMCOLUMN>() == 24);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, columnid) == 0);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, err) == 4);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, cEnumColumnValue) == 8);
-    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, rgEnumColumnValue) == 16);
-};
-
-/// The C structure of this name.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub struct JET_RECSIZE {
-    #[allow(missing_docs)]
-    pub cbData: u64,
-    #[allow(missing_docs)]
-    pub cbLongValueData: u64,
-    #[allow(missing_docs)]
-    pub cbOverhead: u64,
-    #[allow(missing_docs)]
-    pub cbLongValueOverhead: u64,
-    #[allow(missing_docs)]
-    pub cNonTaggedColumns: u64,
-    #[allow(missing_docs)]
-    pub cTaggedColumns: u64,
-    #[allow(missing_docs)]
-    pub cLongValues: u64,
-    #[allow(missing_docs)]
-    pub cMultiValues: u64,
-}
-
-const _: () = {
-    assert!(size_of::<JET_RECSIZE>() == 64);
-    assert!(std::mem::offset_of!(JET_RECSIZE, cbData) == 0);
-    assert!(std::mem::offset_of!(JET_RECSIZE, cbLongValueData) == 8);
-    assert!(std::mem::offset_of!(JET_RECSIZE, cbOverhead) == 16);
-    assert!(std::mem::offset_of!(JET_RECSIZE, cbLongValueOverhead) == 24);
-    assert!(std::mem::offset_of!(JET_RECSIZE, cNonTaggedColumns) == 32);
-    assert!(std::mem::offset_of!(JET_RECSIZE, cTaggedColumns) == 40);
-    assert!(std::mem::offset_of!(JET_RECSIZE, cLongValues) == 48);
-    assert!(std::mem::offset_of!(JET_RECSIZE, cMultiValues) == 56);
 };
