@@ -281,7 +281,7 @@ impl Table {
 
     /// See [`TableCursor::add`].
     pub fn add(&self, id: ColumnId, by: i64) -> Result<i64> {
-        self.change(|cursor, work, _| cursor.add(work, id, by))
+        self.change(|cursor, work, services| cursor.add(work, services, id, by))
     }
 
     /// See [`TableCursor::revert_value`].

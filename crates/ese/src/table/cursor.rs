@@ -9,7 +9,7 @@ use crate::error::{Error, JetErr, Result};
 use crate::sync::Arc;
 use crate::version::Bookmark;
 use bitflags::bitflags;
-use ese_format::column::{ColumnFlags, ColumnId, ColumnType};
+use ese_format::column::{Column, ColumnFlags, ColumnId, ColumnType};
 use ese_format::compress;
 use ese_format::key::{KeyBuffers, MakeKeyFlags, SearchKey};
 use ese_format::long_value::LongValueId;
@@ -249,6 +249,9 @@ impl TableCursor {
             if found {
                 order.seek_exact(work, Bookmark { key: &key, data: &[] })?;
             }
+            if self.index.is_some() {
+                self.records.before_first();
+            }
             self.search.clear();
             return Err(not_found());
         }
@@ -417,7 +420,7 @@ impl TableCursor {
     /// # Errors
     /// `InvalidOperation` for other columns; `ColumnNotFound`; `AlreadyPrepared` while an
     /// update is prepared; `NoCurrentRecord`, `RecordDeleted`, `WriteConflict`.
-    pub fn add(&mut self, work: &mut Work, id: ColumnId, by: i64) -> Result<i64> {
+    pub fn add(&mut self, work: &mut Work, services: &dyn Services, id: ColumnId, by: i64) -> Result<i64> {
         if self.update.is_some() {
             return Err(Error::new(JetErr::AlreadyPrepared, "an update is prepared"));
         }
@@ -430,7 +433,17 @@ impl TableCursor {
             ));
         }
         work.transaction().must_write()?;
-        self.record(work)?;
+        if self.is_default(work, id, false)? {
+            // The record is older than the column: first it gets the number that is added to.
+            self.prepare(work, services, Prepare::Replace)?;
+            if let Some(update) = &mut self.update {
+                update.row.set(id, default_cell(column));
+            }
+            if let Err(error) = self.update(work, services) {
+                self.cancel(work)?;
+                return Err(error);
+            }
+        }
         let wide = column.stored_size() == 8;
         let bookmark = Bookmark { key: self.records.key(), data: &[] };
         let versioning = crate::btree::Versioning::Versioned;
@@ -719,6 +732,10 @@ impl TableCursor {
                 };
                 row.set(column.id, Cell::Values(vec![Value::Plain(now.to_le_bytes().to_vec())]));
             }
+            if column.flags.contains(ColumnFlags::ESCROW) && kind == Prepare::Insert {
+                // What is added to must have its place in the record.
+                row.set(column.id, default_cell(column));
+            }
             if column.flags.contains(ColumnFlags::AUTO_INCREMENT) && kind != Prepare::Replace {
                 let number = super::definition::Counters::next(&table.counters.increment, || {
                     services.first_increment(work, table)
@@ -889,6 +906,14 @@ impl TableCursor {
         let bookmark = self.bookmark()?;
         let table = self.table.clone();
         Updater { table: &table, services }.delete(work, &bookmark, &record)
+    }
+}
+
+/// The default of a column, said explicitly.
+fn default_cell(column: &Column) -> Cell {
+    match &column.default {
+        Some(value) => Cell::Values(vec![Value::Plain(value.to_vec())]),
+        None => Cell::Null,
     }
 }
 

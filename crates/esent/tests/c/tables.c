@@ -329,7 +329,9 @@ static void errors(const char *database)
     CHECK(old == 0 && actual == 4);
     OK(JetEscrowUpdate(second, other, hits, &value, 4, NULL, 0, NULL, 0));
     OK(JetRollback(second, 0));
-    OK(JetRollback(sesid, 0));
+    OK(JetCommitTransaction(sesid, 0));
+    OK(JetRetrieveColumn(second, other, hits, &old, 4, &actual, 0, NULL));
+    CHECK(old == 5);
     EXPECT(JET_errInvalidTableId, JetMove(second, 1, 1, 0));
     OK(JetBeginTransaction(sesid));
     OK(JetBeginTransaction(second));
