@@ -3,6 +3,7 @@
 use super::database::discard_unfinished;
 use super::sessions::OpenWork;
 use crate::checkpoint::Checkpointer;
+use crate::cleanup::{Cleanup, CleanupParts};
 use crate::clock::Clock;
 use crate::database::{Attachments, encode, make_clean};
 use crate::error::Result;
@@ -19,7 +20,7 @@ pub struct Ending<'a> {
     /// The log, which continues the one that was replayed.
     pub log: &'a Arc<Log>,
     /// The databases that redo has left attached.
-    pub attachments: &'a Attachments,
+    pub attachments: &'a Arc<Attachments>,
     /// The checkpoint.
     pub checkpoint: &'a Checkpointer,
     /// Time.
@@ -81,11 +82,29 @@ impl Ending<'_> {
         for session in open.sessions.values_mut() {
             session.work.set_log(Some(self.log.clone()));
             while session.work.transaction().level() > 0 {
-                crate::undo::rollback(&mut session.work, self.attachments)?;
+                crate::undo::rollback(&mut session.work, &**self.attachments)?;
             }
         }
+        self.clean_up();
         open.forget_ended();
         Ok(())
+    }
+}
+
+impl Ending<'_> {
+    /// Removes the nodes that the rollbacks leave deleted. What fails here is only not cleaned up.
+    fn clean_up(&self) {
+        let storage = self.attachments.storage();
+        let cleanup = Cleanup::new(CleanupParts {
+            log: Some(self.log.clone()),
+            versions: storage.versions.clone(),
+            transactions: storage.transactions.clone(),
+            pages: storage.space.clone(),
+            files: self.attachments.clone(),
+        });
+        if let Err(error) = cleanup.run() {
+            tracing::warn!(%error, "records that were rolled back stay as deleted ones");
+        }
     }
 }
 
