@@ -2698,6 +2698,18 @@ JET_ERR JET_API JetDetachDatabase2A(JET_SESID sesid, JET_PCSTR szFilename, JET_G
 /* Detach with options (UTF-16 text). */
 JET_ERR JET_API JetDetachDatabase2W(JET_SESID sesid, JET_PCWSTR szFilename, JET_GRBIT grbit);
 
+/* List objects or read facts of one object (8-bit text). */
+JET_ERR JET_API JetGetObjectInfoA(JET_SESID sesid, JET_DBID dbid, JET_OBJTYP objtyp, JET_PCSTR szContainerName, JET_PCSTR szObjectName, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* List objects or read facts of one object (UTF-16 text). */
+JET_ERR JET_API JetGetObjectInfoW(JET_SESID sesid, JET_DBID dbid, JET_OBJTYP objtyp, JET_PCWSTR szContainerName, JET_PCWSTR szObjectName, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* Read facts of an open table (8-bit text). */
+JET_ERR JET_API JetGetTableInfoA(JET_SESID sesid, JET_TABLEID tableid, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
+/* Read facts of an open table (UTF-16 text). */
+JET_ERR JET_API JetGetTableInfoW(JET_SESID sesid, JET_TABLEID tableid, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel);
+
 /* Create an empty table (8-bit text). */
 JET_ERR JET_API JetCreateTableA(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szTableName, JET_ULONG lPages, JET_ULONG lDensity, JET_TABLEID *ptableid);
 
@@ -2904,6 +2916,12 @@ JET_ERR JET_API JetSetColumns(JET_SESID sesid, JET_TABLEID tableid, JET_SETCOLUM
 
 /* Begin or cancel a record edit. */
 JET_ERR JET_API JetPrepareUpdate(JET_SESID sesid, JET_TABLEID tableid, JET_ULONG prep);
+
+/* Estimate the position in the index. */
+JET_ERR JET_API JetGetRecordPosition(JET_SESID sesid, JET_TABLEID tableid, JET_RECPOS *precpos, JET_ULONG cbRecpos);
+
+/* Go to an estimated position. */
+JET_ERR JET_API JetGotoPosition(JET_SESID sesid, JET_TABLEID tableid, JET_RECPOS *precpos);
 
 /* Open another cursor like this one. */
 JET_ERR JET_API JetDupCursor(JET_SESID sesid, JET_TABLEID tableid, JET_TABLEID *ptableid, JET_GRBIT grbit);
@@ -3173,9 +3191,11 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetLogInfo JetGetLogInfoW
 #define JetGetLogInfoInstance JetGetLogInfoInstanceW
 #define JetGetLogInfoInstance2 JetGetLogInfoInstance2W
+#define JetGetObjectInfo JetGetObjectInfoW
 #define JetGetSystemParameter JetGetSystemParameterW
 #define JetGetTableColumnInfo JetGetTableColumnInfoW
 #define JetGetTableIndexInfo JetGetTableIndexInfoW
+#define JetGetTableInfo JetGetTableInfoW
 #define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceW
 #define JetInit3 JetInit3W
 #define JetInit4 JetInit4W
@@ -3237,9 +3257,11 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetLogInfo JetGetLogInfoA
 #define JetGetLogInfoInstance JetGetLogInfoInstanceA
 #define JetGetLogInfoInstance2 JetGetLogInfoInstance2A
+#define JetGetObjectInfo JetGetObjectInfoA
 #define JetGetSystemParameter JetGetSystemParameterA
 #define JetGetTableColumnInfo JetGetTableColumnInfoA
 #define JetGetTableIndexInfo JetGetTableIndexInfoA
+#define JetGetTableInfo JetGetTableInfoA
 #define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceA
 #define JetInit3 JetInit3A
 #define JetInit4 JetInit4A

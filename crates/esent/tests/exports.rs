@@ -17,6 +17,8 @@ const OTHERS: &[&str] = &[
     "JetCreateDatabase2",
     "JetCreateDatabase3",
     "JetGetTableColumnInfo",
+    "JetGetTableInfo",
+    "JetGetObjectInfo",
     "JetGetTableIndexInfo",
     "JetGetIndexInfo",
     "JetGetColumnInfo",
@@ -44,9 +46,7 @@ const MISSING: &[&str] = &[
     "JetPrepareToCommitTransaction",
     // The newest form of making a table, which is not documented.
     "JetCreateTableColumnIndex5",
-    // Positions by share, and all values at once.
-    "JetGetRecordPosition",
-    "JetGotoPosition",
+    // All values at once.
     "JetEnumerateColumns",
     "JetRetrieveTaggedColumnList",
     // Temporary tables.

@@ -156,6 +156,23 @@ impl Table {
         self.with(|cursor, _, _| cursor.table().column(id).cloned())
     }
 
+    /// How many pages the table owns, with its indexes and long values, and how many of them are available.
+    ///
+    /// # Errors
+    /// Those of the pages.
+    pub fn space(&self) -> Result<(u64, u64)> {
+        let table = self.with(|cursor, _, _| Ok(cursor.table().clone()))?;
+        let space = &self.session.running().attachments.storage().space;
+        // The other trees have their pages of the table's own.
+        let own = space.space_of(&table.tree)?;
+        let others = table.indexes.iter().map(|index| index.tree.clone()).chain(table.long_values());
+        let mut available = own.available;
+        for tree in others {
+            available += space.space_of(&tree)?.available;
+        }
+        Ok((own.owned, available))
+    }
+
     /// The table's number in the database.
     pub fn object(&self) -> ObjectId {
         self.object

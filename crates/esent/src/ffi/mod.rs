@@ -22,6 +22,7 @@ mod retrieve;
 mod session;
 mod session_state;
 mod table;
+mod table_info;
 mod transaction;
 
 pub use backup::*;
@@ -46,4 +47,5 @@ pub use retrieve::*;
 pub use session::*;
 pub use session_state::*;
 pub use table::*;
+pub use table_info::*;
 pub use transaction::*;

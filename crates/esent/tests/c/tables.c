@@ -252,6 +252,54 @@ static void seeks(void)
     EXPECT(JET_errNoCurrentRecord, JetMove(sesid, t, JET_MoveNext, 0));
 }
 
+static void facts(void)
+{
+    char name[65];
+    JET_ULONG two[2], found;
+    JET_OBJECTINFO object;
+    JET_COLUMNDEF definition;
+    JET_COLUMNBASE_W base;
+    JET_INDEXID index = { .cbStruct = 0 };
+    JET_RECPOS position;
+    OK(JetGetTableInfoA(sesid, t, name, sizeof name, JET_TblInfoName));
+    CHECK(!strcmp(name, "Things"));
+    OK(JetGetTableInfoA(sesid, t, two, sizeof two, JET_TblInfoDbid));
+    CHECK(two[0] == dbid && two[1] == dbid);
+    OK(JetGetTableInfoA(sesid, t, two, sizeof two, JET_TblInfoSpaceAlloc));
+    CHECK(two[1] == 80);
+    OK(JetGetTableInfoA(sesid, t, &found, sizeof found, JET_TblInfoSpaceOwned));
+    OK(JetGetTableInfoA(sesid, t, two, sizeof *two, JET_TblInfoSpaceAvailable));
+    CHECK(found > 500 && two[0] < found);
+    EXPECT(JET_errInvalidBufferSize, JetGetTableInfoA(sesid, t, &found, 3, JET_TblInfoSpaceOwned));
+    EXPECT(JET_errFeatureNotAvailable, JetGetTableInfoA(sesid, t, two, sizeof two, JET_TblInfoOLC));
+    OK(JetGetObjectInfoA(sesid, dbid, JET_objtypTable, NULL, "Things", &object, sizeof object, JET_ObjInfo));
+    CHECK(object.objtyp == JET_objtypTable && object.flags == 0);
+    EXPECT(JET_errObjectNotFound,
+        JetGetObjectInfoA(sesid, dbid, JET_objtypTable, NULL, "Things2", &object, sizeof object, JET_ObjInfo));
+    OK(JetGetTableColumnInfoA(sesid, t, (char *)&code, &definition, sizeof definition, JET_ColInfoByColid));
+    CHECK(definition.columnid == code && definition.coltyp == JET_coltypText && definition.cbMax == 40);
+    CHECK(definition.cp == 1252 && definition.grbit == (JET_bitColumnNotNULL | JET_bitColumnUpdatable));
+    const JET_WCHAR things[] = u"Things", tagged[] = u"Tags";
+    OK(JetGetColumnInfoW(sesid, dbid, things, tagged, &base, sizeof base, JET_ColInfoBase));
+    CHECK(base.columnid == tags && !memcmp(base.szBaseTableName, things, sizeof things));
+    CHECK(base.grbit == (JET_bitColumnTagged | JET_bitColumnMultiValued | JET_bitColumnUpdatable));
+    OK(JetGetTableIndexInfoA(sesid, t, NULL, &found, sizeof found, JET_IdxInfoCount));
+    CHECK(found == 5);
+    OK(JetGetTableIndexInfoA(sesid, t, "ByTag", &index, sizeof index, JET_IdxInfoIndexId));
+    OK(JetSetCurrentIndex4A(sesid, t, NULL, &index, JET_bitMoveFirst, 1));
+    OK(JetGetCurrentIndexA(sesid, t, name, sizeof name));
+    CHECK(!strcmp(name, "ByTag"));
+    index.rgbIndexId[15] ^= 1;
+    EXPECT(JET_errInvalidIndexId, JetSetCurrentIndex4A(sesid, t, NULL, &index, JET_bitMoveFirst, 1));
+    OK(seek_code(30, JET_bitSeekEQ));
+    OK(JetGetRecordPosition(sesid, t, &position, sizeof position));
+    /* 0, 7, 14, 21 and 28 are gone. */
+    CHECK(position.centriesLT == 25 && position.centriesTotal == 514);
+    OK(JetMove(sesid, t, JET_MoveLast, 0));
+    OK(JetGotoPosition(sesid, t, &position));
+    check(30);
+}
+
 static void errors(const char *database)
 {
     JET_TABLEID other;
@@ -411,6 +459,7 @@ int main(int argc, char **argv)
         change();
         check_all();
         seeks();
+        facts();
         errors(argv[2]);
     } else {
         OK(JetAttachDatabaseA(sesid, argv[2], 0));
@@ -420,6 +469,7 @@ int main(int argc, char **argv)
     }
     check_all();
     seeks();
+    facts();
     OK(JetTerm2(instance, JET_bitTermComplete));
     return 0;
 }
