@@ -2,10 +2,13 @@
 
 use ese::backup::external::ATOMIC;
 use ese::backup::to_directory::DirectoryRequest;
+use ese::buffer::PageCache;
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
 use ese::clock::SeededClock;
 use ese::database::CreateOptions;
 use ese::event::MemorySink;
+use ese::maintain::deep::{DeepOptions, deep_check};
+use ese::offline::OfflineDatabase;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{
     AttachOptions, Database, Environment, InitOptions, Instance, Session, Table, TermOptions, restore_folder,
@@ -22,12 +25,16 @@ use std::sync::Arc;
 const PATH: &str = "/data/a.edb";
 
 fn instance(disk: &SimDisk, page_size: PageSize, seed: u64) -> Instance {
+    instance_with(disk, page_size, seed, None)
+}
+
+fn instance_with(disk: &SimDisk, page_size: PageSize, seed: u64, cache: Option<Arc<PageCache>>) -> Instance {
     let environment = Environment {
         disk: Arc::new(disk.clone()),
         clock: Arc::new(SeededClock::new(seed)),
         events: Arc::new(MemorySink::default()),
         threads: false,
-        cache: None,
+        cache,
     };
     let mut parameters = Parameters::new();
     parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
@@ -222,4 +229,80 @@ fn a_backup_of_a_database_whose_pages_were_never_written_restores() {
     assert_eq!(content(&table), before);
     drop((table, database, session));
     second.term(TermOptions::default()).unwrap();
+}
+
+/// What the structure check has against the database on the disk.
+fn errors(disk: &SimDisk) -> Vec<String> {
+    let database = OfflineDatabase::open(disk, Path::new(PATH)).unwrap();
+    let report = deep_check(Arc::new(database), &DeepOptions::default(), Arc::new(|_, _| {}));
+    report.errors().map(ToString::to_string).collect()
+}
+
+/// The tree of long values is made for everybody, in a transaction of its own: after a change of the schema
+/// the table has it all the same, though the snapshot is older.
+#[test]
+fn long_values_go_after_a_change_of_the_schema() {
+    let disk = disk();
+    let instance = instance(&disk, PageSize::K4, 1);
+    instance.init(InitOptions::default()).unwrap();
+    let session = instance.begin_session().unwrap();
+    let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+    make_table(&database);
+    let table = database.open_table("Things").unwrap();
+    session.begin_transaction(false).unwrap();
+    for n in 1..5 {
+        insert(&table, n * 100).unwrap();
+    }
+    table.create_index(&index("Again", &[KeyPart { name: "Code", descending: true }])).unwrap();
+    table.move_first().unwrap();
+    for _ in 1..5 {
+        table.delete().unwrap();
+        let _ = table.move_next(false);
+    }
+    session.commit_transaction(false).unwrap();
+    drop((table, database, session));
+    instance.term(TermOptions::default()).unwrap();
+    assert_eq!(errors(&disk), Vec::<String>::new());
+}
+
+/// The tree of long values of a table that the same transaction has made belongs to the level of the update
+/// that needs it, and then to the one around: it outlives an inner level that is rolled back later.
+#[test]
+fn an_inner_level_takes_no_trees_of_the_outer_one() {
+    let disk = disk();
+    let instance = instance(&disk, PageSize::K4, 1);
+    instance.init(InitOptions::default()).unwrap();
+    let session = instance.begin_session().unwrap();
+    let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+    session.begin_transaction(false).unwrap();
+    make_table(&database);
+    let table = database.open_table("Things").unwrap();
+    insert(&table, 100).unwrap();
+    session.begin_transaction(false).unwrap();
+    insert(&table, 200).unwrap();
+    session.rollback_transaction(false).unwrap();
+    insert(&table, 230).unwrap();
+    session.commit_transaction(false).unwrap();
+    assert_eq!(content(&table)[0].len(), 2);
+    drop((table, database, session));
+    instance.term(TermOptions::default()).unwrap();
+    assert_eq!(errors(&disk), Vec::<String>::new());
+}
+
+#[test]
+fn an_instance_that_has_ended_holds_nothing() {
+    let disk = disk();
+    let cache = PageCache::new(1 << 20);
+    for life in 0..2 {
+        let instance = instance_with(&disk, PageSize::K4, life, Some(cache.clone()));
+        instance.init(InitOptions::default()).unwrap();
+        if life == 0 {
+            let session = instance.begin_session().unwrap();
+            let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+            make_table(&database);
+        }
+        instance.term(TermOptions { dirty: life == 0, ..TermOptions::default() }).unwrap();
+        drop(instance);
+        assert_eq!(Arc::strong_count(&cache), 1, "life {life}: the cache is held by nobody else");
+    }
 }

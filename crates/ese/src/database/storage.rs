@@ -54,6 +54,14 @@ impl Storage {
         self.space.set_log(Some(log.clone()));
     }
 
+    /// The instance is over: log and storage know each other no more, so that both can go.
+    pub fn end_logging(&self) {
+        *self.log.0.write() = None;
+        self.versions.set_log(None);
+        self.versions.set_cleanup(None, None);
+        self.space.end();
+    }
+
     /// The log, once there is one.
     pub fn log(&self) -> Option<Arc<Log>> {
         self.log.0.read().clone()

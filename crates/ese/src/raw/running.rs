@@ -192,3 +192,9 @@ impl Running {
         Ok(())
     }
 }
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.attachments.storage().end_logging();
+    }
+}

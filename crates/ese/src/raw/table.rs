@@ -124,8 +124,15 @@ impl Table {
                 cursor.set_table(definition);
             }
             let State { work, trees } = state;
+            let level = work.transaction().level();
             let services = TableServices { table: self, trees: RefCell::new(trees) };
-            act(&mut cursor, work, &services)
+            let result = act(&mut cursor, work, &services);
+            // An update has a level of its own, and has ended it: what it made is now the level's around it.
+            match result {
+                Ok(_) => trees.committed_level(level),
+                Err(_) => self.session.running().dropped.free_now(trees.rolled_back(level + 1))?,
+            }
+            result
         })
     }
 
@@ -519,6 +526,7 @@ impl Services for TableServices<'_> {
             match made {
                 Ok(tree) => {
                     own.work.commit(true)?;
+                    schema.long_values_made(*object, tree.clone());
                     table.set_long_values(tree);
                     return Ok(());
                 }

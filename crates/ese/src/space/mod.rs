@@ -69,6 +69,12 @@ impl Space {
         })
     }
 
+    /// Nobody will ask for space any more: the log and the sessions kept for requests go.
+    pub fn end(&self) {
+        self.set_log(None);
+        self.idle.lock().clear();
+    }
+
     /// From now on changes go into this log.
     pub fn set_log(&self, log: Option<Arc<Log>>) {
         *self.log.write() = log;

@@ -1,0 +1,160 @@
+//! The power goes at the operations of a workload, and again inside the recovery.
+
+use crate::check::{Outcome, recover};
+use crate::model::{Expected, Shared};
+use crate::setup::Setup;
+use crate::workload;
+use ese_vfs::{SimDisk, SimRng};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// What a run of cuts came to.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Recoveries of a disk that had lost its power.
+    pub points: u64,
+    /// How many of them were cut inside an earlier recovery.
+    pub nested: u64,
+    pub operations: u64,
+    pub leaked_pages: u64,
+    pub failures: Vec<String>,
+}
+
+impl Totals {
+    pub fn add(&mut self, other: Totals) {
+        self.points += other.points;
+        self.nested += other.nested;
+        self.operations += other.operations;
+        self.leaked_pages += other.leaked_pages;
+        self.failures.extend(other.failures);
+    }
+}
+
+/// How densely a workload is cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Density {
+    /// One operation of so many.
+    pub every: u64,
+    /// Of those, one of so many is cut again inside the recovery.
+    pub nested_every: u64,
+    /// So many failures are enough.
+    pub most_failures: usize,
+    /// Only this operation.
+    pub only: Option<u64>,
+}
+
+/// Runs a workload and cuts it.
+pub fn cut(setup: Setup, density: Density) -> Totals {
+    let disk = setup.disk();
+    let history = Shared::default();
+    let totals = Arc::new(Mutex::new(Totals::default()));
+    let shared = (disk.clone(), history.clone(), totals.clone());
+    let last = Mutex::new(0);
+    disk.set_hook(Some(Arc::new(move || {
+        let (disk, history, totals) = &shared;
+        let now = disk.operations();
+        if std::mem::replace(&mut *last.lock().unwrap(), now) == now {
+            return;
+        }
+        let mut rng = SimRng::new(setup.seed.wrapping_mul(0x1_0001).wrapping_add(now));
+        let chosen = density.only.map_or_else(|| rng.chance(1, density.every), |only| only == now);
+        let mut totals = totals.lock().unwrap();
+        if !chosen || totals.failures.len() >= density.most_failures {
+            return;
+        }
+        at(setup, density, disk, &history.expected(), now, &mut totals);
+    })));
+    let result = catch_unwind(AssertUnwindSafe(|| workload::run(setup, &disk, &history)));
+    disk.set_hook(None);
+    let mut totals = std::mem::take(&mut *totals.lock().unwrap_or_else(|p| p.into_inner()));
+    totals.operations = disk.operations();
+    match result {
+        Ok(Ok(())) => {
+            let expected = history.expected();
+            attempt(setup, &disk.crash(1), &expected, 500, "after the end", &mut totals);
+        }
+        Ok(Err(error)) => {
+            totals
+                .failures
+                .push(format!("{setup:?}: the workload fails at operation {}: {error}", disk.operations()));
+        }
+        Err(_) => {
+            totals
+                .failures
+                .push(format!("{setup:?}: the workload panics at operation {}", disk.operations()));
+        }
+    }
+    totals
+}
+
+fn at(setup: Setup, density: Density, disk: &SimDisk, expected: &Expected, now: u64, totals: &mut Totals) {
+    if std::env::var_os("OPENESE_CRASH_TRACE").is_some() {
+        disk.trace().iter().for_each(|operation| println!("  workload: {operation}"));
+    }
+    let mut rng = SimRng::new(now.wrapping_mul(77).wrapping_add(setup.seed));
+    let image = disk.crash(now.wrapping_mul(31).wrapping_add(setup.seed));
+    let nested = rng.chance(1, density.nested_every);
+    if !nested {
+        attempt(setup, &image, expected, 100 + now % 2, &format!("cut {now}"), totals);
+        return;
+    }
+    // Images of the disk in the middle of its recovery, taken while that runs.
+    let images = Arc::new(Mutex::new((0, Vec::new())));
+    let taken = images.clone();
+    let recovering = image.clone();
+    let every = 1 + rng.below(30);
+    let chance = Mutex::new(rng);
+    image.set_hook(Some(Arc::new(move || {
+        let operation = recovering.operations();
+        let mut images = taken.lock().unwrap();
+        if std::mem::replace(&mut images.0, operation) == operation || images.1.len() >= 6 {
+            return;
+        }
+        let mut rng = chance.lock().unwrap();
+        if rng.chance(1, every) {
+            images.1.push((operation, recovering.crash(rng.next_u64())));
+        }
+    })));
+    attempt(setup, &image, expected, 100 + now % 2, &format!("cut {now}"), totals);
+    image.set_hook(None);
+    let images = std::mem::take(&mut images.lock().unwrap().1);
+    for (operation, again) in images {
+        totals.nested += 1;
+        let place = format!("cut {now}, recovery cut {operation}");
+        attempt(setup, &again, expected, 200 + operation % 2, &place, totals);
+    }
+}
+
+/// Puts the files of a disk into a folder, for tools to look at.
+fn save(disk: &SimDisk, folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    for (path, _) in disk.files() {
+        std::fs::write(folder.join(path.file_name().unwrap()), disk.content(&path).unwrap()).unwrap();
+    }
+}
+
+fn attempt(setup: Setup, image: &SimDisk, expected: &Expected, day: u64, place: &str, totals: &mut Totals) {
+    totals.points += 1;
+    let found = std::env::var_os("OPENESE_CRASH_SAVE").map(|folder| (folder, image.crash_keeping(true)));
+    let result = catch_unwind(AssertUnwindSafe(|| recover(setup, image, expected, day)));
+    let result = result.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    });
+    match result {
+        Ok(Outcome { leaked_pages }) => totals.leaked_pages += leaked_pages,
+        Err(what) => {
+            if let Some((folder, found)) = &found {
+                save(found, &Path::new(folder).join("found"));
+                save(image, &Path::new(folder).join("recovered"));
+            }
+            if std::env::var_os("OPENESE_CRASH_TRACE").is_some() {
+                let trace = image.trace();
+                trace.iter().for_each(|operation| println!("  recovery: {operation}"));
+            }
+            totals.failures.push(format!("seed {} {place}: {what}\n    {setup:?}", setup.seed));
+        }
+    }
+}

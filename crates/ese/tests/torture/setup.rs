@@ -1,0 +1,78 @@
+//! What a run is made with; everything follows from its seed.
+
+use ese::buffer::PageCache;
+use ese::clock::SeededClock;
+use ese::event::MemorySink;
+use ese::params::{ParamId, Parameters};
+use ese::raw::{Environment, Instance};
+use ese_format::PageSize;
+use ese_vfs::{Disk, SimDisk, SimRng};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The databases that a run may have.
+pub const DATABASES: [&str; 2] = ["/data/a.edb", "/data/b.edb"];
+
+/// One configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    pub seed: u64,
+    pub page_size: PageSize,
+    pub circular: bool,
+    pub databases: usize,
+    /// Pages in the cache of the workload: few, so that pages with uncommitted changes are written.
+    pub cache_pages: usize,
+    pub log_kib: u64,
+    pub checkpoint_depth: u64,
+    /// Operations of the workload.
+    pub steps: u32,
+}
+
+impl Setup {
+    pub fn of(seed: u64) -> Self {
+        let mut rng = SimRng::new(seed ^ 0x7072_7475);
+        let size = PageSize::ALL[(seed % PageSize::ALL.len() as u64) as usize];
+        Self {
+            seed,
+            page_size: size,
+            circular: rng.chance(1, 2),
+            databases: 1 + rng.below(2) as usize,
+            cache_pages: [24, 48, 200, 4000][rng.below(4) as usize],
+            log_kib: [64, 128, 256][rng.below(3) as usize].max(if size.bytes() > 8192 { 128 } else { 64 }),
+            checkpoint_depth: [0, 65_536, 1 << 20][rng.below(3) as usize],
+            steps: 40 + rng.below(60) as u32,
+        }
+    }
+
+    /// An instance as a process would make it; `day` stands for the time of day.
+    pub fn instance(&self, disk: &SimDisk, day: u64, small_cache: bool) -> Instance {
+        let pages = if small_cache { self.cache_pages } else { 4000 };
+        self.instance_with(disk, day, PageCache::new(pages * self.page_size.bytes()))
+    }
+
+    pub fn instance_with(&self, disk: &SimDisk, day: u64, cache: Arc<PageCache>) -> Instance {
+        let environment = Environment {
+            disk: Arc::new(disk.clone()),
+            clock: Arc::new(SeededClock::new(self.seed.wrapping_mul(1000) + day)),
+            events: Arc::new(MemorySink::default()),
+            threads: false,
+            cache: Some(cache),
+        };
+        let mut parameters = Parameters::new();
+        parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
+        parameters.set_text(ParamId::SystemPath, "/data").unwrap();
+        parameters.set_integer(ParamId::LogFileSize, self.log_kib).unwrap();
+        parameters.set_integer(ParamId::CircularLog, u64::from(self.circular)).unwrap();
+        parameters.set_integer(ParamId::CheckpointDepthMax, self.checkpoint_depth).unwrap();
+        parameters.set_integer(ParamId::DatabasePageSize, self.page_size.bytes() as u64).unwrap();
+        Instance::new(environment, parameters)
+    }
+
+    /// A disk with nothing but a folder.
+    pub fn disk(&self) -> SimDisk {
+        let disk = SimDisk::new(self.seed);
+        disk.create_dir_all(Path::new("/data")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        disk
+    }
+}
