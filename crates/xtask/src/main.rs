@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod crash;
 mod generate;
 mod python;
 mod test;
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 enum Chore {
     /// Run every test of the workspace, with the independent Python readers at hand, and sum up.
     Test(test::Args),
+    /// Cut the power of a simulated disk at many points of random workloads, and inside recoveries.
+    Crash(crash::Args),
     /// Measure beside peers.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -32,6 +35,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Test(args) => test::run(args),
+        Chore::Crash(args) => crash::run(args),
         Chore::Bench(bench) => bench.run(),
         Chore::Generate { check: true } => generate::check().map(|()| ExitCode::SUCCESS),
         Chore::Generate { check: false } => generate::write().map(|()| ExitCode::SUCCESS),

@@ -4,6 +4,7 @@
 
 mod check;
 mod cut;
+mod faults;
 mod model;
 mod setup;
 mod workload;
@@ -75,4 +76,22 @@ fn many_points() {
     }
     report(&totals, since, seed - first);
     assert!(totals.failures.is_empty(), "{} failures", totals.failures.len());
+}
+
+#[test]
+#[ignore = "long: each point is a whole workload"]
+fn any_operation_fails() {
+    let since = Instant::now();
+    let (mut totals, mut errors) = (Totals::default(), std::collections::BTreeMap::new());
+    let seeds = [1, 2, 3];
+    let most = number("OPENESE_FAULTS").unwrap_or(4);
+    for seed in seeds {
+        let (more, codes) = faults::fail(Setup::of(seed), most);
+        totals.add(more);
+        codes.into_iter().for_each(|(code, count)| *errors.entry(code).or_insert(0) += count);
+    }
+    report(&totals, since, seeds.len() as u64);
+    println!("torture: errors of the workload: {errors:?}");
+    assert!(totals.failures.is_empty(), "{}", totals.failures.join("\n"));
+    assert!(totals.points > 20, "only {} points", totals.points);
 }
