@@ -4,10 +4,11 @@ use crate::check::{Outcome, recover};
 use crate::model::{Expected, Shared};
 use crate::setup::Setup;
 use crate::workload;
+use ese::sync::Mutex;
 use ese_vfs::{SimDisk, SimRng};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// What a run of cuts came to.
 #[derive(Debug, Default)]
@@ -54,12 +55,12 @@ pub fn cut(setup: Setup, density: Density) -> Totals {
     disk.set_hook(Some(Arc::new(move || {
         let (disk, history, totals) = &shared;
         let now = disk.operations();
-        if std::mem::replace(&mut *last.lock().unwrap(), now) == now {
+        if std::mem::replace(&mut *last.lock(), now) == now {
             return;
         }
         let mut rng = SimRng::new(setup.seed.wrapping_mul(0x1_0001).wrapping_add(now));
         let chosen = density.only.map_or_else(|| rng.chance(1, density.every), |only| only == now);
-        let mut totals = totals.lock().unwrap();
+        let mut totals = totals.lock();
         if !chosen || totals.failures.len() >= density.most_failures {
             return;
         }
@@ -67,7 +68,7 @@ pub fn cut(setup: Setup, density: Density) -> Totals {
     })));
     let result = catch_unwind(AssertUnwindSafe(|| workload::run(setup, &disk, &history)));
     disk.set_hook(None);
-    let mut totals = std::mem::take(&mut *totals.lock().unwrap_or_else(|p| p.into_inner()));
+    let mut totals = std::mem::take(&mut *totals.lock());
     totals.operations = disk.operations();
     match result {
         Ok(Ok(())) => {
@@ -107,18 +108,18 @@ fn at(setup: Setup, density: Density, disk: &SimDisk, expected: &Expected, now: 
     let chance = Mutex::new(rng);
     image.set_hook(Some(Arc::new(move || {
         let operation = recovering.operations();
-        let mut images = taken.lock().unwrap();
+        let mut images = taken.lock();
         if std::mem::replace(&mut images.0, operation) == operation || images.1.len() >= 6 {
             return;
         }
-        let mut rng = chance.lock().unwrap();
+        let mut rng = chance.lock();
         if rng.chance(1, every) {
             images.1.push((operation, recovering.crash(rng.next_u64())));
         }
     })));
     attempt(setup, &image, expected, 100 + now % 2, &format!("cut {now}"), totals);
     image.set_hook(None);
-    let images = std::mem::take(&mut images.lock().unwrap().1);
+    let images = std::mem::take(&mut images.lock().1);
     for (operation, again) in images {
         totals.nested += 1;
         let place = format!("cut {now}, recovery cut {operation}");

@@ -89,7 +89,7 @@ fn one(
         Err(error) => return Err(format!("an error that is not of the disk: {error}")),
     }
     disk.clear_faults();
-    let found = if seed % 2 == 0 { disk.kill() } else { disk.crash(seed) };
+    let found = if seed.is_multiple_of(2) { disk.kill() } else { disk.crash(seed) };
     let expected = history.expected();
     let recovered = catch_unwind(AssertUnwindSafe(|| recover(setup, &found, &expected, 300)));
     recovered.unwrap_or_else(|_| Err("the recovery panics".to_owned())).map(drop)

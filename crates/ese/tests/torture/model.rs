@@ -1,7 +1,8 @@
 //! What databases must hold: the states after each commit, and which of them are surely durable.
 
+use ese::sync::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 /// A record. Its key is the key of the map it is in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,7 +53,7 @@ impl Default for Shared {
 
 impl Shared {
     pub fn get(&self) -> MutexGuard<'_, History> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.lock()
     }
 
     /// The state after the last commit.
