@@ -24,6 +24,12 @@ fn a_table_is_made_and_seen_again() {
 }
 
 #[test]
+fn names_in_utf_16_and_who_goes_with_whom() {
+    let root = tempfile::tempdir().unwrap();
+    run("wide_tables", root.path(), &[]);
+}
+
+#[test]
 fn tables_hold_what_was_put_in() {
     let root = tempfile::tempdir().unwrap();
     run("tables", root.path(), &["make"]);
