@@ -36,6 +36,19 @@ fn tables_hold_what_was_put_in() {
     read_offline(&root.path().join("test.edb"));
     run("tables", root.path(), &["again"]);
     read_offline(&root.path().join("test.edb"));
+    read_independently(&root.path().join("test.edb"));
+}
+
+/// The same with a reader of others, if there is one.
+fn read_independently(path: &Path) {
+    let Some(python) = std::env::var_os("OPENESE_PYTHON") else {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Python with the readers");
+        eprintln!("openese: skipped: tables_hold_what_was_put_in: no Python with the readers");
+        return;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/things.py");
+    let output = std::process::Command::new(python).arg(script).arg(path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The records as the reader of database files finds them, which shares nothing with the engine but the
