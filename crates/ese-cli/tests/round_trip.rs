@@ -1,8 +1,11 @@
 //! Every sample through `ese backup` and `ese restore`, then read by the independent Python readers.
 
 mod common;
+#[path = "common/sample.rs"]
+mod sample;
 
 use common::{ese, samples, unpack};
+use sample::{Sample, all, python};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,59 +15,6 @@ use std::sync::Mutex;
 
 /// A larger database takes the slower of the readers more than ten seconds: it is read by one of them.
 const BOTH_READERS_BYTES: usize = 8 << 20;
-
-/// A database among the samples and what is known of its content.
-struct Sample {
-    name: String,
-    content: Vec<u8>,
-    /// The packed document.
-    expected: PathBuf,
-    document: Value,
-}
-
-impl Sample {
-    fn is_clean(&self) -> bool {
-        self.document["state"] == "clean"
-    }
-
-    /// Tables that the second reader is known to read differently.
-    fn known_conflicts(&self) -> BTreeSet<&str> {
-        let tables = self.document["tables"].as_object().expect("tables");
-        let marked = tables.iter().filter(|(_, table)| table["agreement"] == "dissect-only");
-        marked.map(|(name, _)| name.as_str()).collect()
-    }
-}
-
-/// All of them, largest first.
-fn all(folder: &Path) -> Vec<Sample> {
-    let mut all = Vec::new();
-    for set in fs::read_dir(folder).expect("samples") {
-        let set = set.expect("a name").path();
-        for file in set.is_dir().then(|| fs::read_dir(&set).expect("a set")).into_iter().flatten() {
-            let expected = file.expect("a name").path();
-            let Some(packed) = expected.to_str().and_then(|name| name.strip_suffix(".expected.json.gz"))
-            else {
-                continue;
-            };
-            let name = Path::new(packed).file_name().expect("a name").to_string_lossy().into_owned();
-            let content = unpack(format!("{packed}.gz").as_ref());
-            let document = serde_json::from_slice(&unpack(&expected)).expect("JSON");
-            all.push(Sample { name, content, expected, document });
-        }
-    }
-    all.sort_by_key(|sample| std::cmp::Reverse(sample.content.len()));
-    all
-}
-
-/// The Python that can import the readers, unless the test must be skipped for lack of it.
-fn python(test: &str) -> Option<PathBuf> {
-    let python = std::env::var_os("OPENESE_PYTHON").map(PathBuf::from);
-    if python.is_none() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test}: no Python with the readers");
-        eprintln!("openese: skipped: {test}: no Python with the readers: run cargo xtask test");
-    }
-    python
-}
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
