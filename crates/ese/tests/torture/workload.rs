@@ -198,7 +198,8 @@ impl Run<'_> {
         self.note(format_args!("commit, lazy {lazy}"));
         self.history.committing(self.state.clone());
         self.session.commit_transaction(lazy)?;
-        if !lazy {
+        // A transaction without changes has nothing to wait for, not even for lazy ones before it.
+        if !lazy && self.state != before {
             self.history.durable();
         }
         Ok(())
