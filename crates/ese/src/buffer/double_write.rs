@@ -319,7 +319,7 @@ fn is_torn(there: &[u8], image: &[u8], page: PageNumber, page_size: PageSize) ->
         Verdict::Bad(_) | Verdict::Corrected { .. } => true,
         Verdict::Sound => {
             let time = |bytes| Page::new(bytes, page_size).map(|page| page.db_time()).ok();
-            there != image && time(there) == time(image)
+            there != image && time(there) <= time(image)
         }
         Verdict::Uninitialized => false,
     }
