@@ -872,7 +872,14 @@ impl TableCursor {
             None => updater.insert(work, update.row.clone())?,
             Some((bookmark, before)) => updater.replace(work, bookmark, before, update.row.clone())?,
         };
+        // What was made on the way and is not in the record after all has nobody else.
+        let kept: Vec<LongValueId> = update.row.long_values().collect();
+        let unused: Vec<_> = update.made.iter().copied().filter(|id| !kept.contains(id)).collect();
         self.update = None;
+        for id in unused {
+            let tree = self.tree_of_long_values()?;
+            LongValue::new(&tree, id, self.storing(false)).release(work)?;
+        }
         Ok(bookmark)
     }
 

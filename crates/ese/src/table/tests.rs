@@ -448,5 +448,16 @@ fn updates_must_be_prepared_and_are_given_up_whole() {
     assert_eq!(count(&work), 2);
     cursor.cancel(&mut work).unwrap();
     assert_eq!(count(&work), 0);
+    // Set twice, only the second one stays.
+    cursor.prepare(&mut work, &Nothing, Prepare::Insert).unwrap();
+    for byte in [1, 2] {
+        cursor.set_value(&mut work, &Nothing, BLOB, 1, Some(&[byte; 100]), options).unwrap();
+    }
+    cursor.update(&mut work, &Nothing).unwrap();
+    assert_eq!(count(&work), 2);
+    cursor.move_first(&work).unwrap();
+    assert_eq!(cursor.value(&work, BLOB, 1, false).unwrap().unwrap(), [2; 100]);
+    cursor.delete(&mut work, &Nothing).unwrap();
+    assert_eq!(count(&work), 0);
     assert_eq!(all(&table, &work, None), []);
 }
