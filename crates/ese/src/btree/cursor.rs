@@ -107,7 +107,7 @@ impl TreeCursor {
         self.after_last();
         let page = read_leaf(&self.tree, Way::Last)?;
         let lines = page.page().line_count();
-        self.backward(work, page, lines)
+        self.backward(work, page, lines, Way::Last)
     }
 
     /// To the next record; false behind the last one.
@@ -135,7 +135,8 @@ impl TreeCursor {
             State::After => self.last(work),
             State::On => {
                 let (page, line, _) = self.find()?;
-                self.backward(work, page, line)
+                let (key, data) = (self.key.clone(), self.bookmark().data.to_vec());
+                self.backward(work, page, line, Way::To(Target::exact(&key, &data)))
             }
         }
     }
@@ -157,7 +158,7 @@ impl TreeCursor {
     pub fn seek_backward(&mut self, work: &Work, target: Target<'_>) -> Result<bool> {
         let (page, line, _) = self.descend(target)?;
         self.leave(State::Before);
-        self.backward(work, page, line)
+        self.backward(work, page, line, Way::To(target))
     }
 
     /// To the record with this bookmark; false when the transaction sees none, and then the cursor stands
@@ -266,8 +267,16 @@ impl TreeCursor {
         }
     }
 
-    /// Before line `line` of a leaf, the last record that the transaction sees.
-    fn backward(&mut self, work: &Work, mut page: SharedPage, mut line: usize) -> Result<bool> {
+    /// Before line `line` of a leaf, the last record that the transaction sees. `from` leads to where that is.
+    fn backward(
+        &mut self,
+        work: &Work,
+        mut page: SharedPage,
+        mut line: usize,
+        from: Way<'_>,
+    ) -> Result<bool> {
+        // Where the last leaf with nodes begins: all behind it was looked at.
+        let mut begin: Option<(Vec<u8>, Vec<u8>)> = None;
         loop {
             while line > 0 {
                 line -= 1;
@@ -275,7 +284,15 @@ impl TreeCursor {
                     return Ok(true);
                 }
             }
-            match self.left_of(page)? {
+            if let Some(node) = first_node(&page.page())? {
+                let data = if self.tree.is_unique { Vec::new() } else { node.data.to_vec() };
+                begin = Some((node.key(), data));
+            }
+            let way = match &begin {
+                Some((key, data)) => Way::To(Target::exact(key, data)),
+                None => from,
+            };
+            match self.left_of(page, way)? {
                 Some(left) => (page, line) = left,
                 None => {
                     self.before_first();
@@ -300,8 +317,9 @@ impl TreeCursor {
 
     /// The leaf on the left and the line behind its last one. Latches are taken from left to right; against
     /// that order they are only tried.
-    fn left_of(&self, mut page: SharedPage) -> Result<Option<(SharedPage, usize)>> {
-        let mut key = Vec::new();
+    ///
+    /// `way` leads back to where the page begins, in case that somebody has changed its neighbour meanwhile.
+    fn left_of(&self, mut page: SharedPage, way: Way<'_>) -> Result<Option<(SharedPage, usize)>> {
         loop {
             let number = page.page().previous();
             if !number.is_some() {
@@ -316,37 +334,25 @@ impl TreeCursor {
                 let lines = left.page().line_count();
                 return Ok(Some((left, lines)));
             }
-            // Somebody changes it, and may be waiting for this page: begin again from where this page begins.
-            key.clear();
-            let data = match first_node(&page.page())? {
-                Some(node) => {
-                    node.append_key(&mut key);
-                    if self.tree.is_unique { Vec::new() } else { node.data.to_vec() }
-                }
-                None => return self.left_of_empty(page, number),
-            };
+            // Somebody changes it, and may be waiting for this page.
             drop(page);
             thread::yield_now();
-            let (found, line, _) = self.descend(Target::exact(&key, &data))?;
+            let (found, line) = match way {
+                Way::To(target) => {
+                    let (found, line, _) = self.descend(target)?;
+                    (found, line)
+                }
+                Way::First | Way::Last => {
+                    let found = read_leaf(&self.tree, way)?;
+                    let lines = found.page().line_count();
+                    (found, lines)
+                }
+            };
             if line > 0 {
                 return Ok(Some((found, line)));
             }
             page = found;
         }
-    }
-
-    /// As [`Self::left_of`] for a leaf without nodes, which has no place in the order to find again.
-    fn left_of_empty(&self, page: SharedPage, left: PageNumber) -> Result<Option<(SharedPage, usize)>> {
-        let number = page.number();
-        drop(page);
-        let left = self.tree.file.read(left)?;
-        self.tree.check(&left.page(), left.number())?;
-        if left.page().next() != number {
-            // It was split or merged meanwhile; what came between is not before the cursor's bookmark.
-            return Err(Error::new(JetErr::NoCurrentRecord, "the cursor's page has changed; move again"));
-        }
-        let lines = left.page().line_count();
-        Ok(Some((left, lines)))
     }
 
     /// Stands on a node if the transaction sees it.
