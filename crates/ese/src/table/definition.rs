@@ -175,26 +175,9 @@ impl TableDef {
     }
 }
 
-/// What a key that cannot be made means to the caller.
+/// What a key that cannot be made means to the caller, with the index that it was for.
 pub(super) fn key_error(error: KeyError, index: &str) -> Error {
-    let (code, sentence) = match error {
-        KeyError::NullDisallowed => (JetErr::NullKeyDisallowed, "a column of the index must not be NULL"),
-        KeyError::Truncated => (JetErr::KeyTruncated, "the key would be cut"),
-        KeyError::ForeignSort => {
-            (JetErr::SecondaryIndexCorrupted, "its keys are of a sort version that cannot be made here")
-        }
-        KeyError::Unproven => {
-            (JetErr::UnicodeTranslationFail, "the text has letters whose weights are not proven")
-        }
-        KeyError::KeyIsMade => (JetErr::KeyIsMade, "the search key is complete"),
-        KeyError::KeyNotMade => (JetErr::KeyNotMade, "there is no search key yet"),
-        KeyError::InvalidFlags => (JetErr::InvalidGrbit, "the flags do not suit each other or the column"),
-        KeyError::InvalidLength => (JetErr::InvalidBufferSize, "the value's length does not suit the column"),
-        KeyError::InvalidKey => (JetErr::InvalidParameter, "the key is longer than any of the index"),
-        KeyError::ShorterThanTuple => {
-            (JetErr::IndexTuplesKeyTooSmall, "the value is shorter than the parts that the index holds")
-        }
-        KeyError::Format(error) => return Error::from(error),
-    };
-    Error::new(code, format!("index {index}: {sentence}"))
+    let error = Error::from(error);
+    let sentence = format!("index {index}: {}", error.detail());
+    Error::new(error.code(), sentence)
 }
