@@ -46,6 +46,31 @@ pub struct Cleanup {
     put_off: Mutex<VecDeque<PutOff>>,
     steps: Mutex<Steps>,
     step_ended: Condvar,
+    held: Mutex<Held>,
+}
+
+/// Databases whose trees nobody may clean up for now.
+#[derive(Default)]
+struct Held {
+    databases: Vec<u8>,
+    /// Versions of theirs that were collected meanwhile.
+    left_over: Vec<Arc<Version>>,
+}
+
+/// As long as this lives, no tree of a database is cleaned up.
+#[must_use = "cleanup goes on when this is dropped"]
+pub struct CleanupHold {
+    cleanup: Arc<Cleanup>,
+    database: u8,
+}
+
+impl Drop for CleanupHold {
+    fn drop(&mut self) {
+        let mut held = self.cleanup.held.lock();
+        if let Some(at) = held.databases.iter().position(|database| *database == self.database) {
+            held.databases.swap_remove(at);
+        }
+    }
 }
 
 /// The steps that are under way.
@@ -72,6 +97,7 @@ impl Cleanup {
             put_off: Mutex::default(),
             steps: Mutex::default(),
             step_ended: Condvar::default(),
+            held: Mutex::default(),
         })
     }
 
@@ -97,8 +123,9 @@ impl Cleanup {
     fn collect_and_sweep(&self) -> Result<bool> {
         // Before the clock is asked: its own transaction shall not hold it up.
         let oldest = self.parts.transactions.oldest_snapshot();
-        let collected = self.parts.versions.collect(oldest, STEP_VERSIONS);
-        let again: Vec<PutOff> = self.put_off.lock().drain(..).collect();
+        let mut collected = self.parts.versions.collect(oldest, STEP_VERSIONS);
+        let mut again: Vec<PutOff> = self.put_off.lock().drain(..).collect();
+        self.keep_held(&mut collected.left_over, &mut again);
         if collected.left_over.is_empty() && again.is_empty() {
             return Ok(collected.taken > 0);
         }
@@ -151,13 +178,41 @@ impl Cleanup {
         self.parts.versions.forget(&of);
         self.put_off.lock().retain(|put_off| !of(put_off.tree));
         // Steps that began before may have taken such versions, or know such a tree.
+        self.wait_for_steps();
+        self.put_off.lock().retain(|put_off| !of(put_off.tree));
+        self.held.lock().left_over.retain(|version| !of(version.node().tree));
+    }
+
+    /// Waits for the steps that have begun before.
+    fn wait_for_steps(&self) {
         let mut steps = self.steps.lock();
         let last = steps.next;
         while steps.running.iter().any(|number| *number <= last) {
             self.step_ended.wait(&mut steps);
         }
-        drop(steps);
-        self.put_off.lock().retain(|put_off| !of(put_off.tree));
+    }
+
+    /// From now on no tree of a database is cleaned up; steps that are under way have ended on return. Not to be
+    /// called from within a step.
+    pub fn hold_database(self: &Arc<Self>, database: u8) -> CleanupHold {
+        self.held.lock().databases.push(database);
+        self.wait_for_steps();
+        CleanupHold { cleanup: self.clone(), database }
+    }
+
+    /// Takes what concerns databases that are held out of a step, and adds what was taken out of earlier ones.
+    fn keep_held(&self, left_over: &mut Vec<Arc<Version>>, again: &mut Vec<PutOff>) {
+        let mut held = self.held.lock();
+        left_over.append(&mut held.left_over);
+        if held.databases.is_empty() {
+            return;
+        }
+        let is_held = |database: u8| held.databases.contains(&database);
+        let kept: Vec<_> =
+            left_over.extract_if(.., |version| is_held(version.node().tree.database)).collect();
+        let later: Vec<_> = again.extract_if(.., |put_off| is_held(put_off.tree.database)).collect();
+        held.left_over = kept;
+        self.put_off.lock().extend(later);
     }
 
     fn work(&self) -> Result<Work> {

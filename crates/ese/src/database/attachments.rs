@@ -43,6 +43,8 @@ pub struct Attachment {
 struct State {
     /// Sessions that have it open.
     opens: u32,
+    /// One of them has it for itself.
+    is_exclusive: bool,
     /// Its detach record is in the log from here on.
     detached_at: LogPosition,
     /// It is not complete yet: recovery has to begin with its creation.
@@ -85,15 +87,38 @@ impl Attachment {
         self.state.lock().opens
     }
 
-    /// A session opened it.
-    pub fn opened(&self) {
-        self.state.lock().opens += 1;
+    /// A session opens it.
+    ///
+    /// # Errors
+    /// `DatabaseLocked` while somebody has it for himself.
+    pub fn open(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.is_exclusive {
+            return Err(Error::new(JetErr::DatabaseLocked, "maintenance has it for itself").file(self.path()));
+        }
+        state.opens += 1;
+        Ok(())
+    }
+
+    /// Opens it for oneself: until [`Self::closed`] nobody else can open or detach it.
+    ///
+    /// # Errors
+    /// `DatabaseInUse` when anybody has it open.
+    pub fn open_exclusively(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.opens > 0 {
+            return Err(Error::new(JetErr::DatabaseInUse, "a session has it open").file(self.path()));
+        }
+        state.opens = 1;
+        state.is_exclusive = true;
+        Ok(())
     }
 
     /// A session closed it.
     pub fn closed(&self) {
         let mut state = self.state.lock();
         state.opens = state.opens.saturating_sub(1);
+        state.is_exclusive = false;
     }
 
     /// Whether it is being created; the checkpoint does not pass its beginning then.

@@ -1,4 +1,5 @@
-//! Care for database files: what checks, compacts and mends them without an instance.
+//! Care for database files: what checks them without an instance, and what mends them with one.
 
 pub mod deep;
+pub mod reclaim;
 pub mod verify;

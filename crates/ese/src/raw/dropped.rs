@@ -8,7 +8,7 @@ use crate::cleanup::Cleanup;
 use crate::error::Result;
 use crate::space::Space;
 use crate::sync::job::{Job, Step};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Condvar, Mutex};
 use crate::transaction::{Stamp, Transactions};
 use std::time::Duration;
 
@@ -17,7 +17,15 @@ pub(super) struct DroppedTrees {
     transactions: Arc<Transactions>,
     cleanup: Arc<Cleanup>,
     space: Arc<Space>,
-    waiting: Mutex<Vec<(Stamp, Tree)>>,
+    trees: Mutex<Trees>,
+    step_ended: Condvar,
+}
+
+#[derive(Default)]
+struct Trees {
+    waiting: Vec<(Stamp, Tree)>,
+    /// Databases of the trees that are being freed, one entry for each tree.
+    freeing: Vec<u8>,
 }
 
 impl DroppedTrees {
@@ -26,13 +34,19 @@ impl DroppedTrees {
         cleanup: Arc<Cleanup>,
         space: Arc<Space>,
     ) -> Arc<Self> {
-        Arc::new(Self { transactions, cleanup, space, waiting: Mutex::default() })
+        Arc::new(Self {
+            transactions,
+            cleanup,
+            space,
+            trees: Mutex::default(),
+            step_ended: Condvar::default(),
+        })
     }
 
     /// A transaction that deleted these has committed just now.
     pub(super) fn add(&self, trees: Vec<Tree>) {
         let now = self.transactions.clock().now();
-        self.waiting.lock().extend(trees.into_iter().map(|tree| (now, tree)));
+        self.trees.lock().waiting.extend(trees.into_iter().map(|tree| (now, tree)));
     }
 
     /// Frees trees that their own transaction has made and rolled back.
@@ -52,9 +66,10 @@ impl DroppedTrees {
     pub(super) fn step(&self) -> Result<bool> {
         let oldest = self.transactions.oldest_snapshot();
         let mut free: Vec<Tree> = {
-            let mut waiting = self.waiting.lock();
-            let (free, rest): (Vec<_>, Vec<_>) = waiting.drain(..).partition(|(at, _)| *at <= oldest);
-            *waiting = rest;
+            let mut trees = self.trees.lock();
+            let (free, rest): (Vec<_>, Vec<_>) = trees.waiting.drain(..).partition(|(at, _)| *at <= oldest);
+            trees.waiting = rest;
+            trees.freeing.extend(free.iter().map(|(_, tree)| tree.file.id()));
             free.into_iter().map(|(_, tree)| tree).collect()
         };
         // Indexes have higher numbers than their tables, and give their pages back to them.
@@ -64,8 +79,24 @@ impl DroppedTrees {
             if let Err(error) = self.free(tree) {
                 result = result.and(Err(error));
             }
+            let mut trees = self.trees.lock();
+            if let Some(at) = trees.freeing.iter().position(|database| *database == tree.file.id()) {
+                trees.freeing.swap_remove(at);
+            }
+            drop(trees);
+            self.step_ended.notify_all();
         }
         result
+    }
+
+    /// Whether trees of a database still wait for snapshots that see them. Those that are being freed at this
+    /// moment are waited for.
+    pub(super) fn waits_in(&self, database: u8) -> bool {
+        let mut trees = self.trees.lock();
+        while trees.freeing.contains(&database) {
+            self.step_ended.wait(&mut trees);
+        }
+        trees.waiting.iter().any(|(_, tree)| tree.file.id() == database)
     }
 }
 

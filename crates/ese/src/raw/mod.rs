@@ -10,6 +10,7 @@ mod dropped;
 mod format_version;
 mod hooks;
 mod instance;
+mod maintain;
 mod page_jobs;
 mod recover;
 mod restore;

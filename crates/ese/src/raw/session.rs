@@ -154,7 +154,7 @@ impl Session {
         if let Some(log) = &running.log {
             running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
         }
-        attachment.opened();
+        attachment.open()?;
         self.0.open.lock().push(attachment.clone());
         Ok(Database { session: self.clone(), attachment, closed: false })
     }
@@ -172,7 +172,7 @@ impl Session {
             .attachments
             .by_path(&path)
             .ok_or_else(|| Error::new(JetErr::DatabaseNotFound, "it is not attached").file(&path))?;
-        attachment.opened();
+        attachment.open()?;
         self.0.open.lock().push(attachment.clone());
         Ok(Database { session: self.clone(), attachment, closed: false })
     }

@@ -16,6 +16,29 @@ impl Space {
         self.run(|session| self.give_runs(session, tree, pages))
     }
 
+    /// Makes consecutive pages available to the tree with that root and object id, in the database of `near`.
+    /// The caller knows that nobody uses them.
+    ///
+    /// # Errors
+    /// `SPOwnExtCorrupted` when the tree does not own them, `SPAvailExtCorrupted` when some of them are available
+    /// already: nothing was changed. Those of pages and log.
+    pub fn give_back(
+        &self,
+        near: &Tree,
+        root: PageNumber,
+        object: ese_format::ObjectId,
+        pages: Extent,
+    ) -> Result<()> {
+        let tree = tree_at(near, root)?;
+        if tree.object != object {
+            let sentence = format!("the page is the root of object {} and not of {object}", tree.object);
+            return Err(Error::new(JetErr::SPOwnExtCorrupted, sentence)
+                .page(root)
+                .file(tree.file.file().path()));
+        }
+        self.run(|session| self.give_run(session, &tree, pages))
+    }
+
     /// Gives pages back, neighbours together.
     pub(super) fn give_runs(&self, session: &mut Session, tree: &Tree, pages: &[PageNumber]) -> Result<()> {
         for run in runs(pages) {

@@ -413,6 +413,18 @@ impl VersionStore {
         })
     }
 
+    /// Whether a transaction that has not ended has changed anything in a database.
+    pub fn has_uncommitted(&self, database: u8) -> bool {
+        self.shards.iter().any(|shard| {
+            let shard = shard.lock();
+            shard.values().flatten().any(|version| {
+                version.tree.database == database
+                    && !version.is_undone()
+                    && version.owner.committed().is_none()
+            })
+        })
+    }
+
     /// Versions that wait to be collected.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

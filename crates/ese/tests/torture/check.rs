@@ -37,12 +37,19 @@ pub fn recover(setup: Setup, disk: &SimDisk, expected: &Expected, day: u64) -> C
     for _ in 0..2 {
         instance.step_jobs();
     }
-    drop(session);
-    told("term", instance.term(TermOptions::default()))?;
     let mut leaked_pages = 0;
     for path in found.keys() {
+        let quiet = Arc::new(|_, _| {});
+        let back = told("reclaim", session.reclaim_leaks(Path::new(path), 1, quiet))?;
+        leaked_pages += back.reclaimed_pages();
+    }
+    drop(session);
+    told("term", instance.term(TermOptions::default()))?;
+    for path in found.keys() {
         let report = deep(disk, path)?;
-        leaked_pages += report.leaked_pages();
+        if !report.leaks.is_empty() {
+            return Err(format!("{path}: leaks after they were given back: {:?}", report.leaks));
+        }
         let errors: Vec<String> = report.errors().take(6).map(ToString::to_string).collect();
         if !errors.is_empty() {
             return Err(format!(

@@ -1,7 +1,7 @@
 //! What the check finds, and how it collects that with bounded memory.
 
-use ese_format::PageNumber;
 use ese_format::space::Extent;
+use ese_format::{ObjectId, PageNumber};
 use std::fmt;
 
 /// How bad a finding is.
@@ -112,6 +112,8 @@ pub struct Leak {
     pub tree: String,
     /// Its root page.
     pub root: PageNumber,
+    /// Its object id.
+    pub object: ObjectId,
     /// The pages.
     pub extent: Extent,
 }

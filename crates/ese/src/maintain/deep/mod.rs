@@ -206,7 +206,7 @@ fn leaks<P>(context: &Context<P>, outcomes: &[content::Outcome]) -> Vec<Leak> {
         outcomes.iter().flat_map(|outcome| &outcome.foreign).copied().collect();
     let leak = |(owner, extent): (usize, Extent)| {
         let tree = context.schema.trees.get(owner)?;
-        Some(Leak { tree: tree.name.clone(), root: tree.root, extent })
+        Some(Leak { tree: tree.name.clone(), root: tree.root, object: tree.object, extent })
     };
     context.map.leaks(&foreign).into_iter().filter_map(leak).collect()
 }
