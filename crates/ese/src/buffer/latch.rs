@@ -148,7 +148,7 @@ impl<T> Latch<T> {
                 return granted;
             }
             state.waiting += 1;
-            self.changed.wait(state);
+            crate::sync::waiting(|| self.changed.wait(state));
             state.waiting -= 1;
         }
     }

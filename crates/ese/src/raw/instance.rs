@@ -6,10 +6,11 @@ use super::start::{InitOptions, RecoveryGuide, start};
 use crate::backup::external::ExternalBackup;
 use crate::backup::gate::{self, Condition, Readiness};
 use crate::backup::to_directory::Status;
-use crate::buffer::PageCache;
+use crate::buffer::{CacheStatistics, PageCache};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{EventSink, TracingSink};
+use crate::log::LogStatistics;
 use crate::params::{ParamId, Parameters, Stage};
 use crate::restore::map::RestoreMap;
 use crate::sync::{Arc, Mutex, RwLock};
@@ -309,6 +310,17 @@ impl Instance {
         *self.0.stopped.lock()
     }
 
+    /// Counts since it was initialised; those of the cache since that was made.
+    ///
+    /// # Errors
+    /// `NotInitialized`.
+    pub fn statistics(&self) -> Result<Statistics> {
+        let running = self.running()?;
+        let cache = running.attachments.storage().cache.statistics();
+        let log = running.log.as_ref().map(|log| log.statistics()).unwrap_or_default();
+        Ok(Statistics { log, cache })
+    }
+
     /// Lets every background job take one step, for an instance without threads.
     pub fn step_jobs(&self) {
         if let Ok(running) = self.running() {
@@ -345,6 +357,15 @@ impl Instance {
     pub(super) fn running(&self) -> Result<Arc<Running>> {
         self.0.running.read().clone().ok_or_else(|| Error::from(JetErr::NotInitialized))
     }
+}
+
+/// What an instance has done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Statistics {
+    /// Its log; zeros without one.
+    pub log: LogStatistics,
+    /// Its page cache, which others may share.
+    pub cache: CacheStatistics,
 }
 
 /// A way to the instance's backup that keeps the instance's parts alive.

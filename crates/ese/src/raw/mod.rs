@@ -23,7 +23,7 @@ mod start;
 mod table;
 mod transaction;
 
-pub use instance::{BackupAccess, Environment, Instance, StopService, TermOptions};
+pub use instance::{BackupAccess, Environment, Instance, Statistics, StopService, TermOptions};
 pub use recover::{RecoverRequest, Recovered, recover};
 pub use restore::{
     ExternalRestore, backup_databases, external_restore, external_restore_into, restore_folder,

@@ -21,8 +21,18 @@ pub mod model;
 mod mutex;
 mod rwlock;
 pub mod thread;
+#[cfg(feature = "lock-times")]
+pub mod times;
 
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use mutex::{Mutex, MutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use std::sync::{Arc, Weak};
+
+/// Waits for a lock or latch that another thread has. Where that is measured, it is counted (`times`).
+pub(crate) fn waiting<T>(wait: impl FnOnce() -> T) -> T {
+    #[cfg(feature = "lock-times")]
+    return times::counted(wait);
+    #[cfg(not(feature = "lock-times"))]
+    wait()
+}

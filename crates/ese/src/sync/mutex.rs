@@ -48,7 +48,9 @@ impl<T> Mutex<T> {
     /// Waits until nobody else holds the lock and takes it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard(match &self.0 {
-            Inner::Plain(lock) => Guard::Plain(lock.lock()),
+            Inner::Plain(lock) => {
+                Guard::Plain(lock.try_lock().unwrap_or_else(|| super::waiting(|| lock.lock())))
+            }
             #[cfg(feature = "sim")]
             Inner::Model(lock) => {
                 let guard = lock.lock().unwrap_or_else(|e| e.into_inner());

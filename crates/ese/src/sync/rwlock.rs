@@ -46,7 +46,9 @@ impl<T> RwLock<T> {
     /// Waits until nobody writes and takes the lock for reading.
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         RwLockReadGuard(match &self.0 {
-            Inner::Plain(lock) => Read::Plain(lock.read()),
+            Inner::Plain(lock) => {
+                Read::Plain(lock.try_read().unwrap_or_else(|| super::waiting(|| lock.read())))
+            }
             #[cfg(feature = "sim")]
             Inner::Model(lock) => Read::Model(lock.read().unwrap_or_else(|e| e.into_inner())),
         })
@@ -64,7 +66,9 @@ impl<T> RwLock<T> {
     /// Waits until nobody reads or writes and takes the lock for writing.
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         RwLockWriteGuard(match &self.0 {
-            Inner::Plain(lock) => Write::Plain(lock.write()),
+            Inner::Plain(lock) => {
+                Write::Plain(lock.try_write().unwrap_or_else(|| super::waiting(|| lock.write())))
+            }
             #[cfg(feature = "sim")]
             Inner::Model(lock) => Write::Model(lock.write().unwrap_or_else(|e| e.into_inner())),
         })

@@ -1,10 +1,20 @@
 //! `cargo xtask bench`: measurements beside peers, in one run, on one machine: ratios, not records.
 
+#[cfg(feature = "peers")]
+mod figures;
 mod measure;
 mod read;
+#[cfg(feature = "peers")]
+mod stores;
+#[cfg(feature = "peers")]
+mod threads;
+#[cfg(feature = "peers")]
+mod write;
 
-use anyhow::Result;
-use std::process::ExitCode;
+use crate::workspace;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 
 /// What to measure.
 #[derive(Debug, clap::Subcommand)]
@@ -12,13 +22,71 @@ pub(crate) enum Bench {
     /// Reading: rows and bytes per second and peak memory of `ese export`, beside the Python readers;
     /// page checksums, beside plain reads of the same memory.
     Read,
+    /// Changing and finding records by one session, beside SQLite and redb.
+    Write(Settings),
+    /// Many sessions at once: durable commits and reads per second by the number of sessions, beside a bare
+    /// loop of write and sync and beside threads that share nothing.
+    Threads(Settings),
+}
+
+/// How to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Settings {
+    /// The folder for the databases, on the disk to be measured; `bench` in cargo's target folder without it.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// How often everything is done, in turn.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Records per round; a share of it where the work is slow.
+    #[arg(long, default_value_t = 100_000)]
+    records: usize,
+    /// Only the engines or the kinds of work whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Also counts how long threads wait for locks, which costs a little.
+    #[arg(long)]
+    lock_times: bool,
+}
+
+impl Settings {
+    /// The folder, empty.
+    #[cfg(feature = "peers")]
+    fn folder(&self) -> Result<PathBuf> {
+        let folder = self.dir.clone().unwrap_or_else(|| workspace::target().join("bench"));
+        let folder = folder.join("stores");
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => std::fs::create_dir_all(&folder),
+        }
+        .with_context(|| format!("emptying {}", folder.display()))?;
+        Ok(std::fs::canonicalize(folder)?)
+    }
 }
 
 impl Bench {
     /// Runs the measurement and prints a table.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        match self {
+        match &self {
             Self::Read => read::run(),
+            #[cfg(feature = "peers")]
+            Self::Write(settings) => write::run(settings),
+            #[cfg(feature = "peers")]
+            Self::Threads(settings) => threads::run(settings),
+            #[cfg(not(feature = "peers"))]
+            Self::Write(settings) | Self::Threads(settings) => optimised(settings),
         }
     }
+}
+
+/// Runs this very command again, built to be fast and together with the peers.
+#[cfg_attr(feature = "peers", expect(dead_code, reason = "this is the command that it runs"))]
+fn optimised(settings: &Settings) -> Result<ExitCode> {
+    let features = if settings.lock_times { "peers,lock-times" } else { "peers" };
+    let status = Command::new(workspace::cargo())
+        .args(["run", "--quiet", "--release", "--package", "xtask", "--features", features, "--"])
+        .args(std::env::args_os().skip(1))
+        .status()
+        .context("running cargo")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
