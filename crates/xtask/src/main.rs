@@ -6,6 +6,7 @@
 mod bench;
 mod crash;
 mod generate;
+mod kill;
 mod python;
 mod test;
 mod workspace;
@@ -21,6 +22,8 @@ enum Chore {
     Test(test::Args),
     /// Cut the power of a simulated disk at many points of random workloads, and inside recoveries.
     Crash(crash::Args),
+    /// Kill real processes that write, again and again, and check what they leave.
+    Kill(kill::Args),
     /// Measure beside peers.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Test(args) => test::run(args),
         Chore::Crash(args) => crash::run(args),
+        Chore::Kill(args) => kill::run(args),
         Chore::Bench(bench) => bench.run(),
         Chore::Generate { check: true } => generate::check().map(|()| ExitCode::SUCCESS),
         Chore::Generate { check: false } => generate::write().map(|()| ExitCode::SUCCESS),

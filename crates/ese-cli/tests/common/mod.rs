@@ -23,6 +23,7 @@ pub(crate) fn samples(test: &str) -> Option<PathBuf> {
 }
 
 /// The content of a packed file.
+#[allow(dead_code, reason = "not every test file reads packed samples")]
 pub(crate) fn unpack(path: &Path) -> Vec<u8> {
     let packed = fs::read(path).expect("a sample");
     let mut plain = Vec::new();

@@ -1,4 +1,5 @@
 //! Compiles C programs against the header and links them with the library just built.
+#![allow(dead_code, reason = "tests of other crates use a part of it")]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ pub(crate) fn library_folder() -> PathBuf {
 
 /// Compiles `tests/c/<name>.c` into `folder`; warnings are errors.
 pub(crate) fn compile(name: &str, folder: &Path) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Tests of other crates use this module as well.
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../esent"));
     let library = library_folder();
     let program = folder.join(format!("{name}.program"));
     let output = Command::new("cc")
@@ -41,16 +43,21 @@ pub(crate) fn compile(name: &str, folder: &Path) -> PathBuf {
     program
 }
 
-/// Runs a compiled program; a failure shows what it printed. OPENESE_RUNNER may hold a command that runs it,
-/// such as "valgrind -q --error-exitcode=9".
-pub(crate) fn run(program: &Path, arguments: &[&Path]) -> Output {
+/// The command that runs a compiled program. OPENESE_RUNNER may hold a command that runs it, such as
+/// "valgrind -q --error-exitcode=9".
+pub(crate) fn command(program: &Path) -> Command {
     let runner = std::env::var("OPENESE_RUNNER").unwrap_or_default();
     let mut words = runner.split_whitespace().map(OsStr::new).chain([program.as_os_str()]);
     let mut command = Command::new(words.next().unwrap_or_default());
     // Cargo points this variable at a folder in which an older build of the library may lie, and it would win
     // over the path that the program was linked with.
-    command.args(words).args(arguments).env_remove("LD_LIBRARY_PATH");
-    let output = command.output().unwrap();
+    command.args(words).env_remove("LD_LIBRARY_PATH");
+    command
+}
+
+/// Runs a compiled program; a failure shows what it printed.
+pub(crate) fn run(program: &Path, arguments: &[&Path]) -> Output {
+    let output = command(program).args(arguments).output().unwrap();
     assert!(
         output.status.success(),
         "{:?}\n{}\n{}",
