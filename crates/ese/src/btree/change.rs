@@ -7,7 +7,7 @@
 use super::cursor::see;
 use super::merge::is_small;
 use super::purge::make_room;
-use super::search::{Target, Way, leaf_line, write_leaf};
+use super::search::{Target, Way, leaf_line, read_leaf, write_leaf};
 use super::split::split;
 use super::tree::{TAG_BYTES, Tree};
 use super::work::{Versioning, Work};
@@ -346,6 +346,17 @@ pub fn set_external_header(
     let node = work.node_prefix(tree, (page.number(), 0), before, after, None);
     let record = LogRecord::SetExternalHeader(SetExternalHeader { node, data: header.to_vec() });
     carry_out(work, tree, page, &record)
+}
+
+/// Whether a node is gone or flagged deleted, whoever sees that.
+///
+/// # Errors
+/// Those of the pages.
+pub fn is_deleted(tree: &Tree, bookmark: Bookmark<'_>) -> Result<bool> {
+    let target = Target::exact(bookmark.key, bookmark.data);
+    let leaf = read_leaf(tree, Way::To(target))?;
+    let (line, is_there) = leaf_line(tree, &leaf.page(), &target)?;
+    Ok(!is_there || leaf.page().node(line)?.is_deleted())
 }
 
 /// The leaf and line of a node that the transaction sees.

@@ -18,7 +18,7 @@ mod split_plan;
 mod tree;
 mod work;
 
-pub use change::{add, delete, insert, lock, remove, replace, set_external_header, undo};
+pub use change::{add, delete, insert, is_deleted, lock, remove, replace, set_external_header, undo};
 pub(crate) use change::{remove_node, undone};
 pub use cursor::TreeCursor;
 pub use merge::{Merged, merge};

@@ -4,7 +4,7 @@ use super::tree::Tree;
 use crate::error::{Error, JetErr, Result};
 use crate::log::{Log, Urgency};
 use crate::sync::{Arc, Weak};
-use crate::transaction::{Snapshot, Transaction};
+use crate::transaction::{Committed, Snapshot, Transaction};
 use crate::version::{Bookmark, Change, Changes, NewVersion, Node, RaiseDurable, Version, VersionStore};
 use ese_format::log::record::{Levels, LogRecord, MacroMark, NodePrefix, PagePrefix};
 use ese_format::{DbTime, LogPosition, PageNumber};
@@ -135,6 +135,20 @@ impl Work {
             return Ok(());
         }
         let committed = self.transaction.commit(log)?;
+        self.end(committed, lazy)
+    }
+
+    /// Commits the outermost level lazily, for all to see: [`Transaction::commit_for_all`].
+    ///
+    /// # Errors
+    /// `NotInTransaction` at any other level; those of the log.
+    pub fn commit_for_all(&mut self) -> Result<()> {
+        let committed = self.transaction.commit_for_all(self.log.as_deref())?;
+        self.end(committed, true)
+    }
+
+    fn end(&mut self, committed: Committed, lazy: bool) -> Result<()> {
+        let log = self.log.as_deref();
         self.store.committed(&self.transaction, &mut self.changes, committed);
         match log {
             Some(log) if committed.end.is_some() && !lazy => log.flush(committed.end),

@@ -317,13 +317,20 @@ impl Ddl<'_> {
         })
     }
 
-    /// Makes the tree of a table's long values, which a table gets with the first one.
+    /// Makes the tree of a table's long values, which a table gets with the first one. Others may be changing
+    /// the schema of the table: the new row is in nobody's way.
     ///
     /// # Errors
-    /// `ObjectNotFound`; `WriteConflict` when another transaction makes it; those of trees.
+    /// `ObjectNotFound`; `WriteConflict` when another transaction makes it, or deletes the table; those of
+    /// trees.
     pub fn create_long_values(&mut self, table: ObjectId) -> Result<Tree> {
         self.in_level(|ddl| {
-            ddl.lock(table, Needs::Nothing)?;
+            let row = row_key(table, RowKind::Table, table.0);
+            let row = Bookmark { key: &row, data: &[] };
+            if btree::is_deleted(&ddl.catalog.trees.objects, row)? {
+                return Err(ddl.refuse(JetErr::WriteConflict, "another transaction deletes the table"));
+            }
+            ddl.catalog.table_changes(ddl.work, table, Needs::Nothing)?;
             let table = ddl.known(table)?;
             if let Some(tree) = table.long_value_tree() {
                 return Ok(tree);

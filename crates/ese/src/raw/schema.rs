@@ -1,6 +1,6 @@
 //! The schema of an attached database as its open tables share it.
 
-use crate::btree::{Tree, Work};
+use crate::btree::Work;
 use crate::catalog::{Catalog, Table as CatalogTable};
 use crate::database::Attachment;
 use crate::error::{Error, JetErr, Result};
@@ -19,8 +19,6 @@ pub(super) struct OpenSchema {
     definitions: Mutex<HashMap<ObjectId, Defined>>,
     /// Numbers that tables give out go on whatever happens to their schema.
     counters: Mutex<HashMap<ObjectId, Arc<Counters>>>,
-    /// Trees of long values that were made for everybody: also for those whose snapshot is older.
-    long_values: Mutex<HashMap<ObjectId, Tree>>,
     /// Cursors open on each table.
     opens: Mutex<HashMap<ObjectId, u32>>,
     /// One tree of long values is made at a time.
@@ -35,7 +33,6 @@ impl OpenSchema {
             catalog,
             definitions: Mutex::default(),
             counters: Mutex::default(),
-            long_values: Mutex::default(),
             opens: Mutex::default(),
             making_long_values: Mutex::default(),
         }))
@@ -49,28 +46,13 @@ impl OpenSchema {
         if let Some((known, definition)) = self.definitions.lock().get(&id)
             && Arc::ptr_eq(known, &table)
         {
-            self.lend_long_values(id, definition);
             return Ok(definition.clone());
         }
         let counters = self.counters.lock().entry(id).or_default().clone();
         let (file, is_logged) = (&self.attachment.pages, self.attachment.is_logged());
         let definition = Arc::new(TableDef::new(file, is_logged, table.schema.clone(), counters)?);
-        self.lend_long_values(id, &definition);
         self.definitions.lock().insert(id, (table, definition.clone()));
         Ok(definition)
-    }
-
-    /// A tree of long values was made for everybody, and is committed.
-    pub(super) fn long_values_made(&self, id: ObjectId, tree: Tree) {
-        self.long_values.lock().insert(id, tree);
-    }
-
-    fn lend_long_values(&self, id: ObjectId, definition: &TableDef) {
-        if definition.long_values().is_none()
-            && let Some(tree) = self.long_values.lock().get(&id)
-        {
-            definition.set_long_values(tree.clone());
-        }
     }
 
     pub(super) fn opened(&self, id: ObjectId) {

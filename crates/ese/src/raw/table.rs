@@ -514,33 +514,35 @@ impl Services for TableServices<'_> {
         let Table { session, schema, object, .. } = self.table;
         let running = session.running();
         let _one = schema.making_long_values.lock();
-        // For everybody at once, in a transaction of its own: others may need it before this one ends.
+        // In a transaction of its own, and for everybody at once: others may need it before this one ends, and
+        // for this one the schema must not look changed by somebody else.
         let mut own = State::new(running)?;
         own.work.begin(false)?;
-        let is_known = schema.catalog.table_of(&own.work, *object)?.is_some();
+        let is_known = match schema.catalog.table_of(&own.work, *object) {
+            Ok(known) => known.is_some(),
+            Err(error) => {
+                own.abandon(running)?;
+                return Err(error);
+            }
+        };
         let space = &running.attachments.storage().space;
         let catalog = &schema.catalog;
         if is_known {
-            let State { work, trees } = &mut own;
-            let made = Ddl { catalog, work, space, trees }.create_long_values(*object);
-            match made {
+            let State { work: own_work, trees } = &mut own;
+            let made = Ddl { catalog, work: own_work, space, trees }.create_long_values(*object);
+            return match made.and_then(|tree| own.work.commit_for_all().map(|()| tree)) {
                 Ok(tree) => {
-                    own.work.commit(true)?;
-                    schema.long_values_made(*object, tree.clone());
                     table.set_long_values(tree);
-                    return Ok(());
+                    Ok(())
                 }
-                // The schema of the table is being changed, perhaps by this very transaction.
-                Err(error) if error.code() == JetErr::WriteConflict => own.abandon(running)?,
                 Err(error) => {
                     own.abandon(running)?;
-                    return Err(error);
+                    Err(error)
                 }
-            }
-        } else {
-            // Only this transaction sees the table.
-            own.work.commit(true)?;
+            };
         }
+        // Only this transaction sees the table.
+        own.work.commit(true)?;
         let mut trees = self.trees.borrow_mut();
         let tree = Ddl { catalog, work, space, trees: &mut trees }.create_long_values(*object)?;
         table.set_long_values(tree);

@@ -100,7 +100,9 @@ impl TableCursor {
         let name =
             self.index.as_ref().and_then(|(at, _)| self.table.indexes.get(*at)).map(|i| i.index.name.clone());
         self.index = match (name.and_then(|name| table.index(&name)), self.index.take()) {
-            (Some(at), Some((_, cursor))) => Some((at, cursor)),
+            (Some(at), Some((_, cursor))) if table.indexes[at].tree.object == cursor.tree().object => {
+                Some((at, cursor))
+            }
             _ => None,
         };
         self.table = table;

@@ -16,6 +16,9 @@ const COMMITTING: u64 = u64::MAX - 1;
 pub struct Stamp(pub u64);
 
 impl Stamp {
+    /// Before any number that the clock gives.
+    pub const BEFORE_ALL: Self = Self(0);
+
     /// The number as the log has it, which wraps around at 32 bits.
     pub const fn in_log(self) -> u32 {
         self.0 as u32

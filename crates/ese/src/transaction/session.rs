@@ -174,14 +174,28 @@ impl Transaction {
     /// # Errors
     /// `NotInTransaction` at any other level; those of the log, and then the transaction goes on.
     pub fn commit(&mut self, log: Option<&Log>) -> Result<Committed> {
+        self.commit_as(log, |number| number)
+    }
+
+    /// As [`Self::commit`], but seen by every transaction at once, also by those that began before it. For
+    /// what the engine does for all of them beside what they do, and what contradicts nothing that they may
+    /// have read.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn commit_for_all(&mut self, log: Option<&Log>) -> Result<Committed> {
+        self.commit_as(log, |_| Stamp::BEFORE_ALL)
+    }
+
+    fn commit_as(&mut self, log: Option<&Log>, seen_from: fn(Stamp) -> Stamp) -> Result<Committed> {
         if self.level != 1 {
             return Err(Error::new(JetErr::NotInTransaction, "this is not the outermost transaction"));
         }
         let committed = match log {
-            Some(log) if self.logged > 0 => self.commit_logged(log)?,
+            Some(log) if self.logged > 0 => self.commit_logged(log, seen_from)?,
             _ => {
                 let number = self.owner.take_number(self.all.clock());
-                self.owner.publish(number);
+                self.owner.publish(seen_from(number));
                 Committed { number, end: LogPosition::NONE }
             }
         };
@@ -189,7 +203,7 @@ impl Transaction {
         Ok(committed)
     }
 
-    fn commit_logged(&self, log: &Log) -> Result<Committed> {
+    fn commit_logged(&self, log: &Log, seen_from: fn(Stamp) -> Stamp) -> Result<Committed> {
         let (owner, session, clock) = (&self.owner, self.session(), self.all.clock());
         let result = log.append_with(
             Urgency::Update,
@@ -199,7 +213,7 @@ impl Transaction {
                 // A record without variable parts always encodes.
                 (vec![record.encode().unwrap_or_default()], number)
             },
-            |number, _| owner.publish(*number),
+            |number, _| owner.publish(seen_from(*number)),
         );
         match result {
             Ok((number, appended)) => Ok(Committed { number, end: first(&appended)?.end }),

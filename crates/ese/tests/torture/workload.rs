@@ -2,11 +2,11 @@
 
 use crate::model::{Database as Tables, Row, Shared, State, TableModel};
 use crate::setup::{DATABASES, Setup};
+use ese::Result;
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
 use ese::database::CreateOptions;
 use ese::raw::{AttachOptions, Database, InitOptions, Instance, Session, Table, TermOptions};
 use ese::table::{KeepOptions, Prepare, Seek};
-use ese::{JetErr, Result};
 use ese_format::column::{ColumnId, ColumnType};
 use ese_format::key::MakeKeyFlags;
 use ese_vfs::{SimDisk, SimRng};
@@ -213,9 +213,8 @@ impl Run<'_> {
             0..=3 if tables < 4 => self.create_table(at),
             4..=5 => {
                 self.note(format_args!("drop {at} {name}"));
-                if unless_conflict(self.databases[at].delete_table(&name))? {
-                    self.tables(at).remove(&name);
-                }
+                self.databases[at].delete_table(&name)?;
+                self.tables(at).remove(&name);
                 Ok(())
             }
             6..=9 => self.change_indexes(at, &name),
@@ -262,16 +261,14 @@ impl Run<'_> {
         let table = self.databases[at].open_table(name)?;
         if self.model(at, name).indexes.contains_key(&index_name) {
             self.note(format_args!("delete index {at} {name} {index_name}"));
-            if unless_conflict(table.delete_index(&index_name))? {
-                self.model(at, name).indexes.remove(&index_name);
-            }
+            table.delete_index(&index_name)?;
+            self.model(at, name).indexes.remove(&index_name);
             return Ok(());
         }
         let columns = [KeyPart { name: "Fixed", descending }];
         self.note(format_args!("create index {at} {name} {index_name}"));
-        if unless_conflict(table.create_index(&index(&index_name, &columns, 0)))? {
-            self.model(at, name).indexes.insert(index_name, descending);
-        }
+        table.create_index(&index(&index_name, &columns, 0))?;
+        self.model(at, name).indexes.insert(index_name, descending);
         Ok(())
     }
 
@@ -282,9 +279,8 @@ impl Run<'_> {
         }
         let table = self.databases[at].open_table(name)?;
         self.note(format_args!("add column {at} {name} {new}"));
-        if unless_conflict(table.add_column(&NewColumn::new(&new, ColumnType::Long)))? {
-            self.model(at, name).more_columns.insert(new);
-        }
+        table.add_column(&NewColumn::new(&new, ColumnType::Long))?;
+        self.model(at, name).more_columns.insert(new);
         Ok(())
     }
 
@@ -449,16 +445,6 @@ impl Run<'_> {
             self.model(at, name).rows.remove(&key);
         }
         Ok(())
-    }
-}
-
-/// Whether the schema was changed. The engine may refuse because it has changed the table itself since the
-/// transaction began, when it made the tree of long values.
-fn unless_conflict<T>(changed: Result<T>) -> Result<bool> {
-    match changed {
-        Ok(_) => Ok(true),
-        Err(error) if error.code() == JetErr::WriteConflict => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

@@ -1,0 +1,140 @@
+//! A table gets its tree of long values with the first one, whatever transactions are open then.
+
+use crate::setup::{World, column, insert, recover, set};
+use ese::catalog::NewColumn;
+use ese::raw::Table;
+use ese::table::Prepare;
+use ese_format::column::ColumnType;
+
+fn put_blob(table: &Table, id: i32) {
+    table.prepare(Prepare::Insert).unwrap();
+    set(table, "id", Some(&id.to_le_bytes()));
+    set(table, "blob", Some(&vec![7; 5000]));
+    table.update().unwrap();
+}
+
+fn blobs(table: &Table) -> usize {
+    let blob = column(table, "blob");
+    let mut count = 0;
+    table.set_index(None).unwrap();
+    while table.move_next(false).is_ok() {
+        assert_eq!(table.value(blob, 1, false).unwrap().unwrap(), vec![7; 5000]);
+        count += 1;
+    }
+    count
+}
+
+/// The tree is made beside the transaction, and the transaction may go on with the schema as it likes.
+#[test]
+fn the_first_one_does_not_hinder_changes_of_the_schema() {
+    for commits in [true, false] {
+        let world = World::new();
+        let (session, database) = &world.first;
+        session.begin_transaction(false).unwrap();
+        let table = database.open_table("T").unwrap();
+        put_blob(&table, 1);
+        table.add_column(&NewColumn::new("more", ColumnType::Long)).unwrap();
+        put_blob(&table, 2);
+        drop(table);
+        database.rename_table("T", "U").unwrap();
+        database.delete_table("U").unwrap();
+        match commits {
+            true => session.commit_transaction(false).unwrap(),
+            false => session.rollback_transaction(false).unwrap(),
+        }
+        assert_eq!(database.open_table("T").is_ok(), !commits);
+        assert!(database.open_table("U").is_err());
+        world.close();
+    }
+}
+
+/// The tree outlives a rollback, and the next long value takes it.
+#[test]
+fn the_tree_stays_when_the_value_goes() {
+    let world = World::new();
+    let (session, database) = &world.first;
+    let table = database.open_table("T").unwrap();
+    session.begin_transaction(false).unwrap();
+    put_blob(&table, 1);
+    let made = table.schema().unwrap().long_values.unwrap();
+    session.rollback_transaction(false).unwrap();
+    session.begin_transaction(false).unwrap();
+    put_blob(&table, 2);
+    assert_eq!(table.schema().unwrap().long_values.unwrap(), made);
+    session.commit_transaction(false).unwrap();
+    assert_eq!(blobs(&table), 1);
+    drop(table);
+    world.close();
+}
+
+/// Transactions that began before there was any tree all write into the one; another one that changes the
+/// schema is in nobody's way.
+#[test]
+fn all_take_the_same_tree_beside_a_change_of_the_schema() {
+    let world = World::new();
+    let others = [world.session(), world.session()];
+    let (session, database) = &world.first;
+    let changed = database.open_table("T").unwrap();
+    session.begin_transaction(false).unwrap();
+    changed.add_column(&NewColumn::new("more", ColumnType::Long)).unwrap();
+    let tables = others.iter().map(|(session, database)| {
+        session.begin_transaction(false).unwrap();
+        database.open_table("T").unwrap()
+    });
+    let tables: Vec<Table> = tables.collect();
+    for (id, table) in tables.iter().enumerate() {
+        put_blob(table, id as i32);
+    }
+    put_blob(&changed, 9);
+    let trees = [&tables[0], &tables[1], &changed].map(|t| t.schema().unwrap().long_values.unwrap());
+    assert!(trees.iter().all(|tree| *tree == trees[0]));
+    for (session, _) in &others {
+        session.commit_transaction(false).unwrap();
+    }
+    session.commit_transaction(false).unwrap();
+    assert_eq!(blobs(&changed), 3);
+    drop((tables, changed, others));
+    world.close();
+}
+
+/// A table whose deletion is not committed gets no tree: it would be left over.
+#[test]
+fn a_table_that_is_being_deleted_gets_none() {
+    let world = World::new();
+    let (other, theirs) = world.session();
+    let (session, database) = &world.first;
+    other.begin_transaction(false).unwrap();
+    session.begin_transaction(false).unwrap();
+    database.delete_table("T").unwrap();
+    let table = theirs.open_table("T").unwrap();
+    table.prepare(Prepare::Insert).unwrap();
+    set(&table, "id", Some(&1i32.to_le_bytes()));
+    set(&table, "blob", Some(&vec![7; 5000]));
+    assert!(table.update().is_err());
+    drop(table);
+    other.rollback_transaction(true).unwrap();
+    session.commit_transaction(false).unwrap();
+    drop((other, theirs));
+    world.close();
+}
+
+/// Crash with the tree there and its first user not committed.
+#[test]
+fn a_crash_keeps_the_tree_and_not_the_value() {
+    let world = World::new();
+    let (session, database) = &world.first;
+    let table = database.open_table("T").unwrap();
+    session.begin_transaction(false).unwrap();
+    insert(&table, 5, Some(1)).unwrap();
+    session.commit_transaction(false).unwrap();
+    session.begin_transaction(false).unwrap();
+    put_blob(&table, 1);
+    session.flush_commits(false).unwrap();
+    let crashed = world.disk.crash_keeping(true);
+    let again = recover(&crashed);
+    let session = again.begin_session().unwrap();
+    let database = session.open(std::path::Path::new(crate::setup::PATH)).unwrap();
+    let table = database.open_table("T").unwrap();
+    assert!(table.schema().unwrap().long_values.is_some());
+    assert_eq!(crate::setup::rows(&table, None), [(5, Some(1))]);
+}

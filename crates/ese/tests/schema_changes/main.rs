@@ -1,0 +1,4 @@
+//! Changes of the schema beside transactions and other sessions.
+
+mod long_values;
+mod setup;
