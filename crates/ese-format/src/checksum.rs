@@ -17,7 +17,7 @@ const FLAGS_AT: usize = 36;
 /// The flag [`FLAG_ECC`] as a bit index from the start of the page.
 const FLAG_ECC_BIT: u32 = FLAGS_AT as u32 * 8 + 13;
 /// Byte offset of the three further checksums of a large page.
-const LARGE_CHECKSUMS_AT: usize = 40;
+pub(crate) const LARGE_CHECKSUMS_AT: usize = 40;
 /// Byte offset of a large page's own number.
 const LARGE_NUMBER_AT: usize = 64;
 

@@ -12,9 +12,11 @@ mod image;
 mod layout;
 #[cfg(test)]
 mod tests;
+mod unlogged;
 mod view;
 
 pub use edit::{NewPage, PageMut};
 pub use flags::{LineFlags, PageFlags};
 pub use image::{PageImage, decode_image, encode_image};
+pub use unlogged::{UNLOGGED, Unlogged, clear_unlogged};
 pub use view::{Line, Page};

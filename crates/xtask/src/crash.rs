@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// Only this cut of the first workload, to repeat a failure.
     #[arg(long)]
     cut: Option<u64>,
+    /// Threads, each with workloads of its own.
+    #[arg(long, default_value_t = 1)]
+    jobs: u64,
     /// Build with all optimisations, for long runs.
     #[arg(long)]
     release: bool,
@@ -30,11 +33,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let mut command = Command::new(workspace::cargo());
     command.current_dir(workspace::root()).args(["test", "-p", "ese", "--test", "torture"]);
     if args.release {
-        command.arg("--release");
+        // Builds without debug assertions show tests the pages only on demand.
+        command.args(["--release", "--features", "witness"]);
     }
     command.args(["many_points", "--", "--ignored", "--exact", "--nocapture"]);
     command.env("OPENESE_CRASH_POINTS", args.points.to_string());
     command.env("OPENESE_CRASH_SEED", args.seed.to_string());
+    command.env("OPENESE_CRASH_JOBS", args.jobs.to_string());
     if let Some(cut) = args.cut {
         command.env("OPENESE_CRASH_CUT", cut.to_string());
     }

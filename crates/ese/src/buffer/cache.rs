@@ -83,6 +83,8 @@ pub struct PageCache {
     /// Pages that were not in memory so far, wrapping: the cache's clock.
     misses: AtomicU32,
     counters: Counters,
+    #[cfg(any(debug_assertions, feature = "witness"))]
+    witness: Option<Arc<dyn super::PageWitness>>,
 }
 
 /// What became of an attempt to drive a page out.
@@ -106,8 +108,25 @@ pub(super) enum Inserted {
 impl PageCache {
     /// A cache of that many bytes.
     pub fn new(bytes: usize) -> Arc<Self> {
+        Arc::new(Self::sized(bytes))
+    }
+
+    /// A cache of that many bytes, and somebody who sees every change of its pages. Only in builds for tests:
+    /// with debug assertions or the feature `witness`.
+    #[cfg(any(debug_assertions, feature = "witness"))]
+    pub fn with_witness(bytes: usize, witness: Arc<dyn super::PageWitness>) -> Arc<Self> {
+        Arc::new(Self { witness: Some(witness), ..Self::sized(bytes) })
+    }
+
+    /// Who sees the changes.
+    #[cfg(any(debug_assertions, feature = "witness"))]
+    pub(super) fn witness(&self) -> Option<&dyn super::PageWitness> {
+        self.witness.as_deref()
+    }
+
+    fn sized(bytes: usize) -> Self {
         let shards = (bytes >> 18).clamp(1, SHARDS_MOST).next_power_of_two();
-        Arc::new(Self {
+        Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             budget: Arc::new(Budget {
                 used: AtomicUsize::new(0),
@@ -118,7 +137,9 @@ impl PageCache {
             files: AtomicU32::new(0),
             misses: AtomicU32::new(0),
             counters: Counters::default(),
-        })
+            #[cfg(any(debug_assertions, feature = "witness"))]
+            witness: None,
+        }
     }
 
     /// The bound in bytes.

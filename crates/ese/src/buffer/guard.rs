@@ -180,6 +180,11 @@ impl ExclusivePage {
         self.fresh = Fresh::No;
         self.noted = self.page().db_time();
         self.held.frame.changed(&self.file, begin0, end);
+        #[cfg(any(debug_assertions, feature = "witness"))]
+        if let Some(witness) = self.file.cache().witness() {
+            let made = if end.is_some() { super::Made::Logging } else { super::Made::Replaying };
+            witness.changed(self.file.file().path(), self.number(), self.page(), made);
+        }
     }
 
     /// Lets others read the page.

@@ -20,6 +20,8 @@ mod shard;
 mod statistics;
 #[cfg(test)]
 mod tests;
+#[cfg(any(debug_assertions, feature = "witness"))]
+mod witness;
 mod write;
 mod writer;
 
@@ -30,4 +32,6 @@ pub use guard::{ExclusivePage, SharedPage, UpgradablePage};
 pub use health::Health;
 pub use hooks::{BeforeImages, NoBeforeImages, NoLog, PageRelease, WriteAhead};
 pub use statistics::CacheStatistics;
+#[cfg(any(debug_assertions, feature = "witness"))]
+pub use witness::{Made, PageWitness};
 pub use writer::{PageWriter, PageWriterHost};

@@ -2,6 +2,7 @@
 
 use crate::model::{Database as Tables, Expected, Row, State, TableModel};
 use crate::setup::{DATABASES, Setup};
+use crate::witness::PageHistory;
 use crate::workload::column;
 use ese::JetErr;
 use ese::maintain::deep::{DeepOptions, DeepReport, deep_check};
@@ -14,6 +15,10 @@ use std::sync::Arc;
 /// What one recovery showed.
 pub struct Outcome {
     pub leaked_pages: u64,
+    /// Pages that redo made and that were as run time had made them.
+    pub compared_pages: u64,
+    /// Pages that redo made of records whose change run time did not come to.
+    pub unknown_pages: u64,
 }
 
 type Checked<T> = Result<T, String>;
@@ -23,10 +28,17 @@ fn told<T>(what: &str, result: ese::Result<T>) -> Checked<T> {
 }
 
 /// Recovers, reads everything, ends the instance in order and checks the structure.
-pub fn recover(setup: Setup, disk: &SimDisk, expected: &Expected, day: u64) -> Checked<Outcome> {
-    let instance = setup.instance(disk, day, day % 2 == 1);
+pub fn recover(
+    setup: Setup,
+    disk: &SimDisk,
+    expected: &Expected,
+    seen: &PageHistory,
+    day: u64,
+) -> Checked<Outcome> {
+    let instance = setup.instance(disk, day, day % 2 == 1, seen);
     told("init", instance.init(InitOptions::default()))?;
     let session = told("session", instance.begin_session())?;
+    let compared_pages = seen.verdict()?;
     let mut found = State::new();
     for path in DATABASES {
         if let Some(database) = open(&session, disk, path, expected)? {
@@ -59,7 +71,7 @@ pub fn recover(setup: Setup, disk: &SimDisk, expected: &Expected, day: u64) -> C
             ));
         }
     }
-    Ok(Outcome { leaked_pages })
+    Ok(Outcome { leaked_pages, compared_pages, unknown_pages: seen.unknown() })
 }
 
 fn deep(disk: &SimDisk, path: &str) -> Checked<DeepReport> {

@@ -1,8 +1,9 @@
 //! The power goes at the operations of a workload, and again inside the recovery.
 
-use crate::check::{Outcome, recover};
+use crate::check::recover;
 use crate::model::{Expected, Shared};
 use crate::setup::Setup;
+use crate::witness::PageHistory;
 use crate::workload;
 use ese::sync::Mutex;
 use ese_vfs::{SimDisk, SimRng};
@@ -19,6 +20,10 @@ pub struct Totals {
     pub nested: u64,
     pub operations: u64,
     pub leaked_pages: u64,
+    /// Pages that redo made as run time had made them.
+    pub compared_pages: u64,
+    /// Pages that redo made of which nobody knows what they were.
+    pub unknown_pages: u64,
     pub failures: Vec<String>,
 }
 
@@ -28,6 +33,8 @@ impl Totals {
         self.nested += other.nested;
         self.operations += other.operations;
         self.leaked_pages += other.leaked_pages;
+        self.compared_pages += other.compared_pages;
+        self.unknown_pages += other.unknown_pages;
         self.failures.extend(other.failures);
     }
 }
@@ -117,13 +124,14 @@ fn at(setup: Setup, density: Density, disk: &SimDisk, expected: &Expected, now: 
             images.1.push((operation, recovering.crash(rng.next_u64())));
         }
     })));
-    attempt(setup, &image, expected, 100 + now % 2, &format!("cut {now}"), totals);
+    let pages = attempt(setup, &image, expected, 100 + now % 2, &format!("cut {now}"), totals);
     image.set_hook(None);
+    let expected = Expected { pages, ..expected.clone() };
     let images = std::mem::take(&mut images.lock().1);
     for (operation, again) in images {
         totals.nested += 1;
         let place = format!("cut {now}, recovery cut {operation}");
-        attempt(setup, &again, expected, 200 + operation % 2, &place, totals);
+        attempt(setup, &again, &expected, 200 + operation % 2, &place, totals);
     }
 }
 
@@ -135,17 +143,30 @@ fn save(disk: &SimDisk, folder: &Path) {
     }
 }
 
-fn attempt(setup: Setup, image: &SimDisk, expected: &Expected, day: u64, place: &str, totals: &mut Totals) {
+/// One recovery, which leaves what it made of the pages.
+fn attempt(
+    setup: Setup,
+    image: &SimDisk,
+    expected: &Expected,
+    day: u64,
+    place: &str,
+    totals: &mut Totals,
+) -> PageHistory {
+    let seen = expected.pages.then();
     totals.points += 1;
     let found = std::env::var_os("OPENESE_CRASH_SAVE").map(|folder| (folder, image.crash_keeping(true)));
-    let result = catch_unwind(AssertUnwindSafe(|| recover(setup, image, expected, day)));
+    let result = catch_unwind(AssertUnwindSafe(|| recover(setup, image, expected, &seen, day)));
     let result = result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         Err(format!("panic: {}", text.unwrap_or_default()))
     });
     match result {
-        Ok(Outcome { leaked_pages }) => totals.leaked_pages += leaked_pages,
+        Ok(outcome) => {
+            totals.leaked_pages += outcome.leaked_pages;
+            totals.compared_pages += outcome.compared_pages;
+            totals.unknown_pages += outcome.unknown_pages;
+        }
         Err(what) => {
             if let Some((folder, found)) = &found {
                 save(found, &Path::new(folder).join("found"));
@@ -158,4 +179,5 @@ fn attempt(setup: Setup, image: &SimDisk, expected: &Expected, day: u64, place: 
             totals.failures.push(format!("seed {} {place}: {what}\n    {setup:?}", setup.seed));
         }
     }
+    seen
 }

@@ -91,6 +91,7 @@ fn one(
     disk.clear_faults();
     let found = if seed.is_multiple_of(2) { disk.kill() } else { disk.crash(seed) };
     let expected = history.expected();
-    let recovered = catch_unwind(AssertUnwindSafe(|| recover(setup, &found, &expected, 300)));
+    let recovered =
+        catch_unwind(AssertUnwindSafe(|| recover(setup, &found, &expected, &expected.pages.then(), 300)));
     recovered.unwrap_or_else(|_| Err("the recovery panics".to_owned())).map(drop)
 }

@@ -7,9 +7,12 @@ mod cut;
 mod faults;
 mod model;
 mod setup;
+mod witness;
 mod workload;
 
 use cut::{Density, Totals, cut};
+use ese::sync::Mutex;
+use ese::sync::atomic::{AtomicU64, Ordering};
 use setup::Setup;
 use std::time::Instant;
 
@@ -19,10 +22,12 @@ fn number(name: &str) -> Option<u64> {
 
 fn report(totals: &Totals, since: Instant, workloads: u64) {
     println!(
-        "torture: {} points ({} inside a recovery) in {workloads} workloads, {} operations, {} leaked pages, {:.1} seconds, {} failures",
+        "torture: {} points ({} inside a recovery) in {workloads} workloads, {} operations, {} pages compared ({} unknown), {} leaked pages, {:.1} seconds, {} failures",
         totals.points,
         totals.nested,
         totals.operations,
+        totals.compared_pages,
+        totals.unknown_pages,
         totals.leaked_pages,
         since.elapsed().as_secs_f64(),
         totals.failures.len()
@@ -46,35 +51,48 @@ fn the_power_goes_anywhere() {
     assert!(totals.points > 2000, "only {} points", totals.points);
 }
 
-/// As long as it takes to run `OPENESE_CRASH_POINTS` points from the workload `OPENESE_CRASH_SEED` on; with
-/// `OPENESE_CRASH_CUT` only that one.
+/// As long as it takes to run `OPENESE_CRASH_POINTS` points from the workload `OPENESE_CRASH_SEED` on, in
+/// `OPENESE_CRASH_JOBS` threads; with `OPENESE_CRASH_CUT` only that one.
 #[test]
 #[ignore = "long: run by cargo xtask crash"]
 fn many_points() {
     let points = number("OPENESE_CRASH_POINTS").unwrap_or(2000);
     let first = number("OPENESE_CRASH_SEED").unwrap_or(1000);
     let only = number("OPENESE_CRASH_CUT");
+    let jobs = if only.is_some() { 1 } else { number("OPENESE_CRASH_JOBS").unwrap_or(1).max(1) };
     let density = Density { every: 3, nested_every: 6, most_failures: 3, only };
     let since = Instant::now();
-    let mut totals = Totals::default();
-    let mut seed = first;
-    while totals.points < points && totals.failures.len() < 20 {
+    let (totals, next) = (Mutex::new(Totals::default()), AtomicU64::new(first));
+    let work = || loop {
+        {
+            let totals = totals.lock();
+            let is_enough = totals.points >= points || totals.failures.len() >= 20;
+            if is_enough || (only.is_some() && next.load(Ordering::Relaxed) > first) {
+                break;
+            }
+        }
+        let seed = next.fetch_add(1, Ordering::Relaxed);
         let more = cut(Setup::of(seed), density);
         for failure in &more.failures {
             println!("torture: FAILURE: {failure}");
         }
+        let mut totals = totals.lock();
         totals.add(more);
+        let seconds = since.elapsed().as_secs_f64();
         println!(
-            "torture: workload {seed}: {} of {points} points, {:.0} seconds",
+            "torture: workload {seed}: {} of {points} points, {seconds:.0} seconds, {:.0} points each second",
             totals.points,
-            since.elapsed().as_secs_f64()
+            totals.points as f64 / seconds
         );
-        seed += 1;
-        if only.is_some() {
-            break;
-        }
-    }
-    report(&totals, since, seed - first);
+    };
+    std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
+    let (totals, end) = (totals.lock(), next.load(Ordering::Relaxed));
+    report(&totals, since, end - first);
+    println!(
+        "torture: seeds {first} to {} in {jobs} threads, {:.1} points each second",
+        end - 1,
+        totals.points as f64 / since.elapsed().as_secs_f64()
+    );
     assert!(totals.failures.is_empty(), "{} failures", totals.failures.len());
 }
 

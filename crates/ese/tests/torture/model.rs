@@ -1,5 +1,6 @@
 //! What databases must hold: the states after each commit, and which of them are surely durable.
 
+use crate::witness::PageHistory;
 use ese::sync::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,18 +43,23 @@ pub struct History {
 
 /// The history, shared by who writes it and who compares with it.
 #[derive(Debug, Clone)]
-pub struct Shared(Arc<Mutex<History>>);
+pub struct Shared {
+    history: Arc<Mutex<History>>,
+    /// What the pages were after each change.
+    pub pages: PageHistory,
+}
 
 impl Default for Shared {
     fn default() -> Self {
         let states = vec![Arc::default()];
-        Self(Arc::new(Mutex::new(History { states, durable: 0, created: BTreeSet::new() })))
+        let history = History { states, durable: 0, created: BTreeSet::new() };
+        Self { history: Arc::new(Mutex::new(history)), pages: PageHistory::default() }
     }
 }
 
 impl Shared {
     pub fn get(&self) -> MutexGuard<'_, History> {
-        self.0.lock()
+        self.history.lock()
     }
 
     /// The state after the last commit.
@@ -79,6 +85,7 @@ impl Shared {
             first: history.durable,
             states: history.states[history.durable..].to_vec(),
             created: history.created.clone(),
+            pages: self.pages.clone(),
         }
     }
 }
@@ -90,6 +97,7 @@ pub struct Expected {
     pub first: usize,
     pub states: Vec<Arc<State>>,
     pub created: BTreeSet<&'static str>,
+    pub pages: PageHistory,
 }
 
 impl Expected {

@@ -1,5 +1,6 @@
 //! What a run is made with; everything follows from its seed.
 
+use crate::witness::PageHistory;
 use ese::buffer::PageCache;
 use ese::clock::SeededClock;
 use ese::event::MemorySink;
@@ -45,9 +46,10 @@ impl Setup {
     }
 
     /// An instance as a process would make it; `day` stands for the time of day.
-    pub fn instance(&self, disk: &SimDisk, day: u64, small_cache: bool) -> Instance {
+    pub fn instance(&self, disk: &SimDisk, day: u64, small_cache: bool, seen: &PageHistory) -> Instance {
         let pages = if small_cache { self.cache_pages } else { 4000 };
-        self.instance_with(disk, day, PageCache::new(pages * self.page_size.bytes()))
+        let cache = PageCache::with_witness(pages * self.page_size.bytes(), Arc::new(seen.clone()));
+        self.instance_with(disk, day, cache)
     }
 
     pub fn instance_with(&self, disk: &SimDisk, day: u64, cache: Arc<PageCache>) -> Instance {

@@ -23,7 +23,7 @@ pub fn run(setup: Setup, disk: &SimDisk, history: &Shared) -> Result<()> {
     let mut rng = SimRng::new(setup.seed);
     let lives = 1 + rng.below(2);
     for life in 0..lives {
-        let instance = setup.instance(disk, life, true);
+        let instance = setup.instance(disk, life, true, &history.pages);
         instance.init(InitOptions::default())?;
         let session = instance.begin_session()?;
         let mut databases = Vec::new();
