@@ -55,6 +55,7 @@ fn the_power_goes_anywhere() {
 /// `OPENESE_CRASH_JOBS` threads; with `OPENESE_CRASH_CUT` only that one.
 #[test]
 #[ignore = "long: run by cargo xtask crash"]
+#[expect(clippy::disallowed_methods, reason = "threads beside each other, not inside an engine")]
 fn many_points() {
     let points = number("OPENESE_CRASH_POINTS").unwrap_or(2000);
     let first = number("OPENESE_CRASH_SEED").unwrap_or(1000);
