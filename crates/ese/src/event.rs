@@ -92,6 +92,11 @@ impl MemorySink {
         self.events.lock().clone()
     }
 
+    /// Forgets all entries.
+    pub fn clear(&self) {
+        self.events.lock().clear();
+    }
+
     /// The ids so far, oldest first.
     pub fn ids(&self) -> Vec<u32> {
         self.events.lock().iter().map(|event| event.id).collect()
@@ -173,7 +178,11 @@ events! {
     READ_REPEATED = 493, Error, "A read succeeded only after repeats: file, offset, length, failures, seconds";
     TRUNCATION_REFUSED = 520, Warning, "No log was deleted because not all required logs were copied";
     RESTORE_MAP_UNUSABLE = 553, Error, "An entry of the restore map cannot be used: database, error number";
+    INDEX_DELETED = 611, Information, "An index of text whose sort is not known was deleted: database, table, index";
+    PRIMARY_INDEX_FOREIGN = 613, Error, "The sort of a primary index is not known: database, table, index";
+    SECONDARY_INDEX_FOREIGN = 614, Error, "The sort of a secondary index is not known: database, table, index";
     UNFINISHED_RESTORE = 619, Error, "A database from an unfinished restore was used: database";
+    FOREIGN_LOCALE = 643, Warning, "Indexes have a sort that is not known: database, locale";
     TRAILER_CORRUPT = 645, Error, "The trailer of a database copy is missing or corrupt: database";
     SCRUB_STARTED = 706, Information, "The scrubbing of a database has started: database";
     SCRUB_FINISHED = 707, Information, "The scrubbing of a database has finished: database, seconds, error number, pages";

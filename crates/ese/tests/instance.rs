@@ -3,7 +3,7 @@
 use ese::clock::{Clock, SeededClock};
 use ese::event::MemorySink;
 use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
+use ese::raw::{AttachOptions, Attached, Environment, InitOptions, Instance, TermOptions};
 use ese::{JetErr, Result};
 use ese_format::database::{DatabaseHeader, DatabaseState};
 use ese_format::empty::EmptyDatabase;
@@ -65,7 +65,7 @@ fn pages(bytes: &[u8]) -> &[u8] {
     &bytes[2 * 4096..]
 }
 
-fn attach(instance: &Instance) -> Result<bool> {
+fn attach(instance: &Instance) -> Result<Attached> {
     instance.begin_session()?.attach(Path::new(DATABASE), AttachOptions::default())
 }
 
@@ -77,8 +77,8 @@ fn attach_and_term_move_the_header_from_clean_to_dirty_to_clean() {
     assert_eq!(attach(&instance).unwrap_err().code(), JetErr::NotInitialized);
     instance.init(InitOptions::default()).unwrap();
     assert_eq!(instance.init(InitOptions::default()).unwrap_err().code(), JetErr::AlreadyInitialized);
-    assert!(!attach(&instance).unwrap());
-    assert!(attach(&instance).unwrap(), "attached already");
+    assert_eq!(attach(&instance).unwrap(), Attached::New);
+    assert_eq!(attach(&instance).unwrap(), Attached::Before);
     let dirty = header(&disk);
     assert_eq!(dirty.state, DatabaseState::DirtyShutdown);
     assert_eq!((dirty.min_required, dirty.max_required), (Generation(1), Generation(1)));
@@ -125,7 +125,7 @@ fn a_killed_process_is_recovered_by_the_next_init() {
     let instance = Instance::new(self::environment(&disk, 4), parameters());
     instance.init(InitOptions::default()).unwrap();
     assert!(header(&disk).is_clean());
-    assert!(!attach(&instance).unwrap());
+    assert_eq!(attach(&instance).unwrap(), Attached::New);
     instance.term(TermOptions::default()).unwrap();
     assert_eq!(pages(&before), pages(&disk.content(Path::new(DATABASE)).unwrap()));
 }

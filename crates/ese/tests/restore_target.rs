@@ -5,7 +5,7 @@ mod restore_bench;
 use ese::backup::to_directory::Status;
 use ese::params::ParamId;
 use ese::raw::{
-    ExternalRestore, InitOptions, Instance, TermOptions, external_restore, external_restore_into,
+    Attached, ExternalRestore, InitOptions, Instance, TermOptions, external_restore, external_restore_into,
 };
 use ese::restore::hard::RestoreSummary;
 use ese::restore::map::{MapEntry, RestoreMap};
@@ -74,7 +74,7 @@ fn a_restore_goes_on_into_a_running_instance_up_to_what_it_has_committed() {
     for (path, before) in DATABASES.iter().zip(&live) {
         assert!(pages(&world.content(path)) == pages(before));
     }
-    assert!(world.attach(DATABASES[0]).unwrap(), "still attached");
+    assert_eq!(world.attach(DATABASES[0]).unwrap(), Attached::Before);
     world.back_up_elsewhere();
     world.instance.term(TermOptions::default()).unwrap();
     assert!(DATABASES.iter().all(|path| world.header(path).is_clean()));

@@ -62,7 +62,8 @@ fn with_leave_the_instance_recovers_it_by_its_own_logs() {
         assert!(world.content(path).ends_with(&[0; 4096]));
     }
     let session = instance.begin_session().unwrap();
-    assert!(!session.attach(Path::new(DATABASES[0]), Default::default()).unwrap());
+    let attached = session.attach(Path::new(DATABASES[0]), Default::default()).unwrap();
+    assert_eq!(attached, ese::raw::Attached::New);
     drop(session);
     instance.term(TermOptions::default()).unwrap();
 }

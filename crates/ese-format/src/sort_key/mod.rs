@@ -18,7 +18,9 @@ mod version;
 pub use collator::{Collator, Scratch};
 pub use flags::MapFlags;
 pub use sort::Sort;
-pub use version::{CURRENT_VERSION, IndexStamp, Standing, count_key, judge, versions_are_equal};
+pub use version::{
+    CURRENT_VERSION, IndexStamp, Standing, count_key, judge, parse_count_key, versions_are_equal,
+};
 
 use std::fmt;
 

@@ -113,9 +113,45 @@ pub fn count_key(locale: &str, sort_id: &[u8; 16], version: u64) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
+/// The locale, sort and version that a key made by [`count_key`] stands for; `None` for other keys.
+pub fn parse_count_key(key: &[u8]) -> Option<(String, IndexStamp)> {
+    let units = key.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+    let text = String::from_utf16(&units.take_while(|unit| *unit != 0).collect::<Vec<_>>()).ok()?;
+    let (locale, rest) = text.strip_prefix("LocaleName=")?.split_once(",SortID=")?;
+    let (sort_id, version) = rest.split_once(",Ver=")?;
+    let mut groups = sort_id.split('-').map(|group| u64::from_str_radix(group, 16).ok());
+    let mut group = |bits: u32| groups.next().flatten().filter(|group| group >> bits == 0);
+    let (a, b, c, d, e) =
+        (group(32)? as u32, group(16)? as u16, group(16)? as u16, group(16)? as u16, group(48)?);
+    let mut sort_id = [0; 16];
+    let bytes = a.to_le_bytes().into_iter().chain(b.to_le_bytes()).chain(c.to_le_bytes());
+    let bytes = bytes.chain(d.to_be_bytes()).chain(e.to_be_bytes().into_iter().skip(2));
+    sort_id.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+    let version = u64::from_str_radix(version, 16).ok()?;
+    Some((locale.to_owned(), IndexStamp { version, sort_id }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_counts_say_what_they_count() {
+        for locale in ["en-US", "", "de-DE_phoneb"] {
+            for sort_id in
+                [Sort::DEFAULT.id(), [0xFF; 16], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]]
+            {
+                for version in [0, CURRENT_VERSION, u64::MAX] {
+                    let stamp = IndexStamp { version, sort_id };
+                    assert_eq!(parse_count_key(&stamp.count_key(locale)), Some((locale.to_owned(), stamp)));
+                }
+            }
+        }
+        let text = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+        assert_eq!(parse_count_key(&text("MSysLocalesConsistent\0")), None);
+        assert_eq!(parse_count_key(&text("LocaleName=x,SortID=1-2-3-4-5555555555555,Ver=1\0")), None);
+        assert_eq!(parse_count_key(&[0xD8; 5]), None);
+    }
 
     #[test]
     fn new_indexes_are_stamped_as_windows_would() {

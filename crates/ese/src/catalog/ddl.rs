@@ -5,6 +5,7 @@
 
 use super::auto_increment::begin_increments;
 use super::cache::Needs;
+use super::locales::TextIndex;
 use super::name::check_name;
 use super::new_column::{self, NewColumn};
 use super::new_index::{self, NewIndex};
@@ -307,14 +308,29 @@ impl Ddl<'_> {
             if index.flags.contains(IndexFlags::DERIVED) {
                 return Err(ddl.refuse(JetErr::FixedInheritedDDL, "the index is one of the template's"));
             }
-            ddl.uncount(index)?;
-            ddl.catalog.unlist_object(ddl.work, index.object_id)?;
-            let key = row_key(table.object(), RowKind::Index, index.object_id.0);
-            let record = ddl.existing(&key)?;
-            delete_record(ddl.work, &ddl.catalog.trees, &key, &record)?;
-            ddl.trees.deleted(ddl.work.transaction().level(), table.index_tree(index));
-            Ok(())
+            ddl.remove_index(&table, index)
         })
+    }
+
+    /// Deletes a secondary index that cannot be used, whatever the table says of changes of its schema.
+    ///
+    /// # Errors
+    /// `WriteConflict`; those of trees.
+    pub fn delete_broken_index(&mut self, broken: &TextIndex) -> Result<()> {
+        self.in_level(|ddl| {
+            ddl.lock(broken.table.object(), Needs::Changes)?;
+            ddl.remove_index(&broken.table, &broken.index)
+        })
+    }
+
+    fn remove_index(&mut self, table: &Table, index: &Index) -> Result<()> {
+        self.uncount(index)?;
+        self.catalog.unlist_object(self.work, index.object_id)?;
+        let key = row_key(table.object(), RowKind::Index, index.object_id.0);
+        let record = self.existing(&key)?;
+        delete_record(self.work, &self.catalog.trees, &key, &record)?;
+        self.trees.deleted(self.work.transaction().level(), table.index_tree(index));
+        Ok(())
     }
 
     /// Makes the tree of a table's long values, which a table gets with the first one. Others may be changing
@@ -444,7 +460,7 @@ impl Ddl<'_> {
     }
 
     /// Counts an index of localized text no more.
-    fn uncount(&mut self, index: &Index) -> Result<()> {
+    pub(super) fn uncount(&mut self, index: &Index) -> Result<()> {
         match locale_key(index) {
             Some(key) => self.catalog.count_locale(self.work, &key, -1),
             None => Ok(()),
@@ -452,7 +468,7 @@ impl Ddl<'_> {
     }
 
     /// Locks a table for changes of its schema.
-    fn lock(&mut self, id: ObjectId, needs: Needs) -> Result<()> {
+    pub(super) fn lock(&mut self, id: ObjectId, needs: Needs) -> Result<()> {
         let key = row_key(id, RowKind::Table, id.0);
         let bookmark = Bookmark { key: &key, data: &[] };
         btree::lock(self.work, &self.catalog.trees.objects, bookmark).map_err(|error| {
@@ -536,7 +552,7 @@ impl Ddl<'_> {
             .map_err(|error| self.duplicate(error, duplicate))
     }
 
-    fn existing(&self, key: &[u8]) -> Result<Vec<u8>> {
+    pub(super) fn existing(&self, key: &[u8]) -> Result<Vec<u8>> {
         let missing = || self.catalog.corrupt("the catalog lacks a row of something that it has");
         self.catalog.row(self.work, key)?.ok_or_else(missing)
     }
@@ -553,7 +569,7 @@ impl Ddl<'_> {
     }
 
     /// Runs a change as a level of its own: what fails is undone, and trees that it made are deleted.
-    fn in_level<T>(&mut self, body: impl FnOnce(&mut Ddl<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn in_level<T>(&mut self, body: impl FnOnce(&mut Ddl<'_>) -> Result<T>) -> Result<T> {
         let level = self.work.begin(false)?;
         let mut inner = Ddl { catalog: self.catalog, work: self.work, space: self.space, trees: self.trees };
         let done = inner.work.transaction().must_write().and_then(|()| body(&mut inner));
@@ -582,7 +598,7 @@ impl Ddl<'_> {
 }
 
 /// What counts an index in MSysLocales, if it has localized text.
-fn locale_key(index: &Index) -> Option<Vec<u8>> {
+pub(super) fn locale_key(index: &Index) -> Option<Vec<u8>> {
     if !index.flags.contains(IndexFlags::LOCALIZED_TEXT) {
         return None;
     }

@@ -10,6 +10,7 @@
 mod auto_increment;
 mod cache;
 mod ddl;
+mod locales;
 mod name;
 mod new_column;
 mod new_index;
@@ -21,6 +22,7 @@ mod trees;
 
 pub use auto_increment::{cover_increment, increment_mark};
 pub use ddl::{Ddl, NewTable};
+pub use locales::{Locales, TextIndex};
 pub use name::check_name;
 pub use new_column::{ColumnOptions, NewColumn};
 pub use new_index::{Condition, KeyPart, NewIndex};

@@ -3,7 +3,7 @@
 use super::read::Catalog;
 use super::table::Table;
 use super::trees::one_key;
-use crate::btree::{self, Tree, Versioning, Work};
+use crate::btree::{self, Tree, TreeCursor, Versioning, Work};
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 use crate::version::Bookmark;
@@ -11,7 +11,7 @@ use ese_format::ObjectId;
 use ese_format::catalog::RowKind;
 use ese_format::column::{Column, ColumnId};
 use ese_format::key::KeyDefinition;
-use ese_format::record::{Piece, RecordWriter};
+use ese_format::record::{Field, Piece, Record, RecordWriter};
 
 /// The table that lists all trees.
 const OBJECT_IDS: &str = "MSysObjids";
@@ -29,6 +29,13 @@ struct SystemTable {
     table: Arc<Table>,
     tree: Tree,
     primary: KeyDefinition,
+}
+
+/// How many indexes of one locale, sort and version there are.
+pub(super) struct LocaleCount {
+    /// The key of the row, which names them.
+    pub(super) key: Vec<u8>,
+    pub(super) number: i32,
 }
 
 impl Catalog {
@@ -110,6 +117,25 @@ impl Catalog {
             None if by > 0 => btree::insert(work, &locales.tree, &key, &record, Versioning::Versioned),
             None => Ok(()),
         }
+    }
+
+    /// All counts of locales; `None` for old databases, which have none.
+    pub(super) fn locale_counts(&self, work: &Work) -> Result<Option<Vec<LocaleCount>>> {
+        let Some(locales) = self.system(work, LOCALES)? else { return Ok(None) };
+        let value = locales.table.schema.columns.iter().find(|column| column.id == VALUE);
+        let value = value.ok_or_else(|| self.corrupt("the table of locales lacks a column"))?;
+        let mut counts = Vec::new();
+        let mut cursor = TreeCursor::new(locales.tree);
+        while cursor.next(work)? {
+            let record = Record::parse(cursor.data(), self.trees.page_size())?;
+            let number = record.fixed(VALUE, value.offset.into(), value.stored_size())?;
+            if let (Field::Value(key), Field::Value(number)) = (record.variable(KEY)?, number)
+                && let Some(number) = number.first_chunk()
+            {
+                counts.push(LocaleCount { key: key.to_vec(), number: i32::from_le_bytes(*number) });
+            }
+        }
+        Ok(Some(counts))
     }
 
     fn key_of(&self, table: &SystemTable, record: &[u8]) -> Result<Vec<u8>> {

@@ -13,6 +13,7 @@ use crate::event::{EventSink, TracingSink};
 use crate::log::LogStatistics;
 use crate::params::{ParamId, Parameters, Stage};
 use crate::restore::map::RestoreMap;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, RwLock};
 use bitflags::bitflags;
 use ese_vfs::{Disk, RealDisk};
@@ -78,7 +79,8 @@ pub struct Instance(Arc<Inner>);
 
 struct Inner {
     environment: Environment,
-    parameters: RwLock<Parameters>,
+    parameters: Arc<RwLock<Parameters>>,
+    refuses_unproven_text: Arc<AtomicBool>,
     status: Arc<Mutex<Condition>>,
     running: RwLock<Option<Arc<Running>>>,
     /// Init and term, one at a time.
@@ -93,7 +95,8 @@ impl Instance {
         parameters.set_stage(Stage::Created);
         Self(Arc::new(Inner {
             environment,
-            parameters: RwLock::new(parameters),
+            parameters: Arc::new(RwLock::new(parameters)),
+            refuses_unproven_text: Arc::default(),
             status: Arc::default(),
             running: RwLock::default(),
             lifecycle: Mutex::default(),
@@ -115,6 +118,13 @@ impl Instance {
     /// A copy of its parameters.
     pub fn parameters(&self) -> Parameters {
         self.0.parameters.read().clone()
+    }
+
+    /// Whether records are refused (`UnicodeTranslationFail`) when an index would hold text with letters whose
+    /// keys are only very likely, not certainly, those of Windows. They are accepted unless this is set; what is
+    /// there already can always be changed and deleted.
+    pub fn refuse_unproven_text(&self, refuses: bool) {
+        self.0.refuses_unproven_text.store(refuses, Ordering::Release);
     }
 
     /// Sets a number. Errors: those of [`Parameters::set_integer`].
@@ -161,10 +171,10 @@ impl Instance {
             *status = Condition { readiness: Readiness::Recovering, ..Condition::default() };
         }
         self.0.parameters.write().set_stage(Stage::Running);
-        let parameters = self.parameters();
         let mut guide = RecoveryGuide { map: map.clone(), progress, warning: None, databases: Vec::new() };
-        match start(&self.0.environment, &parameters, self.0.status.clone(), options, &mut guide) {
-            Ok(running) => {
+        match start(&self.0.environment, &self.0.parameters, self.0.status.clone(), options, &mut guide) {
+            Ok(mut running) => {
+                running.refuses_unproven_text = self.0.refuses_unproven_text.clone();
                 *self.0.warning.lock() = guide.warning;
                 *self.0.running.write() = Some(Arc::new(running));
                 self.0.status.lock().readiness = Readiness::Ready;

@@ -21,6 +21,9 @@ mod session;
 mod space_tests;
 mod start;
 mod table;
+#[cfg(test)]
+mod text_index_tests;
+mod text_indexes;
 mod transaction;
 
 pub use instance::{BackupAccess, Environment, Instance, Statistics, StopService, TermOptions};
@@ -28,9 +31,10 @@ pub use recover::{RecoverRequest, Recovered, recover};
 pub use restore::{
     ExternalRestore, backup_databases, external_restore, external_restore_into, restore_folder,
 };
-pub use session::{AttachOptions, Database, Session};
+pub use session::{AttachOptions, Attached, Database, Session};
 pub use start::InitOptions;
 pub use table::Table;
+pub use text_indexes::TextIndexes;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use crate::log::{LogFiles, read_log_header};
 use crate::params::{ParamId, Parameters};
 use crate::recovery::RedoOptions;
 use crate::restore::map::RestoreMap;
+use crate::sync::{Arc, RwLock};
 use ese_format::Generation;
 use ese_vfs::{Disk, OpenMode};
 use std::path::{Path, PathBuf};
@@ -91,7 +92,8 @@ pub fn recover(
     let mut guide =
         RecoveryGuide { map: RestoreMap::default(), progress, warning: None, databases: Vec::new() };
     let options = InitOptions { redo: request.redo };
-    let running = start(environment, &parameters, Default::default(), options, &mut guide)?;
+    let running =
+        start(environment, &Arc::new(RwLock::new(parameters)), Default::default(), options, &mut guide)?;
     running.stop(true)?;
     Ok(Recovered { databases: guide.databases, last: header.generation, warning: guide.warning })
 }

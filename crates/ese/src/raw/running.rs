@@ -13,14 +13,20 @@ use crate::database::{Attachment, Attachments, Lifecycle};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::log::Log;
+use crate::params::Parameters;
+use crate::sync::atomic::AtomicBool;
 use crate::sync::job::JobRunner;
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::{Arc, Mutex, RwLock, Weak};
 use ese_format::{LogPosition, PageSize};
 use ese_vfs::{DirLock, Disk};
 use std::collections::BTreeMap;
 
 /// What an initialised instance works with. Dropped as a whole; [`Running::stop`] ends it in order.
 pub(super) struct Running {
+    /// The instance's, as they are now: some can be set while it runs.
+    pub(super) parameters: Arc<RwLock<Parameters>>,
+    /// Whether text is refused whose keys are not proven.
+    pub(super) refuses_unproven_text: Arc<AtomicBool>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: Arc<dyn EventSink>,

@@ -1,6 +1,7 @@
 //! Sessions and the databases they have open.
 
 use super::running::Running;
+use super::text_indexes::{Checked, TextIndexes};
 use super::transaction::State;
 use crate::database::{Attachment, CreateOptions, canonical};
 use crate::dbfile::Intent;
@@ -16,6 +17,19 @@ pub struct AttachOptions {
     pub read_only: bool,
     /// Limit of its size in pages; 0 for none.
     pub max_pages: u32,
+    /// What to do about its indexes of text.
+    pub text_indexes: TextIndexes,
+}
+
+/// What attaching a database came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attached {
+    /// It is attached now.
+    New,
+    /// It was attached before (JET_wrnDatabaseAttached).
+    Before,
+    /// It is attached now, and lost indexes of text (JET_wrnCorruptIndexDeleted).
+    WithoutIndexes,
 }
 
 /// One thread of work.
@@ -76,18 +90,20 @@ impl Session {
         self.0.id
     }
 
-    /// Attaches a database; `true` when it was attached already (JET_wrnDatabaseAttached).
+    /// Attaches a database, and checks the sort versions of its indexes of text as JET_paramEnableIndexChecking
+    /// and JET_paramEnableIndexCleanup say.
     ///
     /// # Errors
-    /// Those of [`crate::database::Lifecycle::attach`]; `BackupInProgress`; `DatabaseDuplicate` never.
-    pub fn attach(&self, path: &Path, options: AttachOptions) -> Result<bool> {
+    /// Those of [`crate::database::Lifecycle::attach`]; `BackupInProgress`; `DatabaseDuplicate` never;
+    /// `PrimaryIndexCorrupted`, `SecondaryIndexCorrupted` for an index of text whose sort is not known here.
+    pub fn attach(&self, path: &Path, options: AttachOptions) -> Result<Attached> {
         let running = &self.0.running;
         running.check_serving()?;
         let _announced = running.backup.attaching()?;
         let path = canonical(&*running.disk, path)?;
         let _hold = running.checkpoint.hold();
         if running.attachments.by_path(&path).is_some() {
-            return Ok(true);
+            return Ok(Attached::Before);
         }
         let intent = if options.read_only { Intent::Read } else { Intent::Write };
         let attached = running.lifecycle().attach(&path, intent, options.max_pages, self.0.id);
@@ -101,7 +117,23 @@ impl Session {
         if let Some(log) = &running.log {
             running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
         }
-        Ok(false)
+        match self.check_text_indexes(&attachment, options.read_only, options.text_indexes) {
+            Ok(Checked::Kept) => Ok(Attached::New),
+            Ok(Checked::Deleted) => Ok(Attached::WithoutIndexes),
+            Err(error) => {
+                self.detach_one(&attachment)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn detach_one(&self, attachment: &Arc<Attachment>) -> Result<()> {
+        let running = &self.0.running;
+        running.settle(attachment.id)?;
+        running.attachments.storage().space.set_most_pages(attachment.id, 0);
+        running.lifecycle().detach(attachment, self.0.id)?;
+        running.report_database(id::DATABASE_DETACHED, attachment);
+        Ok(())
     }
 
     /// Detaches one database, or all of them.
@@ -129,10 +161,7 @@ impl Session {
             return Err(Error::new(JetErr::DatabaseInUse, "a session has it open").file(busy.path()));
         }
         for attachment in chosen {
-            running.settle(attachment.id)?;
-            running.attachments.storage().space.set_most_pages(attachment.id, 0);
-            running.lifecycle().detach(&attachment, self.0.id)?;
-            running.report_database(id::DATABASE_DETACHED, &attachment);
+            self.detach_one(&attachment)?;
         }
         if let Some(log) = &running.log {
             running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;

@@ -27,7 +27,7 @@ use crate::recovery::{
 };
 use crate::restore::map::RestoreMap;
 use crate::sync::job::{Job, JobRunner};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, RwLock};
 use crate::version::Relief;
 use ese_format::checkpoint::Checkpoint;
 use ese_format::log::record::{Init2, LogRecord};
@@ -60,12 +60,13 @@ pub(super) struct RecoveryGuide<'a> {
 /// Starts an instance.
 pub(super) fn start(
     environment: &Environment,
-    parameters: &Parameters,
+    live: &Arc<RwLock<Parameters>>,
     status: Arc<Mutex<Condition>>,
     options: InitOptions,
     guide: &mut RecoveryGuide<'_>,
 ) -> Result<Running> {
     let disk = &environment.disk;
+    let parameters = &live.read().clone();
     let create = parameters.create_path_if_missing();
     let log_dir = folder(&**disk, &parameters.log_dir(), create)?;
     let system_dir = folder(&**disk, &parameters.system_dir(), create)?;
@@ -137,6 +138,8 @@ pub(super) fn start(
     let seconds = environment.clock.monotonic().saturating_sub(began).as_secs();
     events.report(&Event::new(id::INSTANCE_STARTED, [seconds.to_string()]));
     Ok(Running {
+        parameters: live.clone(),
+        refuses_unproven_text: Arc::default(),
         disk: disk.clone(),
         clock: environment.clock.clone(),
         events: events.clone(),

@@ -6,6 +6,7 @@ use super::transaction::State;
 use crate::btree::{TreeCursor, Work};
 use crate::catalog::{Ddl, NewColumn, NewIndex, NewTable, TreeLists, increment_mark};
 use crate::error::{Error, JetErr, Result};
+use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex};
 use crate::table::{KeepOptions, Prepare, RangeFlags, Seek, Services, TableCursor, TableDef, Updater};
 use ese_format::ObjectId;
@@ -26,21 +27,31 @@ impl Database {
     /// Opens a table.
     ///
     /// # Errors
-    /// `ObjectNotFound`; those of reading the catalog.
+    /// `ObjectNotFound`; `PrimaryIndexCorrupted`, `SecondaryIndexCorrupted` as JET_paramEnableIndexChecking says;
+    /// those of reading the catalog.
     pub fn open_table(&self, name: &str) -> Result<Table> {
+        self.open_table_as(name, false).map(|(table, _)| table)
+    }
+
+    /// Opens a table, perhaps only to read it: then a warning tells of indexes of text whose sort is not known.
+    ///
+    /// # Errors
+    /// Those of [`Self::open_table`].
+    pub fn open_table_as(&self, name: &str, read_only: bool) -> Result<(Table, Option<JetErr>)> {
         let session = self.session();
         let schema = session.running().schema(self.attachment())?;
         let mut state = session.state()?;
-        let (object, definition) = reading(&mut state, |state| {
+        let (object, definition, warning) = reading(&mut state, |state| {
             let object = schema.catalog.find(&state.work, name)?.ok_or_else(|| {
                 Error::new(JetErr::ObjectNotFound, format!("there is no table {name}")).file(self.path())
             })?;
-            Ok((object, schema.table(&state.work, object)?))
+            let warning = session.check_table(&schema, state, object, read_only)?;
+            Ok((object, schema.table(&state.work, object)?, warning))
         })?;
         schema.opened(object);
         drop(state);
         let cursor = Mutex::new(TableCursor::new(definition));
-        Ok(Table { session: session.clone(), schema, object, cursor })
+        Ok((Table { session: session.clone(), schema, object, cursor }, warning))
     }
 
     /// The names of all tables, those of the engine included.
@@ -510,6 +521,10 @@ struct TableServices<'a> {
 }
 
 impl Services for TableServices<'_> {
+    fn refuses_unproven_text(&self) -> bool {
+        self.table.session.running().refuses_unproven_text.load(Ordering::Acquire)
+    }
+
     fn create_long_values(&self, work: &mut Work, table: &TableDef) -> Result<()> {
         let Table { session, schema, object, .. } = self.table;
         let running = session.running();

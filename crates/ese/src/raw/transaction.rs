@@ -24,7 +24,7 @@ impl State {
         Ok(Self { work, trees: TreeLists::default() })
     }
 
-    fn commit(&mut self, running: &Running, lazy: bool) -> Result<()> {
+    pub(super) fn commit(&mut self, running: &Running, lazy: bool) -> Result<()> {
         let level = self.work.transaction().level();
         if level == 0 {
             return Err(Error::new(JetErr::NotInTransaction, "there is no transaction to commit"));

@@ -9,6 +9,7 @@ use crate::error::{Error, JetErr, Result};
 use crate::sync::Arc;
 use crate::version::Bookmark;
 use bitflags::bitflags;
+use ese_format::catalog::IndexFlags;
 use ese_format::column::{Column, ColumnFlags, ColumnId, ColumnType};
 use ese_format::compress;
 use ese_format::key::{KeyBuffers, MakeKeyFlags, SearchKey};
@@ -219,7 +220,7 @@ impl TableCursor {
         };
         self.search
             .add(keys, value, flags, &mut KeyBuffers::default())
-            .map_err(|error| key_error(error, name))
+            .map_err(|error| key_error(error, keys.flags().contains(IndexFlags::PRIMARY), name))
     }
 
     /// The search key so far.

@@ -102,7 +102,8 @@ impl TableDef {
         let mut primary = None;
         let mut indexes = Vec::new();
         for index in &schema.indexes {
-            let keys = KeyDefinition::new(index, &schema.columns).map_err(|e| key_error(e, &index.name))?;
+            let keys = KeyDefinition::new(index, &schema.columns)
+                .map_err(|e| key_error(e, index.is_primary(), &index.name))?;
             if index.is_primary() {
                 primary = Some(keys);
                 continue;
@@ -176,8 +177,10 @@ impl TableDef {
 }
 
 /// What a key that cannot be made means to the caller, with the index that it was for.
-pub(super) fn key_error(error: KeyError, index: &str) -> Error {
+pub(super) fn key_error(error: KeyError, is_primary: bool, index: &str) -> Error {
+    let is_foreign = matches!(error, KeyError::ForeignSort);
     let error = Error::from(error);
     let sentence = format!("index {index}: {}", error.detail());
-    Error::new(error.code(), sentence)
+    let code = if is_primary && is_foreign { JetErr::PrimaryIndexCorrupted } else { error.code() };
+    Error::new(code, sentence)
 }

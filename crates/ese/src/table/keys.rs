@@ -4,6 +4,7 @@ use super::definition::{TableDef, key_error};
 use super::long_value::{LongValue, Storing};
 use crate::btree::Work;
 use crate::error::{Error, JetErr, Result};
+use ese_format::catalog::IndexFlags;
 use ese_format::key::{KeyBuffers, KeyDefinition, KeyError, RecordValues, build_keys};
 use ese_format::long_value::LongValueId;
 use ese_format::record::Record;
@@ -45,7 +46,7 @@ pub(super) fn make_keys(
     let mut unpacked = Vec::new();
     let mut values = RecordValues::new(record, read, &mut unpacked);
     build_keys(keys, &mut values, buffers).map_err(|failure| match failure {
-        Failure::Key(error) => key_error(error, index),
+        Failure::Key(error) => key_error(error, keys.flags().contains(IndexFlags::PRIMARY), index),
         Failure::Other(error) => error,
     })
 }

@@ -31,6 +31,12 @@ pub trait Services {
     /// # Errors
     /// Those of reading the table.
     fn first_increment(&self, work: &mut Work, table: &TableDef) -> Result<u64>;
+
+    /// Whether text is refused whose keys are only very likely, not certainly, those of Windows
+    /// (`UnicodeTranslationFail`).
+    fn refuses_unproven_text(&self) -> bool {
+        false
+    }
 }
 
 /// Values that take more bytes leave the record (ESE: cbLVIntrinsicMost).
@@ -82,7 +88,7 @@ impl Updater<'_> {
             let record = self.stored(work, row)?;
             let bookmark = match &self.table.primary {
                 Some(keys) => {
-                    let mut buffers = KeyBuffers::default();
+                    let mut buffers = self.buffers();
                     make_keys(work, self.table, keys, &self.table.schema.name, &record, &mut buffers)?;
                     primary_key(&buffers)?
                 }
@@ -106,7 +112,7 @@ impl Updater<'_> {
             let record = self.stored(work, row)?;
             let moved = match &self.table.primary {
                 Some(keys) => {
-                    let mut buffers = KeyBuffers::default();
+                    let mut buffers = self.buffers();
                     make_keys(work, self.table, keys, &self.table.schema.name, &record, &mut buffers)?;
                     Some(primary_key(&buffers)?).filter(|key| key != bookmark)
                 }
@@ -148,11 +154,18 @@ impl Updater<'_> {
     /// # Errors
     /// Those of keys; `KeyDuplicate`.
     pub fn add_entries(&self, work: &mut Work, at: usize, record: &[u8], bookmark: &[u8]) -> Result<()> {
-        let mut buffers = KeyBuffers::default();
+        let mut buffers = self.buffers();
         for key in self.entries(work, at, Some(record), &mut buffers)? {
             btree::insert(work, &self.table.indexes[at].tree, &key, bookmark, Versioning::Versioned)?;
         }
         Ok(())
+    }
+
+    /// Buffers for the keys of what is entered.
+    fn buffers(&self) -> KeyBuffers {
+        let mut buffers = KeyBuffers::default();
+        buffers.refuse_unproven = self.services.refuses_unproven_text();
+        buffers
     }
 
     /// Brings all secondary indexes from one form of a record to another.
@@ -166,7 +179,10 @@ impl Updater<'_> {
         let mut buffers = KeyBuffers::default();
         for at in 0..self.table.indexes.len() {
             let old = self.entries(work, at, before, &mut buffers)?;
+            buffers.refuse_unproven = self.services.refuses_unproven_text();
             let new = self.entries(work, at, after, &mut buffers)?;
+            // What is there goes, whatever its letters are.
+            buffers.refuse_unproven = false;
             let index = &self.table.indexes[at];
             for key in old.iter().filter(|key| !new.contains(key)) {
                 let data = if index.tree.is_unique { &[][..] } else { bookmark };

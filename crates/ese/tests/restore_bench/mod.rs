@@ -57,7 +57,7 @@ impl World {
         this
     }
 
-    pub fn attach(&self, path: &str) -> Result<bool> {
+    pub fn attach(&self, path: &str) -> Result<ese::raw::Attached> {
         self.instance.begin_session()?.attach(Path::new(path), AttachOptions::default())
     }
 

@@ -5,6 +5,7 @@ use crate::pointer::{Array, Bytes, Form, Out, Text, TextA, TextW};
 use crate::process::PROCESS;
 use crate::text::{path, required_path};
 use crate::types::*;
+use ese::raw::{AttachOptions, TextIndexes};
 use ese::{Error, JetErr, Result};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -15,7 +16,11 @@ const VERSION: u32 = 19041 << 8;
 /// JET_bitDbReadOnly.
 const READ_ONLY: JET_GRBIT = 0x1;
 /// Bits of JetAttachDatabase that ask for upkeep which this engine does not need to do at attach.
-const UPKEEP: JET_GRBIT = 0x10 | 0x800 | 0x1000;
+const UPKEEP: JET_GRBIT = 0x800 | 0x1000;
+/// JET_bitDbDeleteCorruptIndexes.
+const DELETE_CORRUPT_INDEXES: JET_GRBIT = 0x10;
+/// JET_bitDbDeleteUnicodeIndexes.
+const DELETE_UNICODE_INDEXES: JET_GRBIT = 0x400;
 /// JET_bitForceDetach and JET_bitForceCloseAndDetach.
 const FORCE_DETACH: JET_GRBIT = 0x3;
 /// JET_bitIdleCompact and JET_bitIdleStatus; JET_bitIdleFlushBuffers was never offered.
@@ -205,10 +210,13 @@ fn attach<F: Form>(
 ) -> Result<Option<JetErr>> {
     let session = PROCESS.sessions().find_serving(sesid)?;
     let path = database_path(name)?;
-    if grbit & !(READ_ONLY | UPKEEP) != 0 {
+    let has = |bits: JET_GRBIT| grbit & bits != 0;
+    if has(!(READ_ONLY | UPKEEP | DELETE_CORRUPT_INDEXES | DELETE_UNICODE_INDEXES)) {
         return Err(Error::new(JetErr::InvalidGrbit, format!("option bits {grbit:#x}")));
     }
-    session.attach(&path, max_pages, grbit & READ_ONLY != 0)
+    let text_indexes =
+        TextIndexes { delete_foreign: has(DELETE_CORRUPT_INDEXES), delete_all: has(DELETE_UNICODE_INDEXES) };
+    session.attach(&path, AttachOptions { read_only: has(READ_ONLY), max_pages, text_indexes })
 }
 
 fn detach<F: Form>(sesid: JET_SESID, name: Text<F>, grbit: JET_GRBIT) -> Result<()> {

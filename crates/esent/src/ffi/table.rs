@@ -14,6 +14,8 @@ use ese::{Error, JetErr, Result};
 const OPEN_BITS: JET_GRBIT = 0x1FF | 0x8000 | 0x1F_0000 | 0x0100_0000 | 0x0800_0000;
 /// JET_bitTableDenyRead: how whoever makes a table has it open.
 const DENY_READ: JET_GRBIT = 0x2;
+/// JET_bitTableReadOnly.
+const READ_ONLY: JET_GRBIT = 0x4;
 
 jet_api! {
     /// Opens a cursor on a table, on its first record.
@@ -117,7 +119,7 @@ fn open<F: Form>(
     table: Text<F>,
     grbit: JET_GRBIT,
     place: Out<JET_TABLEID>,
-) -> Result<()> {
+) -> Result<Option<JetErr>> {
     let session = PROCESS.sessions().find_serving(sesid)?;
     let place = place.required()?;
     let name = name(table)?;
@@ -125,14 +127,15 @@ fn open<F: Form>(
         return Err(Error::new(JetErr::InvalidGrbit, format!("option bits {grbit:#x}")));
     }
     check_name(&name)?;
-    let table = session.with_database(dbid, |database| database.open_table(&name))?;
+    let (table, warning) =
+        session.with_database(dbid, |database| database.open_table_as(&name, grbit & READ_ONLY != 0))?;
     for other in PROCESS.sessions().all_of(session.instance().handle()) {
         if !Arc::ptr_eq(&other, &session) {
             other.tables().admit(dbid, &table, grbit)?;
         }
     }
     place.set(keep(&session, table, dbid, grbit)?);
-    Ok(())
+    Ok(warning)
 }
 
 fn create<F: Form>(

@@ -4,7 +4,7 @@ use super::Entry;
 use super::tables::OpenTables;
 use crate::types::{JET_API_PTR, JET_DBID, JET_GRBIT, JET_INSTANCE, JET_SESID};
 use ese::database::CreateOptions;
-use ese::raw::{AttachOptions, Database, Session};
+use ese::raw::{AttachOptions, Attached, Database, Session};
 use ese::sync::{Arc, Mutex};
 use ese::{Error, JetErr, Result};
 use ese_format::database::DatabaseHeader;
@@ -185,9 +185,12 @@ impl SessionEntry {
     ///
     /// # Errors
     /// Those of [`Session::attach`].
-    pub fn attach(&self, path: &Path, max_pages: u32, read_only: bool) -> Result<Option<JetErr>> {
-        let there = self.session.attach(path, AttachOptions { read_only, max_pages })?;
-        Ok(there.then_some(JetErr::WrnDatabaseAttached))
+    pub fn attach(&self, path: &Path, options: AttachOptions) -> Result<Option<JetErr>> {
+        Ok(match self.session.attach(path, options)? {
+            Attached::New => None,
+            Attached::Before => Some(JetErr::WrnDatabaseAttached),
+            Attached::WithoutIndexes => Some(JetErr::WrnCorruptIndexDeleted),
+        })
     }
 
     /// Detaches a database, or all of the instance.

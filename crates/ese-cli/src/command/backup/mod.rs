@@ -169,6 +169,9 @@ fn attach_and_back_up(
     parameters.set_text(ParamId::LogFilePath, folder)?;
     parameters.set_text(ParamId::SystemPath, folder)?;
     parameters.set_integer(ParamId::DatabasePageSize, page_size.bytes() as u64)?;
+    // A copy is right whatever its text is sorted by.
+    parameters.set_integer(ParamId::EnableIndexChecking, 0)?;
+    parameters.set_integer(ParamId::EnableIndexCleanup, 0)?;
     let instance = Instance::new(Environment::default(), parameters);
     instance.init(InitOptions::default()).with_context(|| format!("opening the logs in {folder}"))?;
     let result = back_up(&instance, database, to, flags);
