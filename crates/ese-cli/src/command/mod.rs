@@ -12,6 +12,7 @@ mod digest;
 mod dump;
 mod export;
 mod info;
+mod maintain;
 mod private;
 mod recover;
 mod restore;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Restore(restore::Args),
     /// Bring databases up to the end of their logs after a crash (`esentutl /r`).
     Recover(recover::Args),
+    /// Give back pages of a database that a crash has leaked.
+    Maintain(maintain::Args),
     /// Print what stands in headers, checkpoints and pages, field by field (`esentutl /m...`).
     #[command(subcommand)]
     Dump(dump::Dump),
@@ -60,6 +63,7 @@ impl Command {
             Self::Backup(args) => backup::run(args, out),
             Self::Restore(args) => restore::run(args, out),
             Self::Recover(args) => recover::run(args, out),
+            Self::Maintain(args) => maintain::run(&args, out),
             Self::Dump(dump) => dump.run(out),
             Self::Digest(args) => digest::run(args, out),
             Self::Export(args) => export::run(args, out),

@@ -27,7 +27,7 @@ mod text_indexes;
 mod transaction;
 
 pub use instance::{BackupAccess, Environment, Instance, Statistics, StopService, TermOptions};
-pub use recover::{RecoverRequest, Recovered, recover};
+pub use recover::{RecoverRequest, Recovered, parameters_of_stream, recover};
 pub use restore::{
     ExternalRestore, backup_databases, external_restore, external_restore_into, restore_folder,
 };

@@ -10,6 +10,7 @@ use crate::recovery::RedoOptions;
 use crate::restore::map::RestoreMap;
 use crate::sync::{Arc, RwLock};
 use ese_format::Generation;
+use ese_format::log::LogHeader;
 use ese_vfs::{Disk, OpenMode};
 use std::path::{Path, PathBuf};
 
@@ -52,19 +53,7 @@ pub fn recover(
     progress: &mut dyn FnMut(Status),
 ) -> Result<Recovered> {
     let disk = &environment.disk;
-    let source = folder(&**disk, request.logs, false)?;
-    let files = LogFiles::probe(disk.clone(), &source, request.base_name, true, true)?;
-    let newest = match disk.exists(&files.current()) {
-        true => files.current(),
-        false => match files.archives()?.pop() {
-            Some(archive) => archive.path,
-            None => {
-                let sentence = format!("there are no logs named {}*", request.base_name);
-                return Err(Error::new(JetErr::MissingLogFile, sentence).file(&source));
-            }
-        },
-    };
-    let header = read_log_header(&**disk, &newest)?;
+    let Stream { folder: source, files, header } = Stream::find(disk, request.logs, request.base_name)?;
     let logs = match request.to {
         Some(to) => {
             let to = folder(&**disk, to, true)?;
@@ -73,21 +62,9 @@ pub fn recover(
         }
         None => source,
     };
-    let text = |path: &Path| {
-        path.to_str()
-            .map(str::to_owned)
-            .ok_or_else(|| Error::new(JetErr::InvalidPath, "the path is not UTF-8").file(path))
-    };
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::BaseName, request.base_name)?;
-    parameters.set_text(ParamId::LogFilePath, &text(&logs)?)?;
-    parameters.set_text(ParamId::SystemPath, &text(&logs)?)?;
-    parameters.set_integer(ParamId::DatabasePageSize, header.page_size()?.bytes() as u64)?;
-    let bytes = u64::from(header.file_sectors) * u64::from(header.sector_bytes);
-    parameters.set_integer(ParamId::LogFileSize, bytes / 1024)?;
-    parameters.set_integer(ParamId::LegacyFileNames, u64::from(files.has_legacy_extension()))?;
+    let mut parameters = stream_parameters(request.base_name, &logs, &files, &header)?;
     if request.to.is_some() {
-        parameters.set_text(ParamId::AlternateDatabaseRecoveryPath, &text(&logs)?)?;
+        parameters.set_text(ParamId::AlternateDatabaseRecoveryPath, text(&logs)?)?;
     }
     let mut guide =
         RecoveryGuide { map: RestoreMap::default(), progress, warning: None, databases: Vec::new() };
@@ -96,6 +73,63 @@ pub fn recover(
         start(environment, &Arc::new(RwLock::new(parameters)), Default::default(), options, &mut guide)?;
     running.stop(true)?;
     Ok(Recovered { databases: guide.databases, last: header.generation, warning: guide.warning })
+}
+
+/// A log stream that is there.
+struct Stream {
+    folder: PathBuf,
+    files: LogFiles,
+    /// Of its newest file.
+    header: LogHeader,
+}
+
+impl Stream {
+    fn find(disk: &Arc<dyn Disk>, logs: &Path, base_name: &str) -> Result<Self> {
+        let source = folder(&**disk, logs, false)?;
+        let files = LogFiles::probe(disk.clone(), &source, base_name, true, true)?;
+        let newest = match disk.exists(&files.current()) {
+            true => files.current(),
+            false => match files.archives()?.pop() {
+                Some(archive) => archive.path,
+                None => {
+                    let sentence = format!("there are no logs named {base_name}*");
+                    return Err(Error::new(JetErr::MissingLogFile, sentence).file(&source));
+                }
+            },
+        };
+        let header = read_log_header(&**disk, &newest)?;
+        Ok(Self { folder: source, files, header })
+    }
+}
+
+/// The parameters with which an instance goes on with the log stream in a folder: its names, sizes and page size.
+///
+/// # Errors
+/// `InvalidPath`, `MissingLogFile` when there is no such stream; those of reading the header of its newest log.
+pub fn parameters_of_stream(environment: &Environment, logs: &Path, base_name: &str) -> Result<Parameters> {
+    let Stream { folder, files, header } = Stream::find(&environment.disk, logs, base_name)?;
+    stream_parameters(base_name, &folder, &files, &header)
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| Error::new(JetErr::InvalidPath, "the path is not UTF-8").file(path))
+}
+
+fn stream_parameters(
+    base_name: &str,
+    logs: &Path,
+    files: &LogFiles,
+    header: &LogHeader,
+) -> Result<Parameters> {
+    let mut parameters = Parameters::new();
+    parameters.set_text(ParamId::BaseName, base_name)?;
+    parameters.set_text(ParamId::LogFilePath, text(logs)?)?;
+    parameters.set_text(ParamId::SystemPath, text(logs)?)?;
+    parameters.set_integer(ParamId::DatabasePageSize, header.page_size()?.bytes() as u64)?;
+    let bytes = u64::from(header.file_sectors) * u64::from(header.sector_bytes);
+    parameters.set_integer(ParamId::LogFileSize, bytes / 1024)?;
+    parameters.set_integer(ParamId::LegacyFileNames, u64::from(files.has_legacy_extension()))?;
+    Ok(parameters)
 }
 
 /// Copies a stream, the current log last: a copy that was cut short is not taken for a stream.

@@ -129,11 +129,12 @@ fn in_place(path: &Path, logs: &Path, to: &Path, flags: u32) -> anyhow::Result<O
     attach_and_back_up(path, &logs, chosen.header.page_size, to, flags)
 }
 
-fn must_be_clean(path: &Path, header: &DatabaseHeader) -> anyhow::Result<()> {
+/// Refuses a database that needs logs.
+pub(super) fn must_be_clean(path: &Path, header: &DatabaseHeader) -> anyhow::Result<()> {
     ensure!(
         header.is_clean(),
         "{} is in state {:?}: it needs log generations {} to {}, and only a database that was shut down cleanly can \
-         be backed up alone (JET_errDatabaseDirtyShutdown)",
+         do without (JET_errDatabaseDirtyShutdown)",
         path.display(),
         header.state,
         header.min_required,

@@ -19,6 +19,7 @@ use ese::raw::{
 use report::{Proof, Report};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The folder of the backup, in that of the demonstration.
@@ -188,12 +189,15 @@ fn prove(logs: &Path, path: &Path, certain: &Told, spent: Duration) -> Result<Pr
     let time = spent + start.elapsed();
     let database = session.open(path)?;
     let checked = check(&session, &database, certain);
-    drop((database, session));
+    drop(database);
+    let given_back = session.reclaim_leaks(path, 1, Arc::new(|_, _| {}));
+    drop(session);
     let ended = instance.term(TermOptions::default());
     let mut checked = checked?;
+    let given_back = given_back.context("giving back lost pages")?.reclaimed_pages();
     ended.context("closing the database")?;
     let structure = check_structure(path, &mut checked)?;
-    Ok(Proof { time, checked, structure, certain: certain.commits() })
+    Ok(Proof { time, checked, given_back, structure, certain: certain.commits() })
 }
 
 /// The size of everything in a folder.

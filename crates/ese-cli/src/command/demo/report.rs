@@ -25,6 +25,8 @@ pub(super) struct Proof {
     /// How long that took.
     pub(super) time: Duration,
     pub(super) checked: Checked,
+    /// Pages that the crash had leaked and maintenance gave back.
+    pub(super) given_back: u64,
     pub(super) structure: DeepReport,
     /// What had to be there at least.
     pub(super) certain: u64,
@@ -100,13 +102,12 @@ impl Report {
                 thousands(structure.pages),
                 structure.trees
             )?;
-            if structure.leaked_pages() > 0 {
-                let pages = structure.leaked_pages();
-                writeln!(
-                    out,
-                    "            {pages} pages were taken and not yet used when the log ended: they are lost room"
-                )?;
-            }
+            let pages = match proof.given_back {
+                0 => "no page was".into(),
+                1 => "1 page was".into(),
+                pages => format!("{} pages were", thousands(pages)),
+            };
+            writeln!(out, "            {pages} taken and not yet used when the log ended, and given back")?;
             for problem in &checked.problems {
                 writeln!(out, "            WRONG: {problem}")?;
             }
@@ -146,6 +147,7 @@ impl Report {
             group.add("transactions", checked.transfers()).add("records", checked.records);
             group.add("index entries", checked.entries).add("long value bytes", checked.long_bytes);
             group.add("trees", structure.trees).add("pages", structure.pages);
+            group.add("pages given back", proof.given_back);
             group.add("leaked pages", structure.leaked_pages());
             let problems = checked.problems.iter().cloned().map(Value::from).collect();
             group.add("problems", Value::List(problems));

@@ -76,9 +76,16 @@ fn finding(finding: &Finding) -> Fields {
     fields
 }
 
-fn leak(leak: &Leak) -> Fields {
+/// Whose the pages are, and whose they were.
+pub(crate) fn leak(leak: &Leak) -> Fields {
     let mut fields = Fields::new();
-    fields.add("tree", leak.tree.clone());
-    fields.add("first", leak.extent.first()).add("last", leak.extent.last);
+    fields.add("tree", leak.tree.clone()).add("object id", leak.object);
+    fields.add("first", leak.extent.first()).add("pages", u64::from(leak.extent.pages));
+    let lost = leak.lost_trees.iter().map(|tree| {
+        let mut fields = Fields::new();
+        fields.add("object id", tree.object).add("root", tree.root).add("pages", u64::from(tree.pages));
+        fields
+    });
+    fields.add("lost trees", lost.collect::<Vec<Fields>>());
     fields
 }

@@ -12,6 +12,7 @@ use crate::source::{Kind, Source};
 use std::path::PathBuf;
 
 pub(crate) use backup::find as find_backup;
+pub(crate) use deep::leak;
 
 /// The arguments of `ese verify`.
 #[derive(Debug, clap::Args)]

@@ -105,6 +105,18 @@ impl fmt::Display for Finding {
     }
 }
 
+/// A tree that no catalog knows: its creation was not committed, or it was deleted and its pages were not given back
+/// yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LostTree {
+    /// Its root page.
+    pub root: PageNumber,
+    /// Its object id.
+    pub object: ObjectId,
+    /// How many of the leaked pages it owned.
+    pub pages: u32,
+}
+
 /// Pages that a tree owns and nobody can get at: neither reachable nor available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leak {
@@ -116,6 +128,16 @@ pub struct Leak {
     pub object: ObjectId,
     /// The pages.
     pub extent: Extent,
+    /// Whose they were, as the roots among them say. What is left was on its way from one tree or extent to
+    /// another, or was taken for a page that was not made.
+    pub lost_trees: Vec<LostTree>,
+}
+
+impl Leak {
+    /// How many of the pages were in no lost tree.
+    pub fn pages_in_flight(&self) -> u32 {
+        self.lost_trees.iter().fold(self.extent.pages, |left, tree| left.saturating_sub(tree.pages))
+    }
 }
 
 /// Where on a page something was found.

@@ -17,6 +17,7 @@ mod finding;
 mod index;
 mod long_value;
 mod lookup;
+mod lost;
 mod pages;
 mod pool;
 mod records;
@@ -27,14 +28,14 @@ mod sum;
 mod tests;
 mod walk;
 
-pub use finding::{Finding, Leak, Severity, Subject};
+pub use finding::{Finding, Leak, LostTree, Severity, Subject};
 
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use ese_format::database::DatabaseHeader;
 use ese_format::space::Extent;
 use ese_format::tree::PageRead;
-use ese_format::{DbTime, PageNumber};
+use ese_format::{DbTime, ObjectId, PageNumber};
 use finding::Findings;
 use pages::PageMap;
 use schema::Schema;
@@ -201,12 +202,16 @@ where
 }
 
 /// What is owned and not used. A page that another tree leads to is in use, if wrongly.
-fn leaks<P>(context: &Context<P>, outcomes: &[content::Outcome]) -> Vec<Leak> {
+fn leaks<P: PageRead>(context: &Context<P>, outcomes: &[content::Outcome]) -> Vec<Leak> {
     let foreign: HashSet<PageNumber> =
         outcomes.iter().flat_map(|outcome| &outcome.foreign).copied().collect();
+    let known: HashSet<ObjectId> = context.schema.trees.iter().map(|tree| tree.object).collect();
     let leak = |(owner, extent): (usize, Extent)| {
         let tree = context.schema.trees.get(owner)?;
-        Some(Leak { tree: tree.name.clone(), root: tree.root, object: tree.object, extent })
+        let lost_trees = Vec::new();
+        Some(Leak { tree: tree.name.clone(), root: tree.root, object: tree.object, extent, lost_trees })
     };
-    context.map.leaks(&foreign).into_iter().filter_map(leak).collect()
+    let mut leaks: Vec<Leak> = context.map.leaks(&foreign).into_iter().filter_map(leak).collect();
+    lost::assign(&*context.pages, &mut leaks, &known);
+    leaks
 }
