@@ -5,6 +5,7 @@ use super::session::Session;
 use crate::btree::Work;
 use crate::catalog::TreeLists;
 use crate::error::{Error, JetErr, Result};
+use crate::transaction::LEVELS_MOST;
 use crate::undo;
 
 /// What a session is in the middle of. Used by one thread at a time.
@@ -64,7 +65,12 @@ impl Session {
     /// `TransTooDeep`; `SessionSharingViolation` when another thread uses the session now.
     pub fn begin_transaction(&self, read_only: bool) -> Result<()> {
         self.running().check_serving()?;
-        self.state()?.work.begin(read_only).map(drop)
+        let mut state = self.state()?;
+        if state.work.transaction().level() >= LEVELS_MOST {
+            let sentence = format!("transactions nest {LEVELS_MOST} levels at most");
+            return Err(Error::new(JetErr::TransTooDeep, sentence));
+        }
+        state.work.begin(read_only).map(drop)
     }
 
     /// Commits the innermost level. Of the outermost one the changes are durable on return, unless `lazy`.

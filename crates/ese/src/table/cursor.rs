@@ -78,6 +78,8 @@ pub struct TableCursor {
     records: TreeCursor,
     /// The index that gives the order, and the position in it; none for the table's own order.
     index: Option<(usize, TreeCursor)>,
+    /// A seek has found no record: the cursor stands where its key would be, and moves go on from there.
+    between: bool,
     search: SearchKey,
     limit: Option<Limit>,
     update: Option<Update>,
@@ -87,7 +89,8 @@ impl TableCursor {
     /// Before the first record, in the table's own order.
     pub fn new(table: Arc<TableDef>) -> Self {
         let records = TreeCursor::new(table.tree.clone());
-        Self { table, records, index: None, search: SearchKey::default(), limit: None, update: None }
+        let search = SearchKey::default();
+        Self { table, records, index: None, between: false, search, limit: None, update: None }
     }
 
     /// The table.
@@ -139,6 +142,7 @@ impl TableCursor {
         self.search.clear();
         self.index = at.and_then(|at| Some((at, TreeCursor::new(self.table.indexes.get(at)?.tree.clone()))));
         self.records.before_first();
+        self.between = false;
         Ok(())
     }
 
@@ -252,6 +256,7 @@ impl TableCursor {
             if found {
                 order.seek_exact(work, Bookmark { key: &key, data: &[] })?;
             }
+            self.between = found;
             if self.index.is_some() {
                 self.records.before_first();
             }
@@ -312,6 +317,7 @@ impl TableCursor {
 
     /// Goes to the record of the index entry just found.
     fn arrive(&mut self, work: &Work, found: bool) -> Result<()> {
+        self.between = false;
         if !found {
             if self.index.is_some() {
                 self.records.before_first();
@@ -334,12 +340,16 @@ impl TableCursor {
         Ok(())
     }
 
+    fn is_on_record(&self) -> bool {
+        self.records.is_on() && !self.between
+    }
+
     /// The bookmark of the current record.
     ///
     /// # Errors
     /// `NoCurrentRecord`.
     pub fn bookmark(&self) -> Result<Vec<u8>> {
-        if self.records.is_on() { Ok(self.records.key().to_vec()) } else { Err(no_record()) }
+        if self.is_on_record() { Ok(self.records.key().to_vec()) } else { Err(no_record()) }
     }
 
     /// The key of the current record in the current index.
@@ -351,33 +361,36 @@ impl TableCursor {
             Some((_, cursor)) => cursor,
             None => &self.records,
         };
-        if cursor.is_on() { Ok(cursor.key().to_vec()) } else { Err(no_record()) }
+        if cursor.is_on() && !self.between { Ok(cursor.key().to_vec()) } else { Err(no_record()) }
     }
 
-    /// To the record with a bookmark.
+    /// To the record with a bookmark; in an index over several values, to the entry of the first of them. Search key and
+    /// range are gone; after an error the cursor is where it was.
     ///
     /// # Errors
-    /// `RecordDeleted` when the transaction does not see it; those of the pages.
+    /// `RecordDeleted` when the transaction does not see it; `NoCurrentRecord` when it has no entry in the current
+    /// index; those of the pages.
     pub fn goto_bookmark(&mut self, work: &Work, bookmark: &[u8]) -> Result<()> {
         self.cancel_range();
-        if !self.records.seek_exact(work, Bookmark { key: bookmark, data: &[] })? {
+        self.search.clear();
+        let mut records = self.records.clone();
+        if !records.seek_exact(work, Bookmark { key: bookmark, data: &[] })? {
             return Err(Error::new(JetErr::RecordDeleted, "the record is gone"));
         }
-        let Some((at, _)) = &self.index else { return Ok(()) };
-        let at = *at;
-        let index = self.table.indexes.get(at).ok_or_else(no_index)?;
-        let mut buffers = KeyBuffers::default();
-        let record = self.records.data().to_vec();
-        super::keys::make_keys(work, &self.table, &index.keys, &index.index.name, &record, &mut buffers)?;
-        let Some(key) = buffers.keys.iter().next() else {
-            return Err(Error::new(JetErr::NoCurrentRecord, "the record has no entry in the current index"));
-        };
-        if let Some((_, cursor)) = &mut self.index {
-            cursor.seek_exact(
-                work,
-                Bookmark { key, data: if index.tree.is_unique { &[] } else { bookmark } },
-            )?;
+        if let Some((at, cursor)) = &mut self.index {
+            let index = self.table.indexes.get(*at).ok_or_else(no_index)?;
+            let mut buffers = KeyBuffers::default();
+            let record = records.data();
+            super::keys::make_keys(work, &self.table, &index.keys, &index.index.name, record, &mut buffers)?;
+            let Some(key) = buffers.keys.iter().next() else {
+                let sentence = "the record has no entry in the current index";
+                return Err(Error::new(JetErr::NoCurrentRecord, sentence));
+            };
+            let data = if index.tree.is_unique { &[] } else { bookmark };
+            cursor.seek_exact(work, Bookmark { key, data })?;
         }
+        self.records = records;
+        self.between = false;
         Ok(())
     }
 
@@ -397,6 +410,7 @@ impl TableCursor {
         if !found || !bookmark.is_empty() && cursor.data() != bookmark {
             cursor.before_first();
             self.records.before_first();
+            self.between = false;
             return Err(Error::new(JetErr::RecordDeleted, "the entry is gone"));
         }
         self.arrive(work, true)
@@ -473,7 +487,7 @@ impl TableCursor {
     /// # Errors
     /// Those of the pages.
     pub fn count(&mut self, work: &Work, most: u64) -> Result<u64> {
-        if !self.order().is_on() {
+        if self.between || !self.order().is_on() {
             return Err(no_record());
         }
         let mut ahead = self.order().clone();
@@ -499,7 +513,7 @@ impl TableCursor {
     /// # Errors
     /// `NoCurrentRecord`, `RecordDeleted`; those of the pages.
     pub fn record(&mut self, work: &Work) -> Result<&[u8]> {
-        if !self.records.is_on() {
+        if !self.is_on_record() {
             return Err(no_record());
         }
         if !self.records.refresh(work)? {

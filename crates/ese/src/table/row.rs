@@ -164,6 +164,12 @@ impl Row {
             None if at < values.len() => drop(values.remove(at)),
             None => {}
         }
+        // A record can say of the first of several values only that it is packed.
+        for value in values.iter_mut().skip(1) {
+            if let (Value::Packed(_), Some(bytes)) = (&*value, value.intrinsic()?) {
+                *value = Value::Plain(bytes);
+            }
+        }
         if !values.is_empty() {
             self.cells.insert(column.id, Cell::Values(values));
         } else if column.place() != ColumnPlace::Tagged || column.default.is_some() {

@@ -11,6 +11,9 @@ use ese_format::log::record::{Begin, Begin0, Commit, Commit0, Levels, LogRecord,
 /// Deepest nesting of transactions (ESE: levelMax - 4).
 pub const LEVELS_MOST: u8 = 7;
 
+/// The engine's own levels inside of those: that of an update, and those of a change of the schema around it.
+const OWN_LEVELS: u8 = 3;
+
 /// The state of one session's transaction. Used by one thread at a time.
 ///
 /// It knows levels and log records only; the changes that a rollback has to undo are with the versions.
@@ -91,7 +94,7 @@ impl Transaction {
     /// # Errors
     /// `TransTooDeep`.
     pub fn begin(&mut self, read_only: bool) -> Result<u8> {
-        if self.level >= LEVELS_MOST {
+        if self.level >= LEVELS_MOST + OWN_LEVELS {
             return Err(Error::new(
                 JetErr::TransTooDeep,
                 format!("transactions nest {LEVELS_MOST} levels at most"),

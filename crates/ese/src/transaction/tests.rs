@@ -95,7 +95,7 @@ fn misuse_is_refused() {
     assert_eq!(session.commit(None).unwrap_err().code(), JetErr::NotInTransaction);
     session.begin(true).unwrap();
     assert_eq!(code(session.ensure_logged(&log)), JetErr::TransReadOnly);
-    for _ in 1..LEVELS_MOST {
+    for _ in 1..LEVELS_MOST + 3 {
         session.begin(false).unwrap();
     }
     assert_eq!(session.begin(false).unwrap_err().code(), JetErr::TransTooDeep);
