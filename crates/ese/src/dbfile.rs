@@ -10,7 +10,7 @@ mod range;
 
 use crate::clock::Clock;
 use crate::error::{Error, JetErr, Result};
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 use ese_format::checksum::{Verdict, verify_page};
 use ese_format::database::{
@@ -22,6 +22,7 @@ use ese_format::{DbTime, ObjectId, PageNumber, PageSize, Signature};
 use ese_vfs::{Disk, File, OpenMode};
 use range::{Access as RangeAccess, HeldRange, Ranges};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The largest object id (ESE: objidMax; microsoft/Extensible-Storage-Engine, dev/ese/src/inc/cat.hxx).
 const OBJECTS_MOST: u32 = 0x7FFF_FFFF;
@@ -45,7 +46,13 @@ pub struct DbFile {
     header: Mutex<Copies>,
     counters: Counters,
     ranges: Ranges,
+    /// A sync failed: the system may have dropped what was written, so no later one means anything.
+    is_doubtful: AtomicBool,
+    on_doubt: OnceLock<Doubt>,
 }
+
+/// Hears of a sync that failed.
+type Doubt = Box<dyn Fn(&Error) + Send + Sync>;
 
 /// What the engine counts up in memory; header writes and attach arrays take it from here.
 struct Counters {
@@ -82,14 +89,14 @@ impl DbFile {
         if disk.metadata(path).is_ok_and(|found| found.is_dir) {
             return Err(Error::new(JetErr::FileNotFound, "a folder is no database").file(path));
         }
-        let file = disk.open(path, mode).map_err(|e| Error::io(e, "opening the database", path))?;
+        let file = disk.open(path, mode).map_err(|e| Error::io(e, "open the database", path))?;
         file.try_lock(intent == Intent::Write).map_err(|e| match e.kind() {
             std::io::ErrorKind::WouldBlock => Error::new(
                 JetErr::FileAccessDenied,
                 "another program has the database open; only that program can work on it or back it up now",
             )
             .file(path),
-            _ => Error::io(e, "locking the database", path),
+            _ => Error::io(e, "lock the database", path),
         })?;
         let Chosen { header, copy, other } = read_copies(&*file, path)?;
         let stale = match (copy, other) {
@@ -120,7 +127,7 @@ impl DbFile {
         header: DatabaseHeader,
     ) -> Result<Self> {
         let file =
-            disk.open(path, OpenMode::CreateNew).map_err(|e| Error::io(e, "creating the database", path))?;
+            disk.open(path, OpenMode::CreateNew).map_err(|e| Error::io(e, "create the database", path))?;
         let this = Self::of(file, clock, path, header, None, Intent::Write);
         this.begin(disk).inspect_err(|_| {
             let _ = disk.remove_file(path);
@@ -131,10 +138,10 @@ impl DbFile {
     /// The first headers of a new file.
     fn begin(&self, disk: &dyn Disk) -> Result<()> {
         let fail = |what| move |e| Error::io(e, what, &self.path);
-        self.file.try_lock(true).map_err(fail("locking the database"))?;
+        self.file.try_lock(true).map_err(fail("lock the database"))?;
         self.update_header(|_| ())?;
         let folder = self.path.parent().unwrap_or(Path::new("/"));
-        disk.sync_dir(folder).map_err(fail("making the database's name durable"))
+        disk.sync_dir(folder).map_err(fail("make the database's name durable"))
     }
 
     fn of(
@@ -159,6 +166,8 @@ impl DbFile {
             header: Mutex::new(Copies { header, stale }),
             counters,
             ranges: Ranges::default(),
+            is_doubtful: AtomicBool::new(false),
+            on_doubt: OnceLock::new(),
         }
     }
 
@@ -238,13 +247,36 @@ impl DbFile {
             HeaderCopy::Shadow => self.page_size.bytes() as u64,
         };
         let fail = |what| move |e| Error::io(e, what, &self.path);
-        self.file.write_at(&header.encode(), offset).map_err(fail("writing the header"))?;
-        self.file.sync().map_err(fail("making the header durable"))
+        self.file.write_at(&header.encode(), offset).map_err(fail("write the header"))?;
+        self.sync_file("make the header durable")
+    }
+
+    /// Makes everything written durable, unless that failed before.
+    fn sync_file(&self, what: &str) -> Result<()> {
+        if self.is_doubtful.load(Ordering::Acquire) {
+            let sentence =
+                format!("cannot {what}: an earlier sync of the file failed, so nothing can be trusted");
+            return Err(Error::new(JetErr::DiskIO, sentence).file(&self.path));
+        }
+        self.file.sync().map_err(|error| {
+            self.is_doubtful.store(true, Ordering::Release);
+            let error = Error::io(error, what, &self.path);
+            if let Some(hear) = self.on_doubt.get() {
+                hear(&error);
+            }
+            error
+        })
+    }
+
+    /// Has somebody hear of the first sync that fails, of pages or of a header. Only the first one asked for is
+    /// told.
+    pub fn on_failed_sync(&self, hear: impl Fn(&Error) + Send + Sync + 'static) {
+        let _ = self.on_doubt.set(Box::new(hear));
     }
 
     /// Pages in the file behind its two header pages, whole ones.
     pub fn page_count(&self) -> Result<u32> {
-        let len = self.file.len().map_err(|e| Error::io(e, "asking for the length", &self.path))?;
+        let len = self.file.len().map_err(|e| Error::io(e, "ask for the length", &self.path))?;
         let pages = (len / self.page_size.bytes() as u64).saturating_sub(2);
         Ok(u32::try_from(pages).unwrap_or(u32::MAX).min(PageNumber::MAX.0))
     }
@@ -253,7 +285,7 @@ impl DbFile {
     pub fn read_pages(&self, first: PageNumber, into: &mut [u8]) -> Result<()> {
         self.file
             .read_exact_at(into, first.file_offset(self.page_size))
-            .map_err(|e| Error::io(e, "reading pages", &self.path).page(first))
+            .map_err(|e| Error::io(e, "read pages", &self.path).page(first))
     }
 
     /// Keeps writes off `count` pages from `first` on until what is returned is dropped: for those who read
@@ -271,16 +303,16 @@ impl DbFile {
         let _held = self.ranges.hold(first, bytes.len() / self.page_size.bytes(), RangeAccess::Write);
         self.file
             .write_at(bytes, first.file_offset(self.page_size))
-            .map_err(|e| Error::io(e, "writing pages", &self.path).page(first))
+            .map_err(|e| Error::io(e, "write pages", &self.path).page(first))
     }
 
     /// Makes all page writes and the file's length durable. After a failure nothing written since the last
-    /// good sync can be trusted.
+    /// good sync can be trusted, and all later syncs fail too.
     ///
     /// # Errors
     /// I/O errors.
     pub fn sync(&self) -> Result<()> {
-        self.file.sync().map_err(|e| Error::io(e, "making pages durable", &self.path))
+        self.sync_file("make pages durable")
     }
 
     /// A new time for a page change: larger than any given before.
@@ -384,7 +416,7 @@ pub fn read_header(file: &dyn File, path: &Path) -> Result<DatabaseHeader> {
 }
 
 fn read_copies(file: &dyn File, path: &Path) -> Result<Chosen> {
-    let len = file.len().map_err(|e| Error::io(e, "asking for the length", path))?;
+    let len = file.len().map_err(|e| Error::io(e, "ask for the length", path))?;
     let mut start = vec![0; PROBE_BYTES.min(usize::try_from(len).unwrap_or(PROBE_BYTES))];
     file.read_exact_at(&mut start, 0).map_err(|e| Error::io(e, "reading the header", path))?;
     match choose_header(&start) {

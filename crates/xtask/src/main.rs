@@ -4,11 +4,11 @@
 #![forbid(unsafe_code)]
 
 mod bench;
-mod crash;
 mod generate;
 mod kill;
 mod python;
 mod test;
+mod torture;
 mod workspace;
 
 use clap::Parser;
@@ -21,7 +21,11 @@ enum Chore {
     /// Run every test of the workspace, with the independent Python readers at hand, and sum up.
     Test(test::Args),
     /// Cut the power of a simulated disk at many points of random workloads, and inside recoveries.
-    Crash(crash::Args),
+    Crash(torture::Crash),
+    /// Fail every operation of the disk in a short life of an instance, once and for good.
+    Faults(torture::Faults),
+    /// Cut restores of backups that were taken of databases in use.
+    Restores(torture::Restores),
     /// Kill real processes that write, again and again, and check what they leave.
     Kill(kill::Args),
     /// Measure beside peers.
@@ -38,7 +42,9 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Test(args) => test::run(args),
-        Chore::Crash(args) => crash::run(args),
+        Chore::Crash(chore) => chore.run(),
+        Chore::Faults(chore) => chore.run(),
+        Chore::Restores(chore) => chore.run(),
         Chore::Kill(args) => kill::run(args),
         Chore::Bench(bench) => bench.run(),
         Chore::Generate { check: true } => generate::check().map(|()| ExitCode::SUCCESS),

@@ -10,7 +10,7 @@ use super::file::CachedFile;
 use super::frame::{Bytes, Frame};
 use super::shard::{Shard, Turn};
 use super::statistics::{CacheStatistics, Counters};
-use crate::error::Result;
+use crate::error::{JetErr, Result};
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
 use ese_format::{PageNumber, PageSize};
@@ -198,7 +198,8 @@ impl PageCache {
     /// Memory for one page, for which others may have to leave.
     ///
     /// # Errors
-    /// Those of writing pages, when nothing could leave without being written.
+    /// Those of writing pages, when nothing could leave without being written; not that the log cannot be
+    /// written.
     pub(super) fn room(&self, page_size: PageSize) -> Result<Room> {
         let room = self.claim(page_size.bytes());
         self.shrink()?;
@@ -232,8 +233,12 @@ impl PageCache {
                     writes -= 1;
                     let Some(file) = frame.file.upgrade() else { continue };
                     file.wake_writer();
-                    if file.write_to_evict(&frame)? == 0 {
-                        break;
+                    match file.write_to_evict(&frame) {
+                        Ok(0) => break,
+                        Ok(_) => {}
+                        // Logging has stopped, reads go on: what cannot be written stays, above the bound.
+                        Err(e) if matches!(e.code(), JetErr::LogWriteFail | JetErr::LogDiskFull) => break,
+                        Err(error) => return Err(error),
                     }
                     self.evict_written(&frame);
                 }

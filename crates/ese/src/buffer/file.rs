@@ -64,6 +64,8 @@ impl CachedFile {
 
     /// Puts a file into the cache.
     pub fn with_parts(cache: &Arc<PageCache>, parts: FileParts) -> Arc<Self> {
+        let health = parts.health.clone();
+        parts.file.on_failed_sync(move |error| drop(health.fail(error)));
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             cache: cache.clone(),

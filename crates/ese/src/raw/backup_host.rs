@@ -1,6 +1,5 @@
 //! The instance as its backup sees it.
 
-use super::hooks::Hooks;
 use crate::backup::gate::Condition;
 use crate::backup::source::{BackupDatabase, BackupHost, BackupLog, LogNames, PageHold};
 use crate::checkpoint::Checkpointer;
@@ -19,13 +18,14 @@ use std::path::{Path, PathBuf};
 pub(super) struct Host {
     pub(super) attachments: Arc<Attachments>,
     pub(super) status: Arc<Mutex<Condition>>,
-    pub(super) hooks: Arc<Hooks>,
 }
 
 impl BackupHost for Host {
     fn condition(&self) -> Condition {
         let mut condition = *self.status.lock();
-        condition.unavailable = condition.unavailable.or(self.hooks.failure());
+        if self.attachments.storage().health.is_down() {
+            condition.unavailable = condition.unavailable.or(Some(JetErr::InstanceUnavailable));
+        }
         condition
     }
 

@@ -4,7 +4,7 @@ use crate::checkpoint::Checkpointer;
 use crate::database::Attachments;
 use crate::error::{Error, JetErr, Result};
 use crate::log::LogHooks;
-use crate::sync::{Arc, Mutex};
+use crate::sync::Arc;
 use ese_format::log::AttachEntry;
 use ese_format::{Generation, LogPosition, LogTime};
 use std::sync::OnceLock;
@@ -15,17 +15,11 @@ pub(super) struct Hooks {
     pub(super) checkpoint: Arc<Checkpointer>,
     /// Generations that a backup still needs: NONE for all, no closure before backups can begin.
     pub(super) pinned: OnceLock<Box<dyn Fn() -> Option<Generation> + Send + Sync>>,
-    failure: Mutex<Option<JetErr>>,
 }
 
 impl Hooks {
     pub(super) fn new(attachments: Arc<Attachments>, checkpoint: Arc<Checkpointer>) -> Self {
-        Self { attachments, checkpoint, pinned: OnceLock::new(), failure: Mutex::new(None) }
-    }
-
-    /// The error that ended the instance, if one did.
-    pub(super) fn failure(&self) -> Option<JetErr> {
-        *self.failure.lock()
+        Self { attachments, checkpoint, pinned: OnceLock::new() }
     }
 }
 
@@ -57,7 +51,8 @@ impl LogHooks for Hooks {
     fn failed(&self, error: &Error) {
         tracing::error!(%error, "logging has stopped");
         if error.code() == JetErr::InstanceUnavailable {
-            *self.failure.lock() = Some(error.code());
+            // Pages of what may be lost must not be read or written any more either.
+            self.attachments.storage().health.fail(error);
         }
     }
 }

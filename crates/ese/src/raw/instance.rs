@@ -198,13 +198,10 @@ impl Instance {
         running.backup.terminate(options.stop_backup || options.dirty)?;
         self.0.status.lock().terminating = true;
         *self.0.running.write() = None;
-        let broken = running.hooks.failure();
-        let result = running.stop(!options.dirty && broken.is_none());
+        let healthy = running.attachments.storage().health.check();
+        let result = running.stop(!options.dirty && healthy.is_ok());
         self.reset();
-        match (result, broken) {
-            (Ok(()), Some(code)) => Err(Error::from(code)),
-            (result, _) => result,
-        }
+        result.and(healthy)
     }
 
     fn reset(&self) {

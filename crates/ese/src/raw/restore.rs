@@ -58,6 +58,7 @@ fn parts(environment: &Environment, parameters: &Parameters) -> RestoreParts {
         disk: environment.disk.clone(),
         clock: environment.clock.clone(),
         events: filtered(environment, parameters),
+        cache: environment.cache.clone(),
     }
 }
 

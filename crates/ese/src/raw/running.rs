@@ -1,7 +1,6 @@
 //! The parts of an initialised instance.
 
 use super::dropped::DroppedTrees;
-use super::hooks::Hooks;
 use super::schema::OpenSchema;
 use super::session::SessionInner;
 use crate::backup::external::ExternalBackup;
@@ -31,7 +30,6 @@ pub(super) struct Running {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: Arc<dyn EventSink>,
     pub(super) log: Option<Arc<Log>>,
-    pub(super) hooks: Arc<Hooks>,
     /// The instance's; shared with its backup.
     pub(super) status: Arc<Mutex<Condition>>,
     pub(super) attachments: Arc<Attachments>,
@@ -126,9 +124,15 @@ impl Running {
         if self.status.lock().service_stopped {
             return Err(Error::from(JetErr::ClientRequestToStopJetService));
         }
-        match self.hooks.failure() {
-            Some(code) => Err(Error::from(code)),
-            None => self.attachments.storage().health.check(),
+        self.attachments.storage().health.check()
+    }
+
+    /// Moves the checkpoint after an attach or detach, whose owner holds it. That it cannot move is no failure
+    /// of theirs: recovery reads more then. What else fails here, of log or databases, is remembered there.
+    pub(super) fn follow_checkpoint(&self) {
+        let Some(log) = &self.log else { return };
+        if let Err(error) = self.checkpoint.follow_held(log, &self.attachments.storage().transactions) {
+            tracing::warn!(%error, "the checkpoint cannot move");
         }
     }
 

@@ -114,9 +114,7 @@ impl Session {
         })?;
         running.attachments.storage().space.set_most_pages(attachment.id, options.max_pages);
         running.report_database(id::DATABASE_ATTACHED, &attachment);
-        if let Some(log) = &running.log {
-            running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
-        }
+        running.follow_checkpoint();
         match self.check_text_indexes(&attachment, options.read_only, options.text_indexes) {
             Ok(Checked::Kept) => Ok(Attached::New),
             Ok(Checked::Deleted) => Ok(Attached::WithoutIndexes),
@@ -163,9 +161,7 @@ impl Session {
         for attachment in chosen {
             self.detach_one(&attachment)?;
         }
-        if let Some(log) = &running.log {
-            running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
-        }
+        running.follow_checkpoint();
         Ok(())
     }
 
@@ -180,9 +176,7 @@ impl Session {
         let _hold = running.checkpoint.hold();
         let attachment = running.lifecycle().create(path, options, self.0.id)?;
         running.report_database(id::DATABASE_ATTACHED, &attachment);
-        if let Some(log) = &running.log {
-            running.checkpoint.follow_held(log, &running.attachments.storage().transactions)?;
-        }
+        running.follow_checkpoint();
         attachment.open()?;
         self.0.open.lock().push(attachment.clone());
         Ok(Database { session: self.clone(), attachment, closed: false })

@@ -101,11 +101,7 @@ pub(super) fn start(
         clock: environment.clock.clone(),
         events: events.clone(),
         log: backup_log,
-        host: Arc::new(Host {
-            attachments: attachments.clone(),
-            status: status.clone(),
-            hooks: hooks.clone(),
-        }),
+        host: Arc::new(Host { attachments: attachments.clone(), status: status.clone() }),
         settings,
     });
     let cleanup = Cleanup::new(CleanupParts {
@@ -144,7 +140,6 @@ pub(super) fn start(
         clock: environment.clock.clone(),
         events: events.clone(),
         log,
-        hooks,
         status,
         attachments,
         checkpoint,

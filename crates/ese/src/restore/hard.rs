@@ -32,6 +32,8 @@ pub struct RestoreParts {
     pub clock: Arc<dyn Clock>,
     /// Who learns what happens.
     pub events: Arc<dyn EventSink>,
+    /// The page cache to use; one of its own if there is none.
+    pub cache: Option<Arc<PageCache>>,
 }
 
 /// What to recover, and with what.
@@ -180,7 +182,8 @@ impl Recovery<'_> {
         for copy in copies {
             copy.merge_for_restore(&given)?;
         }
-        let storage = Storage::new(PageCache::new(CACHE_BYTES), VERSION_BYTES, None);
+        let cache = parts.cache.clone().unwrap_or_else(|| PageCache::new(CACHE_BYTES));
+        let storage = Storage::new(cache, VERSION_BYTES, None);
         let attachments = Arc::new(Attachments::new(storage));
         let start = LogPosition::start_of(given.lowest);
         let paths = databases.iter().map(|d| (d.signature, d.path.clone())).collect();

@@ -82,6 +82,7 @@ impl World {
             disk: Arc::new(self.disk.clone()),
             clock: self.clock.clone(),
             events: self.events.clone(),
+            cache: None,
         }
     }
 

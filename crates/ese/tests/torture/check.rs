@@ -104,7 +104,8 @@ fn open(
     told("open", session.open(at)).map(Some)
 }
 
-fn read(database: &Database) -> Checked<Tables> {
+/// All that a database holds, read by every index.
+pub fn read(database: &Database) -> Checked<Tables> {
     let mut tables = Tables::new();
     for name in told("tables", database.tables())?.into_iter().filter(|name| name.starts_with('T')) {
         let table = told("open table", database.open_table(&name))?;

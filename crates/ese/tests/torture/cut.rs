@@ -143,6 +143,15 @@ fn save(disk: &SimDisk, folder: &Path) {
     }
 }
 
+/// What comes of something that may panic.
+pub fn caught<T>(act: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
 /// One recovery, which leaves what it made of the pages.
 fn attempt(
     setup: Setup,
@@ -155,12 +164,7 @@ fn attempt(
     let seen = expected.pages.then();
     totals.points += 1;
     let found = std::env::var_os("OPENESE_CRASH_SAVE").map(|folder| (folder, image.crash_keeping(true)));
-    let result = catch_unwind(AssertUnwindSafe(|| recover(setup, image, expected, &seen, day)));
-    let result = result.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        Err(format!("panic: {}", text.unwrap_or_default()))
-    });
+    let result = caught(|| recover(setup, image, expected, &seen, day));
     match result {
         Ok(outcome) => {
             totals.leaked_pages += outcome.leaked_pages;

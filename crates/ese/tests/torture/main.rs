@@ -1,11 +1,16 @@
 //! Random workloads on a simulated disk whose power goes at any operation, and again inside the recovery
 //! that follows. Everything is on one thread and from one seed: a failure repeats from the numbers in its
 //! message, `cargo xtask crash --seed SEED --cut OPERATION`.
+//!
+//! The tests see every page after every change: builds without debug assertions need the feature `witness`.
+#![cfg(any(debug_assertions, feature = "witness"))]
 
 mod check;
 mod cut;
+mod every;
 mod faults;
 mod model;
+mod restored;
 mod setup;
 mod witness;
 mod workload;
@@ -13,6 +18,7 @@ mod workload;
 use cut::{Density, Totals, cut};
 use ese::sync::Mutex;
 use ese::sync::atomic::{AtomicU64, Ordering};
+use ese_format::PageSize;
 use setup::Setup;
 use std::time::Instant;
 
@@ -123,4 +129,58 @@ fn operations_fail() {
 fn many_operations_fail() {
     let first = number("OPENESE_CRASH_SEED").unwrap_or(1);
     failing(first..=first + 4, number("OPENESE_FAULTS").unwrap_or(20));
+}
+
+/// Backups of databases in use come back, the power going in the middle of that.
+fn restoring(seeds: std::ops::RangeInclusive<u64>, most: u64) {
+    let since = Instant::now();
+    let mut totals = Totals::default();
+    for seed in seeds.clone() {
+        totals.add(restored::restore(Setup::of(seed), most));
+    }
+    report(&totals, since, seeds.count() as u64);
+    assert!(totals.failures.is_empty(), "{}", totals.failures.join("\n"));
+    assert!(totals.points > 20 && totals.compared_pages > 100, "{totals:?}");
+}
+
+#[test]
+fn a_backup_of_work_in_progress_comes_back() {
+    restoring(1..=5, 6);
+}
+
+/// Fails every operation of a short life, `stride` - 1 of so many ways left out.
+fn failing_all(page_sizes: &[PageSize], stride: u64) {
+    let since = Instant::now();
+    let (mut totals, mut outcomes) = (Totals::default(), every::Outcomes::new());
+    for page_size in page_sizes {
+        let (more, ended) = every::fail(Setup::compact(*page_size), stride);
+        totals.add(more);
+        ended.into_iter().for_each(|(what, count)| *outcomes.entry(what).or_insert(0) += count);
+    }
+    report(&totals, since, page_sizes.len() as u64);
+    for (what, count) in &outcomes {
+        println!("torture: {count:>5} {what}");
+    }
+    assert!(totals.failures.is_empty(), "{}", totals.failures.join("\n"));
+    assert!(totals.points > 400 && totals.compared_pages > 1000, "{totals:?}");
+}
+
+/// Each operation in one or two of the four ways.
+#[test]
+fn every_operation_fails() {
+    failing_all(&[PageSize::K4], 3);
+}
+
+#[test]
+#[ignore = "long: run by cargo xtask faults"]
+fn every_operation_fails_in_every_way() {
+    failing_all(&PageSize::ALL, 1);
+}
+
+/// `OPENESE_RESTORES` lives, about 40 cuts of each of three kinds of restore.
+#[test]
+#[ignore = "long: run by cargo xtask restores"]
+fn many_backups_of_work_in_progress_come_back() {
+    let first = number("OPENESE_CRASH_SEED").unwrap_or(100);
+    restoring(first..=first + number("OPENESE_RESTORES").unwrap_or(20) - 1, 40);
 }

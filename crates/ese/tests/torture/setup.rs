@@ -45,14 +45,33 @@ impl Setup {
         }
     }
 
-    /// An instance as a process would make it; `day` stands for the time of day.
-    pub fn instance(&self, disk: &SimDisk, day: u64, small_cache: bool, seen: &PageHistory) -> Instance {
-        let pages = if small_cache { self.cache_pages } else { 4000 };
-        let cache = PageCache::with_witness(pages * self.page_size.bytes(), Arc::new(seen.clone()));
-        self.instance_with(disk, day, cache)
+    /// Of the short life whose every operation fails.
+    pub fn compact(page_size: PageSize) -> Self {
+        Self {
+            seed: 1,
+            page_size,
+            circular: false,
+            databases: 1,
+            cache_pages: 40,
+            log_kib: if page_size.bytes() > 8192 { 128 } else { 64 },
+            checkpoint_depth: 0,
+            steps: 0,
+        }
     }
 
-    pub fn instance_with(&self, disk: &SimDisk, day: u64, cache: Arc<PageCache>) -> Instance {
+    /// An instance as a process would make it; `day` stands for the time of day.
+    pub fn instance(&self, disk: &SimDisk, day: u64, small_cache: bool, seen: &PageHistory) -> Instance {
+        let (environment, parameters) = self.surroundings(disk, day, self.cache(small_cache, seen));
+        Instance::new(environment, parameters)
+    }
+
+    pub fn cache(&self, is_small: bool, seen: &PageHistory) -> Arc<PageCache> {
+        let pages = if is_small { self.cache_pages } else { 4000 };
+        PageCache::with_witness(pages * self.page_size.bytes(), Arc::new(seen.clone()))
+    }
+
+    /// What an instance or a restore works with.
+    pub fn surroundings(&self, disk: &SimDisk, day: u64, cache: Arc<PageCache>) -> (Environment, Parameters) {
         let environment = Environment {
             disk: Arc::new(disk.clone()),
             clock: Arc::new(SeededClock::new(self.seed.wrapping_mul(1000) + day)),
@@ -67,7 +86,7 @@ impl Setup {
         parameters.set_integer(ParamId::CircularLog, u64::from(self.circular)).unwrap();
         parameters.set_integer(ParamId::CheckpointDepthMax, self.checkpoint_depth).unwrap();
         parameters.set_integer(ParamId::DatabasePageSize, self.page_size.bytes() as u64).unwrap();
-        Instance::new(environment, parameters)
+        (environment, parameters)
     }
 
     /// A disk with nothing but a folder.

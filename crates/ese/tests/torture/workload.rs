@@ -1,12 +1,15 @@
 //! A random life of an instance, and the model of it.
 
+pub mod compact;
+pub mod live_backup;
+
 use crate::model::{Database as Tables, Row, Shared, State, TableModel};
 use crate::setup::{DATABASES, Setup};
-use ese::Result;
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
 use ese::database::CreateOptions;
 use ese::raw::{AttachOptions, Database, InitOptions, Instance, Session, Table, TermOptions};
 use ese::table::{KeepOptions, Prepare, Seek};
+use ese::{JetErr, Result};
 use ese_format::column::{ColumnId, ColumnType};
 use ese_format::key::MakeKeyFlags;
 use ese_vfs::{SimDisk, SimRng};
@@ -130,8 +133,12 @@ impl Run<'_> {
         let Some(name) = self.any_table(at) else { return Ok(()) };
         let table = self.databases[at].open_table(&name)?;
         let mut count = 0;
-        while table.move_next(false).is_ok() {
-            count += 1;
+        loop {
+            match table.move_next(false) {
+                Ok(()) => count += 1,
+                Err(error) if error.code() == JetErr::NoCurrentRecord => break,
+                Err(error) => return Err(error),
+            }
         }
         let wanted = self.tables(at).get(&name).map_or(0, |t| t.rows.len());
         assert_eq!(count, wanted, "{:?}: records of {name} at run time", self.setup);
