@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod concurrent;
 mod generate;
 mod kill;
 mod python;
@@ -26,6 +27,8 @@ enum Chore {
     Faults(torture::Faults),
     /// Cut restores of backups that were taken of databases in use.
     Restores(torture::Restores),
+    /// Let many sessions work on one instance at once, under the seeded scheduler or in threads of the system.
+    Concurrent(concurrent::Args),
     /// Kill real processes that write, again and again, and check what they leave.
     Kill(kill::Args),
     /// Measure beside peers.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Chore::Crash(chore) => chore.run(),
         Chore::Faults(chore) => chore.run(),
         Chore::Restores(chore) => chore.run(),
+        Chore::Concurrent(args) => concurrent::run(args),
         Chore::Kill(args) => kill::run(args),
         Chore::Bench(bench) => bench.run(),
         Chore::Generate { check: true } => generate::check().map(|()| ExitCode::SUCCESS),

@@ -35,6 +35,7 @@ pub use session::{AttachOptions, Attached, Database, Session};
 pub use start::InitOptions;
 pub use table::Table;
 pub use text_indexes::TextIndexes;
+pub use transaction::SessionNumbers;
 
 #[cfg(test)]
 mod tests;

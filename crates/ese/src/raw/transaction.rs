@@ -5,8 +5,20 @@ use super::session::Session;
 use crate::btree::Work;
 use crate::catalog::TreeLists;
 use crate::error::{Error, JetErr, Result};
-use crate::transaction::LEVELS_MOST;
+use crate::transaction::{LEVELS_MOST, Stamp};
 use crate::undo;
+
+/// What the log and the transaction clock call a session and its transactions (ESE: JET_SESSIONINFO). A
+/// transaction sees what was committed with a lower number than it began with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionNumbers {
+    /// The session in log records (ESE: procid).
+    pub session: u16,
+    /// When its outermost transaction began; none outside of one.
+    pub begun: Option<Stamp>,
+    /// When its last outermost transaction was committed, if any was.
+    pub committed: Option<Stamp>,
+}
 
 /// What a session is in the middle of. Used by one thread at a time.
 pub(super) struct State {
@@ -117,5 +129,19 @@ impl Session {
     /// `SessionSharingViolation`.
     pub fn transaction_level(&self) -> Result<u8> {
         Ok(self.state()?.work.transaction().level())
+    }
+
+    /// Its numbers in the log and on the transaction clock.
+    ///
+    /// # Errors
+    /// `SessionSharingViolation`.
+    pub fn numbers(&self) -> Result<SessionNumbers> {
+        let state = self.state()?;
+        let transaction = state.work.transaction();
+        Ok(SessionNumbers {
+            session: transaction.session(),
+            begun: (transaction.level() > 0).then(|| transaction.begun()),
+            committed: transaction.last_commit(),
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::TryLockError;
 
 use shuttle::scheduler::RandomScheduler;
-use shuttle::{Config, Runner};
+use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
 /// Stack of each simulated thread, in bytes. Page images live on the heap, but decoders recurse.
 const STACK: usize = 1 << 20;
@@ -26,7 +26,19 @@ impl Drop for Running {
 /// Runs `f` as the first thread of a simulated process, `schedules` times with different schedules drawn
 /// from `seed`. Panics when a run panics or all its threads wait for each other, and says how to repeat it.
 pub fn check(seed: u64, schedules: usize, f: impl Fn() + Send + Sync + 'static) {
+    start(seed, schedules, Config::new(), f);
+}
+
+/// As [`check`], for one long run: so many steps, and a failure is repeated from its seed, not from a list of
+/// them.
+pub fn check_long(seed: u64, steps: usize, f: impl Fn() + Send + Sync + 'static) {
     let mut config = Config::new();
+    config.max_steps = MaxSteps::FailAfter(steps);
+    config.failure_persistence = FailurePersistence::None;
+    start(seed, 1, config, f);
+}
+
+fn start(seed: u64, schedules: usize, mut config: Config, f: impl Fn() + Send + Sync + 'static) {
     config.stack_size = STACK;
     config.silence_warnings = true;
     RUNNING.set(true);

@@ -27,6 +27,7 @@ pub struct Transaction {
     logged: u8,
     begin0: LogPosition,
     read_only: bool,
+    last_commit: Option<Stamp>,
 }
 
 /// An outermost commit.
@@ -41,7 +42,8 @@ pub struct Committed {
 impl Transaction {
     pub(super) fn new(all: Arc<Transactions>, slot: Arc<Slot>) -> Self {
         let owner = Owner::new(all.clock().now());
-        Self { all, slot, owner, level: 0, logged: 0, begin0: LogPosition::NONE, read_only: false }
+        let begin0 = LogPosition::NONE;
+        Self { all, slot, owner, level: 0, logged: 0, begin0, read_only: false, last_commit: None }
     }
 
     /// The session's number in the log (ESE: procid).
@@ -67,6 +69,11 @@ impl Transaction {
     /// When it began, as log records name it.
     pub fn begun(&self) -> Stamp {
         self.owner.begun()
+    }
+
+    /// When the session's last outermost transaction that came to a commit was committed.
+    pub fn last_commit(&self) -> Option<Stamp> {
+        self.last_commit
     }
 
     /// The clock's present number.
@@ -202,6 +209,7 @@ impl Transaction {
                 Committed { number, end: LogPosition::NONE }
             }
         };
+        self.last_commit = Some(committed.number);
         self.finish();
         Ok(committed)
     }

@@ -1,0 +1,145 @@
+//! What a run is made with; everything but the schedule of real threads follows from its seed.
+
+use crate::history::{End, History, Item, Row, Transaction, Value, Writes};
+use crate::rows::{self, Open};
+use ese::Result;
+use ese::buffer::PageCache;
+use ese::clock::SeededClock;
+use ese::database::CreateOptions;
+use ese::event::MemorySink;
+use ese::params::{ParamId, Parameters};
+use ese::raw::{Database, Environment, Instance, Session};
+use ese::sync::{Arc, Mutex};
+use ese_format::PageSize;
+use ese_vfs::{Disk, SimDisk, SimRng};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The databases that a run may have.
+pub const DATABASES: [&str; 2] = ["/data/a.edb", "/data/b.edb"];
+/// Tables that stay, and which database has them.
+pub const TABLES: [(&str, usize); 3] = [("Accounts", 0), ("Left", 0), ("Right", 1)];
+/// What one account has at first.
+pub const AMOUNT: i64 = 1000;
+pub const COUNTERS: i32 = 2;
+
+/// One configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    pub seed: u64,
+    pub sessions: usize,
+    /// Transactions of each session.
+    pub transactions: usize,
+    pub databases: usize,
+    pub page_size: PageSize,
+    pub cache_pages: usize,
+    pub log_kib: u64,
+    pub checkpoint_depth: u64,
+    /// Whether background jobs have threads; else a thread of ours steps them.
+    pub job_threads: bool,
+    pub accounts: i32,
+}
+
+impl Setup {
+    pub fn of(seed: u64, sessions: usize, transactions: usize) -> Self {
+        let mut rng = SimRng::new(seed ^ 0x636f_6e63);
+        Self {
+            seed,
+            sessions,
+            transactions,
+            databases: 1 + rng.below(2) as usize,
+            page_size: PageSize::ALL[rng.below(PageSize::ALL.len() as u64) as usize],
+            cache_pages: [60, 120, 4000][rng.below(3) as usize],
+            log_kib: [256, 512][rng.below(2) as usize],
+            checkpoint_depth: [0, 65_536, 1 << 20][rng.below(3) as usize],
+            job_threads: rng.chance(1, 2),
+            accounts: 4 + rng.below(30) as i32,
+        }
+    }
+
+    /// An instance as a process would make it; `day` stands for the time of day.
+    pub fn instance(&self, disk: &SimDisk, day: u64) -> Instance {
+        let pages = self.cache_pages.max(self.sessions * 24);
+        let environment = Environment {
+            disk: Arc::new(disk.clone()),
+            clock: Arc::new(SeededClock::new(self.seed.wrapping_mul(1000) + day)),
+            events: Arc::new(MemorySink::default()),
+            threads: self.job_threads && day == 0,
+            cache: Some(PageCache::new(pages * self.page_size.bytes())),
+        };
+        let mut parameters = Parameters::new();
+        parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
+        parameters.set_text(ParamId::SystemPath, "/data").unwrap();
+        parameters.set_integer(ParamId::LogFileSize, self.log_kib).unwrap();
+        parameters.set_integer(ParamId::CheckpointDepthMax, self.checkpoint_depth).unwrap();
+        parameters.set_integer(ParamId::DatabasePageSize, self.page_size.bytes() as u64).unwrap();
+        parameters.set_integer(ParamId::MaxSessions, 600).unwrap();
+        Instance::new(environment, parameters)
+    }
+
+    /// A disk with nothing but a folder.
+    pub fn disk(&self) -> SimDisk {
+        let disk = SimDisk::new(self.seed);
+        disk.create_dir_all(Path::new("/data")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        disk
+    }
+
+    /// In which database a table is.
+    pub fn database_of(&self, table: &str) -> usize {
+        let home = TABLES.iter().find(|(name, _)| *name == table).map_or(0, |(_, home)| *home);
+        home.min(self.databases - 1)
+    }
+}
+
+/// Databases, tables and records, before the sessions begin; the first transaction of the history.
+pub fn build(setup: &Setup, session: &Session, history: &Arc<Mutex<History>>) -> Result<Vec<Database>> {
+    let paths = DATABASES.iter().take(setup.databases);
+    let databases: Vec<Database> =
+        paths.map(|path| session.create(Path::new(path), CreateOptions::default())).collect::<Result<_>>()?;
+    session.begin_transaction(false)?;
+    let numbers = session.numbers()?;
+    let mut writes = Writes::new();
+    for (name, _) in TABLES {
+        let database = &databases[setup.database_of(name)];
+        rows::create(database, name)?;
+        let table: Arc<str> = name.into();
+        writes.insert(Item::Table(table.clone()), Some(Value::There));
+        let open = Open::new(database, name)?;
+        let count = if name == "Accounts" { setup.accounts } else { 5 };
+        for id in 0..count {
+            let row = Row {
+                code: format!("c{id:04}"),
+                group: id % 4,
+                amount: AMOUNT,
+                blob: (id % 2 == 0).then_some((64, 7)),
+                ..Row::default()
+            };
+            open.put(Some(id), &row, None)?;
+            writes.insert(Item::Row(table.clone(), id), Some(Value::Row(Arc::new(row))));
+        }
+    }
+    rows::create_counters(&databases[0])?;
+    writes.insert(Item::Table(rows::COUNTERS.into()), Some(Value::There));
+    let counters = Open::new(&databases[0], rows::COUNTERS)?;
+    (0..COUNTERS).try_for_each(|id| counters.new_counter(id))?;
+    session.commit_transaction(false)?;
+    let mut history = history.lock();
+    let (from, to) = (history.tick(), history.tick());
+    history.transactions.push(Transaction {
+        worker: usize::MAX,
+        session: numbers.session,
+        begun: numbers.begun.map_or(0, |stamp| stamp.0),
+        committed: session.numbers()?.committed.map(|stamp| stamp.0),
+        end: End::Committed,
+        is_durable: true,
+        touched: writes.keys().map(|item| (item.clone(), from)).collect(),
+        writes,
+        added: BTreeMap::new(),
+        reads: Vec::new(),
+        conflicts: Vec::new(),
+        from,
+        to,
+    });
+    Ok(databases)
+}
