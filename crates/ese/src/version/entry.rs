@@ -1,7 +1,7 @@
 //! One version, and what names the node that it is of.
 
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use crate::sync::{Arc, Weak};
+use crate::sync::{Arc, Mutex, Weak};
 use crate::transaction::Owner;
 use crate::version::RaiseDurable;
 use ese_format::log::record::VersionOperation;
@@ -107,6 +107,8 @@ pub struct Version {
     pub(super) is_awaited: AtomicBool,
     /// The page whose writing waits for the before-image; 0 for none.
     pub(super) page: AtomicU32,
+    /// Pages that the node has left since: they wait, too.
+    pub(super) former_pages: Mutex<Vec<PageNumber>>,
     pub(super) file: Option<Weak<dyn RaiseDurable>>,
 }
 

@@ -4,6 +4,10 @@
 //! written. So it is put off until the page is to be written ([`PendingPages::release`]), and dropped
 //! when the transaction commits first; then the page's own position is raised to the end of the commit,
 //! before the image is forgotten, so that the page can never reach the disk ahead of both.
+//!
+//! A node may move to another page meanwhile. Then the page that it has left waits as well as the one where it is:
+//! once that page is on the disk, redo does not see the change there any more, and the other page may not have been
+//! written at all.
 
 use super::entry::{Change, Version};
 use crate::buffer::{CachedFile, PageRelease};
@@ -55,7 +59,11 @@ impl PendingPages {
     pub(super) fn add(&self, version: &Arc<Version>, page: PageNumber) {
         version.page.store(page.0, Ordering::Release);
         let mut shard = self.shard(version.tree.database, page).lock();
-        shard.entry((version.tree.database, page)).or_default().push(version.clone());
+        let list = shard.entry((version.tree.database, page)).or_default();
+        // It may have been there before.
+        if !list.iter().any(|other| Arc::ptr_eq(other, version)) {
+            list.push(version.clone());
+        }
     }
 
     /// A version's before-image is not wanted any more.
@@ -63,23 +71,29 @@ impl PendingPages {
         self.remove_after(version, |_| {});
     }
 
-    /// The transaction is in the log as committed up to `end`: its page waits for that, not for the image.
-    pub(super) fn committed(&self, version: &Version, end: LogPosition) {
+    /// What the log has up to `end` takes the place of the image: the transaction as committed, or the image
+    /// itself. The pages wait for that from now on.
+    pub(super) fn replaced_by(&self, version: &Version, end: LogPosition) {
+        self.replaced_but(version, end, PageNumber::NONE);
+    }
+
+    /// The same; `but` waits anyway.
+    fn replaced_but(&self, version: &Version, end: LogPosition, but: PageNumber) {
         let file = version.file.as_ref().and_then(|file| file.upgrade());
         self.remove_after(version, |page| {
-            if let Some(file) = &file {
+            if let Some(file) = file.as_ref().filter(|_| page != but) {
                 file.raise_durable(page, end);
             }
         });
     }
 
-    /// Removes a version after something was done with the page that it waits on. A split may move it
+    /// Removes a version after something was done with the pages that wait for it. A split may move it
     /// to another page meanwhile; then that is done there, too.
     fn remove_after(&self, version: &Version, first: impl Fn(PageNumber)) {
         loop {
             let page = PageNumber(version.page.load(Ordering::Acquire));
             if !page.is_some() {
-                return;
+                break;
             }
             first(page);
             let mut shard = self.shard(version.tree.database, page).lock();
@@ -87,18 +101,17 @@ impl PendingPages {
                 continue;
             }
             version.page.store(0, Ordering::Release);
-            let at = (version.tree.database, page);
-            if let Some(list) = shard.get_mut(&at) {
-                list.retain(|other| !std::ptr::eq(&**other, version));
-                if list.is_empty() {
-                    shard.remove(&at);
-                }
-            }
-            return;
+            leave(&mut shard, version, page);
+            break;
+        }
+        let former = std::mem::take(&mut *version.former_pages.lock());
+        for page in former {
+            first(page);
+            leave(&mut self.shard(version.tree.database, page).lock(), version, page);
         }
     }
 
-    /// Nodes moved from one page to another, both latched: their images wait there.
+    /// Nodes moved from one page to another, both latched: their images wait there, too.
     pub(super) fn move_nodes(
         &self,
         database: u8,
@@ -107,13 +120,14 @@ impl PendingPages {
         moved: impl Fn(&Version) -> bool,
     ) {
         let leaving: Vec<_> = {
-            let mut shard = self.shard(database, from).lock();
-            let Some(list) = shard.get_mut(&(database, from)) else { return };
-            let (leaving, staying): (Vec<_>, Vec<_>) = list.drain(..).partition(|version| moved(version));
-            if staying.is_empty() {
-                shard.remove(&(database, from));
-            } else {
-                *list = staying;
+            let shard = self.shard(database, from).lock();
+            let Some(list) = shard.get(&(database, from)) else { return };
+            // Others in the list have left the page before.
+            let is_here = |version: &&Arc<Version>| version.page.load(Ordering::Acquire) == from.0;
+            let leaving: Vec<_> =
+                list.iter().filter(is_here).filter(|version| moved(version)).cloned().collect();
+            for version in &leaving {
+                version.former_pages.lock().push(from);
             }
             leaving
         };
@@ -137,7 +151,7 @@ impl PendingPages {
         let mut end = LogPosition::NONE;
         for version in waiting {
             end = log_before_image(&log, &version, page)?;
-            self.remove(&version);
+            self.replaced_but(&version, end, page);
         }
         Ok(if end.is_some() { PageRelease::After(end) } else { PageRelease::Free })
     }
@@ -147,10 +161,21 @@ impl PendingPages {
         let page = PageNumber(version.page.load(Ordering::Acquire));
         let log = self.log.read().clone();
         if let (true, Some(log)) = (page.is_some(), log) {
-            log_before_image(&log, version, page)?;
-            self.remove(version);
+            let end = log_before_image(&log, version, page)?;
+            self.replaced_by(version, end);
         }
         Ok(())
+    }
+}
+
+/// Takes a version off the list of a page.
+fn leave(shard: &mut Shard, version: &Version, page: PageNumber) {
+    let at = (version.tree.database, page);
+    if let Some(list) = shard.get_mut(&at) {
+        list.retain(|other| !std::ptr::eq(&**other, version));
+        if list.is_empty() {
+            shard.remove(&at);
+        }
     }
 }
 

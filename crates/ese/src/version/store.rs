@@ -212,6 +212,7 @@ impl VersionStore {
             undone: AtomicBool::new(false),
             is_awaited: AtomicBool::new(false),
             page: AtomicU32::new(0),
+            former_pages: Mutex::default(),
             file: new.page.as_ref().map(|(_, file)| file.clone()),
         }
     }
@@ -328,7 +329,7 @@ impl VersionStore {
     pub fn committed(&self, transaction: &Transaction, changes: &mut Changes, commit: Committed) {
         let versions = changes.end();
         for version in &versions {
-            self.pending.committed(version, commit.end);
+            self.pending.replaced_by(version, commit.end);
         }
         self.retire(transaction, commit.number, versions);
     }

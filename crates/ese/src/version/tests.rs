@@ -238,15 +238,24 @@ fn a_page_waits_for_its_before_images_or_for_the_commit() {
     assert_eq!(end, log.tip());
     assert!(!a.is_pending());
     assert_eq!(store.before_write(1, page).unwrap(), PageRelease::Free);
-    // What waits moves with its node; what is committed waits for the commit.
-    let b = change(&mut s, b"b");
+    // What waits moves with its node, and the page that the node has left waits, too: where it is on the disk, redo
+    // cannot take the image from it any more. The other page may then not come before the image.
     let to = PageNumber(99);
+    let moved = change(&mut s, b"moved");
+    store.nodes_moved(1, page, to, |bookmark| bookmark.key == b"moved");
+    let PageRelease::After(end) = store.before_write(1, page).unwrap() else { panic!() };
+    assert!(!moved.is_pending());
+    assert_eq!(std::mem::take(&mut *file.0.lock()), [(to, end)]);
+    assert_eq!(store.before_write(1, to).unwrap(), PageRelease::Free);
+    // What is committed waits for the commit.
+    let b = change(&mut s, b"b");
     store.nodes_moved(1, page, to, |bookmark| bookmark.key >= b"b");
-    assert_eq!(store.before_write(1, page).unwrap(), PageRelease::Free);
+    assert!(b.is_pending());
     s.transaction.ensure_logged(&log).unwrap();
     let committed = s.transaction.commit(Some(&log)).unwrap();
     store.committed(&s.transaction, &mut s.changes, committed);
     assert!(!b.is_pending());
-    assert_eq!(*file.0.lock(), [(to, committed.end)]);
+    assert_eq!(*file.0.lock(), [(to, committed.end), (page, committed.end)]);
+    assert_eq!(store.before_write(1, page).unwrap(), PageRelease::Free);
     assert_eq!(store.before_write(1, to).unwrap(), PageRelease::Free);
 }
