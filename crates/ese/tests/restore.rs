@@ -5,13 +5,14 @@ mod restore_bench;
 use ese::JetErr;
 use ese::backup::external::ATOMIC;
 use ese::backup::to_directory::Status;
+use ese::buffer::{BatchTarget, DoubleWrite};
 use ese::log::LogFiles;
 use ese::raw::{InitOptions, TermOptions};
 use ese::restore::external::{ExternalRestore, external_restore};
 use ese::restore::hard::{HardRecovery, recover};
 use ese::restore::logs::BackupLogs;
 use ese::restore::map::{MapEntry, RestoreMap};
-use ese_format::{Generation, PageSize};
+use ese_format::{Generation, LogPosition, PageNumber, PageSize};
 use ese_vfs::{Disk, OpenMode};
 use restore_bench::{DATABASES, World, code, pages};
 use std::path::Path;
@@ -259,4 +260,39 @@ fn damage_in_a_log_of_the_backup_is_told_as_such() {
     let junk: Vec<u8> = (1..=60u8).map(|n| n.wrapping_mul(53)).collect();
     file.write_at(&junk, 4096 + 300).unwrap();
     assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::LogCorruptDuringHardRestore);
+}
+
+/// A batch in force in the double-write file of a system folder, for a database that a restore will put there or not.
+fn leave_batch(world: &World, system: &str, path: &str, pages: &[PageNumber]) {
+    let header = world.header("/data/a.edb");
+    let target = BatchTarget {
+        database: header.signature,
+        log: header.log_signature,
+        attached: header.attach_position,
+        path: path.into(),
+        page_size: header.page_size,
+    };
+    let double_write = DoubleWrite::open(&world.disk, Path::new(system), "edb").unwrap();
+    let images = vec![7; pages.len() * header.page_size.bytes()];
+    drop(double_write.write_batch(&target, pages, &images, LogPosition::NONE).unwrap());
+}
+
+#[test]
+fn the_double_write_file_of_what_was_there_before_is_removed() {
+    let world = World::new(31);
+    world.back_up(0).unwrap();
+    leave_batch(&world, "/newlog", "/new/a.edb", &[PageNumber(5), PageNumber(6)]);
+    let is_there = |world: &World| world.disk.exists(&DoubleWrite::path(Path::new("/newlog"), "edb"));
+    assert!(is_there(&world));
+    world.restore(Some("/new"), "/newlog").0.unwrap();
+    assert!(!is_there(&world), "its images are of another file under this name");
+    let restored = world.content("/new/a.edb");
+    assert!(!restored.chunks(4096).any(|page| page.iter().all(|byte| *byte == 7)), "hard recovery uses none");
+
+    // One that another database still needs stays.
+    let world = World::new(32);
+    world.back_up(0).unwrap();
+    leave_batch(&world, "/newlog", "/elsewhere/c.edb", &[PageNumber(5)]);
+    world.restore(Some("/new"), "/newlog").0.unwrap();
+    assert!(is_there(&world));
 }

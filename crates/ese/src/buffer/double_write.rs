@@ -125,6 +125,30 @@ impl DoubleWrite {
         removed.map_err(|e| Error::io(e, "removing the double-write file", &path))
     }
 
+    /// Removes the double-write file unless it holds a batch in force for a database that is none of these: before
+    /// they are put in the place of others.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn remove_for(
+        disk: &dyn Disk,
+        system_dir: &Path,
+        base_name: &str,
+        databases: &[&Path],
+    ) -> Result<()> {
+        if !disk.exists(&Self::path(system_dir, base_name)) {
+            return Ok(());
+        }
+        let there = Self::open(disk, system_dir, base_name)?;
+        let header = there.read_header()?.filter(|header| u32_at(header, STATE_AT) == IN_FORCE);
+        let target = header.as_deref().and_then(target_path).map(Path::new);
+        if target.is_some_and(|target| !databases.contains(&target)) {
+            return Ok(());
+        }
+        drop(there);
+        Self::remove(disk, system_dir, base_name)
+    }
+
     /// Opens the double-write file, or makes one. What is in it stays until [`Self::void`].
     ///
     /// # Errors

@@ -232,6 +232,11 @@ impl Database {
         self.attachment.id
     }
 
+    /// The highest object id that was given to a tree of it.
+    pub fn last_object_id(&self) -> ese_format::ObjectId {
+        self.attachment.file.last_object_id()
+    }
+
     /// Its header as it is now.
     pub fn header(&self) -> ese_format::database::DatabaseHeader {
         self.attachment.file.header()

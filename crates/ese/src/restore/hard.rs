@@ -3,7 +3,7 @@
 use super::logs::{BackupLogs, TargetLogs};
 use super::map::{Restored, check_distinct};
 use crate::backup::to_directory::Status;
-use crate::buffer::PageCache;
+use crate::buffer::{DoubleWrite, PageCache};
 use crate::checkpoint::Checkpointer;
 use crate::clock::Clock;
 use crate::database::backup_copy::CheckedCopy;
@@ -179,6 +179,11 @@ impl Recovery<'_> {
         for stretch in &stretches {
             self.read(stretch, |reader| analysis.read(reader))?;
         }
+        // Its images are of the databases that were in this place before.
+        let places: Vec<PathBuf> =
+            request.databases.iter().map(|path| disk.canonicalize(path).unwrap_or(path.clone())).collect();
+        let places: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
+        DoubleWrite::remove_for(disk, &request.system_dir, &request.log.base_name, &places)?;
         for copy in copies {
             copy.merge_for_restore(&given)?;
         }

@@ -1,5 +1,6 @@
 //! What a recovered disk holds, and whether its databases are sound.
 
+use crate::leaks::Leaks;
 use crate::model::{Database as Tables, Expected, Row, State, TableModel};
 use crate::setup::{DATABASES, Setup};
 use crate::witness::PageHistory;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 /// What one recovery showed.
 pub struct Outcome {
-    pub leaked_pages: u64,
+    pub leaks: Leaks,
     /// Pages that redo made and that were as run time had made them.
     pub compared_pages: u64,
     /// Pages that redo made of records whose change run time did not come to.
@@ -49,11 +50,13 @@ pub fn recover(
     for _ in 0..2 {
         instance.step_jobs();
     }
-    let mut leaked_pages = 0;
+    let mut leaks = Leaks::default();
     for path in found.keys() {
         let quiet = Arc::new(|_, _| {});
         let back = told("reclaim", session.reclaim_leaks(Path::new(path), 1, quiet))?;
-        leaked_pages += back.reclaimed_pages();
+        leaks
+            .explain(path, &back.leaks, expected.quiet.as_ref())
+            .map_err(|error| format!("{path}: {error}"))?;
     }
     drop(session);
     told("term", instance.term(TermOptions::default()))?;
@@ -71,7 +74,7 @@ pub fn recover(
             ));
         }
     }
-    Ok(Outcome { leaked_pages, compared_pages, unknown_pages: seen.unknown() })
+    Ok(Outcome { leaks, compared_pages, unknown_pages: seen.unknown() })
 }
 
 fn deep(disk: &SimDisk, path: &str) -> Checked<DeepReport> {

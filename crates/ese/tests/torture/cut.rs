@@ -19,11 +19,14 @@ pub struct Totals {
     /// How many of them were cut inside an earlier recovery.
     pub nested: u64,
     pub operations: u64,
-    pub leaked_pages: u64,
     /// Pages that redo made as run time had made them.
     pub compared_pages: u64,
     /// Pages that redo made of which nobody knows what they were.
     pub unknown_pages: u64,
+    /// Pages given back that were of trees whose creation was not committed or that had just been deleted.
+    pub pages_of_lost_trees: u64,
+    /// Pages given back that somebody had taken and not yet used.
+    pub pages_in_flight: u64,
     pub failures: Vec<String>,
 }
 
@@ -32,9 +35,10 @@ impl Totals {
         self.points += other.points;
         self.nested += other.nested;
         self.operations += other.operations;
-        self.leaked_pages += other.leaked_pages;
         self.compared_pages += other.compared_pages;
         self.unknown_pages += other.unknown_pages;
+        self.pages_of_lost_trees += other.pages_of_lost_trees;
+        self.pages_in_flight += other.pages_in_flight;
         self.failures.extend(other.failures);
     }
 }
@@ -167,7 +171,8 @@ fn attempt(
     let result = caught(|| recover(setup, image, expected, &seen, day));
     match result {
         Ok(outcome) => {
-            totals.leaked_pages += outcome.leaked_pages;
+            totals.pages_of_lost_trees += outcome.leaks.pages_of_lost_trees;
+            totals.pages_in_flight += outcome.leaks.pages_in_flight;
             totals.compared_pages += outcome.compared_pages;
             totals.unknown_pages += outcome.unknown_pages;
         }

@@ -4,7 +4,7 @@
 
 use crate::check::recover;
 use crate::cut::Totals;
-use crate::model::Shared;
+use crate::model::{Expected, Shared};
 use crate::setup::Setup;
 use crate::workload::compact::{self, Death, Phase};
 use ese::JetErr;
@@ -139,7 +139,7 @@ fn one(
     }
     disk.clear_faults();
     let found = if seed.is_multiple_of(2) { disk.kill() } else { disk.crash(seed) };
-    let expected = history.expected();
+    let expected = Expected { quiet: None, ..history.expected() };
     let recovered =
         catch_unwind(AssertUnwindSafe(|| recover(setup, &found, &expected, &expected.pages.then(), 300)));
     let outcome = recovered.unwrap_or_else(|_| Err("the recovery panics".to_owned()))?;

@@ -9,6 +9,7 @@ mod check;
 mod cut;
 mod every;
 mod faults;
+mod leaks;
 mod model;
 mod restored;
 mod setup;
@@ -28,13 +29,14 @@ fn number(name: &str) -> Option<u64> {
 
 fn report(totals: &Totals, since: Instant, workloads: u64) {
     println!(
-        "torture: {} points ({} inside a recovery) in {workloads} workloads, {} operations, {} pages compared ({} unknown), {} leaked pages, {:.1} seconds, {} failures",
+        "torture: {} points ({} inside a recovery) in {workloads} workloads, {} operations, {} pages compared ({} unknown), {} pages of lost trees and {} in flight given back, {:.1} seconds, {} failures",
         totals.points,
         totals.nested,
         totals.operations,
         totals.compared_pages,
         totals.unknown_pages,
-        totals.leaked_pages,
+        totals.pages_of_lost_trees,
+        totals.pages_in_flight,
         since.elapsed().as_secs_f64(),
         totals.failures.len()
     );

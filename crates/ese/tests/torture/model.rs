@@ -1,5 +1,6 @@
 //! What databases must hold: the states after each commit, and which of them are surely durable.
 
+use crate::leaks::Quiet;
 use crate::witness::PageHistory;
 use ese::sync::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,10 @@ pub struct History {
     pub durable: usize,
     /// Databases whose creation was acknowledged.
     pub created: BTreeSet<&'static str>,
+    /// The last time when nobody did anything that is surely on the disk, and what was done since.
+    pub quiet: Option<Quiet>,
+    /// A later one, as soon as it is on the disk.
+    pub quiet_soon: Option<Quiet>,
 }
 
 /// The history, shared by who writes it and who compares with it.
@@ -52,7 +57,7 @@ pub struct Shared {
 impl Default for Shared {
     fn default() -> Self {
         let states = vec![Arc::default()];
-        let history = History { states, durable: 0, created: BTreeSet::new() };
+        let history = History { states, durable: 0, created: BTreeSet::new(), quiet: None, quiet_soon: None };
         Self { history: Arc::new(Mutex::new(history)), pages: PageHistory::default() }
     }
 }
@@ -76,6 +81,18 @@ impl Shared {
     pub fn durable(&self) {
         let mut history = self.get();
         history.durable = history.states.len() - 1;
+        if let Some(quiet) = history.quiet_soon.take() {
+            history.quiet = Some(quiet);
+        }
+    }
+
+    /// A table is about to be changed.
+    pub fn touched(&self, path: &'static str, table: &str) {
+        let mut history = self.get();
+        let History { quiet, quiet_soon, .. } = &mut *history;
+        for quiet in quiet.iter_mut().chain(quiet_soon) {
+            quiet.touched.insert((path, table.to_owned()));
+        }
     }
 
     /// What may be found after a crash now.
@@ -86,6 +103,7 @@ impl Shared {
             states: history.states[history.durable..].to_vec(),
             created: history.created.clone(),
             pages: self.pages.clone(),
+            quiet: history.quiet.clone(),
         }
     }
 }
@@ -98,6 +116,8 @@ pub struct Expected {
     pub states: Vec<Arc<State>>,
     pub created: BTreeSet<&'static str>,
     pub pages: PageHistory,
+    /// None when there was none, and after errors, which may leak pages at any time.
+    pub quiet: Option<Quiet>,
 }
 
 impl Expected {

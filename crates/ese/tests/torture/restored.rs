@@ -117,7 +117,8 @@ impl World {
         match result {
             Ok((compared, outcome)) => {
                 totals.compared_pages += compared;
-                totals.leaked_pages += outcome.leaked_pages;
+                totals.pages_of_lost_trees += outcome.leaks.pages_of_lost_trees;
+                totals.pages_in_flight += outcome.leaks.pages_in_flight;
             }
             Err(what) => totals.failures.push(format!(
                 "seed {} {:?} {place}: {what}\n    {:?}",

@@ -3,6 +3,7 @@
 pub mod compact;
 pub mod live_backup;
 
+use crate::leaks::{Quiet, Trees};
 use crate::model::{Database as Tables, Row, Shared, State, TableModel};
 use crate::setup::{DATABASES, Setup};
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
@@ -52,6 +53,7 @@ pub fn run(setup: Setup, disk: &SimDisk, history: &Shared) -> Result<()> {
             history,
             state,
         };
+        run.quiet()?;
         for _ in 0..setup.steps {
             run.step()?;
         }
@@ -108,11 +110,24 @@ impl Run<'_> {
                 for _ in 0..=self.rng.below(3) {
                     self.instance.step_jobs();
                 }
-                Ok(())
+                if self.rng.chance(1, 2) { self.quiet() } else { Ok(()) }
             }
             94..=96 => self.read_something(),
             _ => self.reattach(),
         }
+    }
+
+    /// Lets the background finish, and notes that nothing is under way.
+    fn quiet(&mut self) -> Result<()> {
+        for _ in 0..6 {
+            self.instance.step_jobs();
+        }
+        let mut quiet = Quiet::default();
+        for (path, database) in DATABASES.iter().zip(&self.databases) {
+            quiet.databases.insert(path, Trees::of(database)?);
+        }
+        self.history.get().quiet_soon = Some(quiet);
+        Ok(())
     }
 
     /// Detaches a database and attaches it again.
@@ -216,6 +231,7 @@ impl Run<'_> {
         let at = self.rng.below(self.databases.len() as u64) as usize;
         let tables = self.tables(at).len();
         let Some(name) = self.any_table(at) else { return self.create_table(at) };
+        self.history.touched(DATABASES[at], &name);
         match self.rng.below(200) {
             0..=3 if tables < 4 => self.create_table(at),
             4..=5 => {
@@ -253,6 +269,7 @@ impl Run<'_> {
             [index("ById", &id, UNIQUE | PRIMARY), index("ByCode", &code, UNIQUE), index("ByTags", &tags, 0)];
         let new = NewTable { name: &name, columns: &columns, indexes: &indexes, ..NewTable::default() };
         self.note(format_args!("create {at} {name}"));
+        self.history.touched(DATABASES[at], &name);
         self.databases[at].create_table(&new)?;
         self.tables(at).insert(name, Arc::default());
         Ok(())

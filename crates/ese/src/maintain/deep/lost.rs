@@ -8,14 +8,36 @@ use ese_format::tree::{Entry, PageRead};
 use ese_format::{ObjectId, PageNumber};
 use std::collections::HashSet;
 
-/// Says of each leak, in page order, what lost trees owned. A tree is lost when its root is among leaked pages and
-/// it is not `known`. Trees that others of them own are counted with these.
+/// A tree whose root is among leaked pages.
+struct Candidate {
+    root: PageNumber,
+    object: ObjectId,
+    parent: PageNumber,
+    owned: Vec<Extent>,
+}
+
+/// Says of each leak, in page order, what lost trees owned. A tree is lost when its root is among leaked pages, it
+/// is not `known`, and it says that its space is from the tree that owns the leak or from another lost tree: pages
+/// that were free once may still look like the root of something. Trees that others of them own are counted with
+/// these.
 pub(super) fn assign(pages: &impl PageRead, leaks: &mut [Leak], known: &HashSet<ObjectId>) {
-    let runs: Vec<Extent> = leaks.iter().map(|leak| leak.extent).collect();
+    let mut rest: Vec<(PageNumber, Candidate)> = Vec::new();
+    for leak in &*leaks {
+        let run = (leak.extent.first().0..=leak.extent.last.0).map(PageNumber);
+        let found = run.filter_map(|root| candidate(pages, root, known));
+        rest.extend(found.map(|candidate| (leak.root, candidate)));
+    }
+    let mut lost: Vec<Candidate> = Vec::new();
+    // A table, its indexes: there are no more levels.
+    for _ in 0..2 {
+        let is_lost = |(owner, tree): &mut (PageNumber, Candidate)| {
+            tree.parent == *owner || lost.iter().any(|other| other.root == tree.parent)
+        };
+        let more: Vec<_> = rest.extract_if(.., is_lost).map(|(_, tree)| tree).collect();
+        lost.extend(more);
+    }
     let mut claimed: HashSet<PageNumber> = HashSet::new();
-    let roots = runs.iter().flat_map(|run| (run.first().0..=run.last.0).map(PageNumber));
-    for root in roots {
-        let Some((object, owned)) = lost_tree(pages, root, known) else { continue };
+    for Candidate { root, object, owned, .. } in lost {
         for extent in owned {
             let first = leaks.partition_point(|leak| leak.extent.last < extent.first());
             for leak in leaks.iter_mut().skip(first).take_while(|leak| leak.extent.first() <= extent.last) {
@@ -32,12 +54,8 @@ pub(super) fn assign(pages: &impl PageRead, leaks: &mut [Leak], known: &HashSet<
     }
 }
 
-/// The object of the tree with that root, and its extents, if there is such a tree and it is lost.
-fn lost_tree(
-    pages: &impl PageRead,
-    root: PageNumber,
-    known: &HashSet<ObjectId>,
-) -> Option<(ObjectId, Vec<Extent>)> {
+/// The tree with that root, if there is such a tree and it is not known.
+fn candidate(pages: &impl PageRead, root: PageNumber, known: &HashSet<ObjectId>) -> Option<Candidate> {
     let bytes = pages.read(root).ok()?;
     let page = Page::new(&bytes, pages.page_size()).ok()?;
     let flags = page.flags();
@@ -48,22 +66,18 @@ fn lost_tree(
     if known.contains(&object) {
         return None;
     }
-    let fields = RootFields::of_page(&page).ok()?;
-    let owned = match fields.space.kind {
-        SpaceKind::Single { .. } => fields.space.single_extent(root).into_iter().collect(),
+    let space = RootFields::of_page(&page).ok()?.space;
+    let owned = match space.kind {
+        SpaceKind::Single { .. } => space.single_extent(root).into_iter().collect(),
         SpaceKind::Multiple { owned_root } => {
-            let at = TreeAt {
-                root: owned_root,
-                object,
-                kind: (flags & KIND) | PageFlags::SPACE_TREE,
-                newest: None,
-            };
+            let kind = (flags & KIND) | PageFlags::SPACE_TREE;
             let mut owned = Owned::default();
+            let at = TreeAt { root: owned_root, object, kind, newest: None };
             walk(pages, at, &mut owned, &mut Findings::new("", 0));
             owned.extents
         }
     };
-    Some((object, owned))
+    Some(Candidate { root, object, parent: space.parent, owned })
 }
 
 #[derive(Default)]

@@ -59,6 +59,7 @@ impl Run<'_> {
         backup.end(EndOptions::from_flags(1)?)?;
         let history = self.history.get();
         Ok(Expected {
+            quiet: None,
             first,
             states: history.states[first..].to_vec(),
             created: history.created.clone(),
