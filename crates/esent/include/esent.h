@@ -2908,6 +2908,9 @@ JET_ERR JET_API JetRetrieveColumn(JET_SESID sesid, JET_TABLEID tableid, JET_COLU
 /* Read several column values. */
 JET_ERR JET_API JetRetrieveColumns(JET_SESID sesid, JET_TABLEID tableid, JET_RETRIEVECOLUMN *pretrievecolumn, JET_ULONG cretrievecolumn);
 
+/* Read many values into allocated memory. */
+JET_ERR JET_API JetEnumerateColumns(JET_SESID sesid, JET_TABLEID tableid, JET_ULONG cEnumColumnId, JET_ENUMCOLUMNID *rgEnumColumnId, JET_ULONG *pcEnumColumn, JET_ENUMCOLUMN **prgEnumColumn, JET_PFNREALLOC pfnRealloc, void *pvReallocContext, JET_ULONG cbDataMost, JET_GRBIT grbit);
+
 /* Set one column value. */
 JET_ERR JET_API JetSetColumn(JET_SESID sesid, JET_TABLEID tableid, JET_COLUMNID columnid, const void *pvData, JET_ULONG cbData, JET_GRBIT grbit, JET_SETINFO *psetinfo);
 

@@ -6,6 +6,7 @@
 #![allow(non_camel_case_types, non_snake_case, non_upper_case_globals)]
 
 mod border;
+mod client_memory;
 mod index_request;
 mod instance_info;
 mod locale;

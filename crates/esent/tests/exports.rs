@@ -46,8 +46,7 @@ const MISSING: &[&str] = &[
     "JetPrepareToCommitTransaction",
     // The newest form of making a table, which is not documented.
     "JetCreateTableColumnIndex5",
-    // All values at once.
-    "JetEnumerateColumns",
+    // Counts of values by column, which is not documented.
     "JetRetrieveTaggedColumnList",
     // Temporary tables.
     "JetOpenTemp",

@@ -30,6 +30,12 @@ fn names_in_utf_16_and_who_goes_with_whom() {
 }
 
 #[test]
+fn many_values_at_once_and_records_in_place_of_others() {
+    let root = tempfile::tempdir().unwrap();
+    run("records", root.path(), &[]);
+}
+
+#[test]
 fn tables_hold_what_was_put_in() {
     let root = tempfile::tempdir().unwrap();
     run("tables", root.path(), &["make"]);

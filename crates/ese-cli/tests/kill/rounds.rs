@@ -3,7 +3,7 @@
 use crate::c_programs;
 use crate::check::{Found, check};
 use crate::process::{Process, Told};
-use crate::readers::Readers;
+use crate::readers::{GONE, Readers};
 use crate::tables::{Setup, create};
 use ese_vfs::SimRng;
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ pub fn run(plan: Plan, readers: Option<Readers>) {
             if let Some(readers) = &readers
                 && round % plan.readers_every == 0
             {
-                readers.agree(&setup.database(), |name| name.starts_with("Side"));
+                readers.agree(&setup.database(), |name, limit| name.starts_with("Side") && limit == GONE);
                 compared += 1;
             }
             lost += all(&found.last) - acknowledged;

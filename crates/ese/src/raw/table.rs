@@ -341,6 +341,11 @@ impl Table {
         self.with(|cursor, work, _| cursor.value_part(work, id, instance, from_copy, offset, most))
     }
 
+    /// See [`TableCursor::is_separate`].
+    pub fn is_separate(&self, id: ColumnId, instance: usize, from_copy: bool) -> Result<bool> {
+        self.with(|cursor, work, _| cursor.is_separate(work, id, instance, from_copy))
+    }
+
     /// See [`TableCursor::value_count`].
     pub fn value_count(&self, id: ColumnId, from_copy: bool) -> Result<usize> {
         self.with(|cursor, work, _| cursor.value_count(work, id, from_copy))

@@ -51,6 +51,11 @@ pub enum Prepare {
     InsertCopy,
     /// The current record changes.
     Replace,
+    /// A new record that begins as a copy of the current one, with numbers of its own, and takes its place: the current one
+    /// is deleted with the update.
+    CopyAndDelete,
+    /// The same, with the number that the current record has of the auto-increment column.
+    CopyAndReplace,
 }
 
 /// A record in the making.
@@ -590,6 +595,20 @@ impl TableCursor {
         }))
     }
 
+    /// Whether a value is kept outside of its record.
+    ///
+    /// # Errors
+    /// Those of [`Self::value`].
+    pub fn is_separate(
+        &mut self,
+        work: &Work,
+        id: ColumnId,
+        instance: usize,
+        from_copy: bool,
+    ) -> Result<bool> {
+        Ok(self.long_value_of(work, id, instance, from_copy)?.is_some())
+    }
+
     fn long_value_of(
         &mut self,
         work: &Work,
@@ -709,7 +728,7 @@ impl TableCursor {
         let table = self.table.clone();
         let (mut row, old) = match kind {
             Prepare::Insert => (Row::default(), None),
-            Prepare::InsertCopy | Prepare::Replace => {
+            _ => {
                 let record = self.record(work)?.to_vec();
                 let row = Row::decode(&record, &table.schema.columns, table.page_size())?;
                 (row, Some((self.bookmark()?, record)))
@@ -717,7 +736,7 @@ impl TableCursor {
         };
         let mut made = Vec::new();
         match kind {
-            Prepare::Replace => {
+            Prepare::Replace | Prepare::CopyAndDelete | Prepare::CopyAndReplace => {
                 crate::btree::lock(work, &table.tree, Bookmark { key: self.records.key(), data: &[] })?;
             }
             Prepare::InsertCopy => {
@@ -730,7 +749,7 @@ impl TableCursor {
             Prepare::Insert => {}
         }
         self.number(work, services, &mut row, kind)?;
-        let old = if kind == Prepare::Replace { old } else { None };
+        let old = old.filter(|_| kind != Prepare::InsertCopy);
         self.update = Some(Update { kind, row, old, made });
         Ok(())
     }
@@ -753,7 +772,9 @@ impl TableCursor {
                 // What is added to must have its place in the record.
                 row.set(column.id, default_cell(column));
             }
-            if column.flags.contains(ColumnFlags::AUTO_INCREMENT) && kind != Prepare::Replace {
+            if column.flags.contains(ColumnFlags::AUTO_INCREMENT)
+                && !matches!(kind, Prepare::Replace | Prepare::CopyAndReplace)
+            {
                 let number = super::definition::Counters::next(&table.counters.increment, || {
                     services.first_increment(work, table)
                 })?;

@@ -74,8 +74,8 @@ fn set() -> impl Strategy<Value = Set> {
 }
 
 fn write() -> impl Strategy<Value = Act> {
-    let kind =
-        prop_oneof![3 => Just(Prepare::Insert), 1 => Just(Prepare::InsertCopy), 3 => Just(Prepare::Replace)];
+    let kind = prop_oneof![3 => Just(Prepare::Insert), 1 => Just(Prepare::InsertCopy), 3 => Just(Prepare::Replace),
+        1 => Just(Prepare::CopyAndDelete), 1 => Just(Prepare::CopyAndReplace)];
     let end = prop_oneof![12 => Just(End::Update), 1 => Just(End::Cancel), 1 => Just(End::Twice)];
     (kind, proptest::collection::vec(set(), 0..6), end).prop_map(|(kind, sets, end)| Act::Write {
         kind,

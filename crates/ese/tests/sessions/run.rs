@@ -431,7 +431,8 @@ impl Run {
         } else if kind != Prepare::Insert {
             wanted = current.as_ref().map(drop).map_err(|code| *code);
         }
-        if kind == Prepare::Replace
+        let takes_place = matches!(kind, Prepare::Replace | Prepare::CopyAndDelete | Prepare::CopyAndReplace);
+        if takes_place
             && wanted.is_ok()
             && let Ok((id, _)) = current
         {
@@ -455,7 +456,7 @@ impl Run {
         };
         let version = if kind == Prepare::Replace { number(&row[VERSION]) + 1 } else { 0 };
         row[VERSION] = vec![version.to_le_bytes().to_vec()];
-        if kind != Prepare::Replace {
+        if !matches!(kind, Prepare::Replace | Prepare::CopyAndReplace) {
             let auto = table.value(column(table, AUTO), 1, true).unwrap().unwrap();
             let auto = i32::from_le_bytes(auto.try_into().unwrap());
             assert!(auto > self.auto, "number {auto} comes after {}", self.auto);
@@ -479,7 +480,7 @@ impl Run {
             return same("cancel", table.cancel(), Ok(()));
         }
         let id = number(&row[ID]);
-        let old = if kind == Prepare::Replace { current.ok().map(|(id, _)| id) } else { None };
+        let old = if takes_place { current.ok().map(|(id, _)| id) } else { None };
         let wanted = self.model.put(at, old, Some((id, row)));
         match table.update() {
             Ok(bookmark) if wanted.is_ok() => self.bookmarks.push((bookmark, id)),

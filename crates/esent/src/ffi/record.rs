@@ -17,9 +17,10 @@ const PREPARE_REPLACE: u32 = 2;
 const PREPARE_CANCEL: u32 = 3;
 const PREPARE_REPLACE_NO_LOCK: u32 = 4;
 const PREPARE_INSERT_COPY: u32 = 5;
-/// Those that the engine does not do: copies that take the place of the original, copies to be read only,
-/// inserts that set what the engine counts.
-const PREPARE_OTHERS: [u32; 4] = [7, 8, 9, 10];
+const PREPARE_COPY_AND_DELETE: u32 = 7;
+const PREPARE_COPY_AND_REPLACE: u32 = 9;
+/// Those that the engine does not do: copies to be read only, inserts that set what the engine counts.
+const PREPARE_OTHERS: [u32; 2] = [8, 10];
 
 /// JET_bitSet...
 const APPEND: JET_GRBIT = 0x1;
@@ -71,6 +72,8 @@ jet_api! {
             // The lock that JET takes at the first change, or with the update, is taken at once.
             PREPARE_REPLACE | PREPARE_REPLACE_NO_LOCK => Prepare::Replace,
             PREPARE_INSERT_COPY => Prepare::InsertCopy,
+            PREPARE_COPY_AND_DELETE => Prepare::CopyAndDelete,
+            PREPARE_COPY_AND_REPLACE => Prepare::CopyAndReplace,
             _ if PREPARE_OTHERS.contains(&prep) => {
                 let what = format!("updates of kind {prep} are not offered");
                 return Err(Error::new(JetErr::FeatureNotAvailable, what));

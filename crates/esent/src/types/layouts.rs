@@ -1422,6 +1422,69 @@ const _: () = {
 /// The C structure of this name.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
+pub struct JET_ENUMCOLUMNID {
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub ctagSequence: u32,
+    #[allow(missing_docs)]
+    pub rgtagSequence: *mut u32,
+}
+
+const _: () = {
+    assert!(size_of::<JET_ENUMCOLUMNID>() == 16);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNID, columnid) == 0);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNID, ctagSequence) == 4);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNID, rgtagSequence) == 8);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_ENUMCOLUMNVALUE {
+    #[allow(missing_docs)]
+    pub itagSequence: u32,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+    #[allow(missing_docs)]
+    pub cbData: u32,
+    #[allow(missing_docs)]
+    pub pvData: *mut c_void,
+}
+
+const _: () = {
+    assert!(size_of::<JET_ENUMCOLUMNVALUE>() == 24);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, itagSequence) == 0);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, err) == 4);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, cbData) == 8);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMNVALUE, pvData) == 16);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct JET_ENUMCOLUMN {
+    #[allow(missing_docs)]
+    pub columnid: JET_COLUMNID,
+    #[allow(missing_docs)]
+    pub err: JET_ERR,
+    #[allow(missing_docs)]
+    pub cEnumColumnValue: u32,
+    #[allow(missing_docs)]
+    pub rgEnumColumnValue: *mut JET_ENUMCOLUMNVALUE,
+}
+
+const _: () = {
+    assert!(size_of::<JET_ENUMCOLUMN>() == 24);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, columnid) == 0);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, err) == 4);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, cEnumColumnValue) == 8);
+    assert!(std::mem::offset_of!(JET_ENUMCOLUMN, rgEnumColumnValue) == 16);
+};
+
+/// The C structure of this name.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub struct JET_RECPOS {
     #[allow(missing_docs)]
     pub cbStruct: u32,

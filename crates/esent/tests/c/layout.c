@@ -1070,6 +1070,7 @@ any_function const every_function[] = {
     (any_function)JetEscrowUpdate,
     (any_function)JetRetrieveColumn,
     (any_function)JetRetrieveColumns,
+    (any_function)JetEnumerateColumns,
     (any_function)JetSetColumn,
     (any_function)JetSetColumns,
     (any_function)JetPrepareUpdate,
