@@ -68,6 +68,15 @@ impl BackupDirectory {
         self.root.join(WORK)
     }
 
+    /// The folder in which the backup's files are once it is promoted.
+    pub fn home(&self) -> PathBuf {
+        match (self.mode.atomic, self.mode.incremental) {
+            (true, false) => self.root.join(NEW),
+            (true, true) => self.root.join(OLD),
+            (false, _) => self.root.clone(),
+        }
+    }
+
     /// Makes the copies the backup. They must have been synced.
     ///
     /// # Errors
@@ -76,11 +85,11 @@ impl BackupDirectory {
         let work = self.target();
         sync(disk, &work)?;
         if self.mode.atomic && !self.mode.incremental {
-            rename(disk, &work, &self.root.join(NEW))?;
+            rename(disk, &work, &self.home())?;
             sync(disk, &self.root)?;
             return remove_folder(disk, &self.root.join(OLD));
         }
-        let home = if self.mode.atomic { self.root.join(OLD) } else { self.root.clone() };
+        let home = self.home();
         for entry in entries(disk, &work)? {
             if let Some(name) = entry.path.file_name() {
                 rename(disk, &entry.path, &home.join(name))?;

@@ -12,13 +12,9 @@ use std::path::{Path, PathBuf};
 pub struct LogStream {
     file: Arc<dyn File>,
     path: PathBuf,
-    generation: Generation,
     len: u64,
     position: u64,
-    /// Checksum of the last segment checked: the file's last block may be a shadow of the one before it.
-    previous: u64,
-    /// Bytes from the segment under way whose verification waits for the rest of it.
-    pending: Vec<u8>,
+    check: LogCheck,
 }
 
 impl LogStream {
@@ -28,8 +24,7 @@ impl LogStream {
     /// Those of the disk.
     pub fn new(file: Arc<dyn File>, path: PathBuf, generation: Generation) -> Result<Self> {
         let len = file.len().map_err(|cause| Error::io(cause, "measure a log", &path))?;
-        let pending = Vec::with_capacity(SEGMENT_BYTES);
-        Ok(Self { file, path, generation, len, position: 0, previous: 0, pending })
+        Ok(Self { file, path, len, position: 0, check: LogCheck::new(generation) })
     }
 
     /// The path of the file.
@@ -39,7 +34,7 @@ impl LogStream {
 
     /// The generation in its name.
     pub fn generation(&self) -> Generation {
-        self.generation
+        self.check.generation
     }
 
     /// Length of the file when it was opened.
@@ -68,23 +63,41 @@ impl LogStream {
         self.file
             .read_exact_at(into, self.position)
             .map_err(|cause| Error::io(cause, "read a log for the backup", &self.path))?;
-        self.verify(into)?;
+        self.check.push(into).map_err(|error| error.file(&self.path))?;
         self.position += bytes as u64;
-        if self.is_at_end() && !self.pending.is_empty() {
-            return Err(self.bad("the file ends inside a segment"));
+        if self.is_at_end() {
+            self.check.finish().map_err(|error| error.file(&self.path))?;
         }
         Ok(bytes)
     }
+}
 
-    fn bad(&self, detail: impl Into<String>) -> Error {
-        Error::new(JetErr::LogReadVerifyFailure, detail).file(&self.path)
+/// Verifies the bytes of a log file as they come.
+pub(super) struct LogCheck {
+    generation: Generation,
+    /// Bytes that came.
+    position: u64,
+    /// Checksum of the last segment checked: the file's last block may be a shadow of the one before it.
+    previous: u64,
+    /// Bytes from the segment under way whose verification waits for the rest of it.
+    pending: Vec<u8>,
+}
+
+impl LogCheck {
+    /// For a log of this generation.
+    pub(super) fn new(generation: Generation) -> Self {
+        Self { generation, position: 0, previous: 0, pending: Vec::with_capacity(SEGMENT_BYTES) }
     }
 
-    /// Verifies whole blocks; the rest waits for the next read.
-    fn verify(&mut self, mut bytes: &[u8]) -> Result<()> {
+    /// Verifies whole blocks; the rest waits for what comes next.
+    ///
+    /// # Errors
+    /// LogReadVerifyFailure, LogGenerationMismatch; they do not name the file.
+    pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
         let mut block = [0; SEGMENT_BYTES];
         // The block under way began where the pending bytes did.
         let mut number = (self.position - self.pending.len() as u64) / SEGMENT_BYTES as u64;
+        self.position += bytes.len() as u64;
         while self.pending.len() + bytes.len() >= SEGMENT_BYTES {
             let (now, later) = bytes.split_at(SEGMENT_BYTES - self.pending.len());
             let (head, tail) = block.split_at_mut(self.pending.len());
@@ -99,30 +112,45 @@ impl LogStream {
         Ok(())
     }
 
+    /// Checks that the file may end here.
+    ///
+    /// # Errors
+    /// LogReadVerifyFailure inside a segment, or before the header has come.
+    pub(super) fn finish(&self) -> Result<()> {
+        match self.pending.is_empty() && self.position > 0 {
+            true => Ok(()),
+            false => Err(bad("the file ends inside a segment")),
+        }
+    }
+
     fn verify_block(&mut self, block: &mut [u8; SEGMENT_BYTES], number: u64) -> Result<()> {
         if number == 0 {
-            let header = LogHeader::decode(block).map_err(|cause| self.bad(cause.to_string()))?;
+            let header = LogHeader::decode(block).map_err(|cause| bad(cause.to_string()))?;
             if header.generation != self.generation {
                 let detail = format!(
                     "the log of generation {} has the name of {}",
                     header.generation, self.generation
                 );
-                return Err(Error::new(JetErr::LogGenerationMismatch, detail).file(&self.path));
+                return Err(Error::new(JetErr::LogGenerationMismatch, detail));
             }
             return Ok(());
         }
-        let at = u16::try_from(number).map_err(|_| self.bad("the log has too many segments"))?;
+        let at = u16::try_from(number).map_err(|_| bad("the log has too many segments"))?;
         if !is_zero(block) && !check_segment(block, at).is_usable() {
             // A shadow bears the checksum of the segment before it.
             let is_shadow = stored_checksum(block) == self.previous
                 && check_segment(block, at.wrapping_sub(1)).is_usable();
             if !is_shadow {
-                return Err(self.bad(format!("segment {number} of the log is damaged")));
+                return Err(bad(format!("segment {number} of the log is damaged")));
             }
         }
         self.previous = stored_checksum(block);
         Ok(())
     }
+}
+
+fn bad(detail: impl Into<String>) -> Error {
+    Error::new(JetErr::LogReadVerifyFailure, detail)
 }
 
 #[cfg(test)]

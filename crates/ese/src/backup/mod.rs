@@ -13,6 +13,7 @@ pub mod directory;
 pub mod external;
 pub mod gate;
 pub mod log_stream;
+pub mod socket;
 pub mod source;
 pub mod state;
 pub mod to_directory;

@@ -213,7 +213,7 @@ impl<'a> Copier<'a> {
 }
 
 /// `<name>.pat` for a database `<name>.edb`.
-fn patch_name(database: &Path) -> OsString {
+pub(super) fn patch_name(database: &Path) -> OsString {
     let mut name = database.file_stem().unwrap_or_default().to_os_string();
     name.push(".");
     name.push(PATCH_EXTENSION);

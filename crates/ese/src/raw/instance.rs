@@ -5,6 +5,7 @@ use super::session::Session;
 use super::start::{InitOptions, RecoveryGuide, start};
 use crate::backup::external::ExternalBackup;
 use crate::backup::gate::{self, Condition, Readiness};
+use crate::backup::socket::BackupServer;
 use crate::backup::to_directory::Status;
 use crate::buffer::{CacheStatistics, PageCache};
 use crate::clock::{Clock, SystemClock};
@@ -78,6 +79,8 @@ bitflags! {
 pub struct Instance(Arc<Inner>);
 
 struct Inner {
+    /// Ends before the rest: its clients use what runs.
+    serving: Mutex<Option<BackupServer>>,
     environment: Environment,
     parameters: Arc<RwLock<Parameters>>,
     refuses_unproven_text: Arc<AtomicBool>,
@@ -94,6 +97,7 @@ impl Instance {
     pub fn new(environment: Environment, mut parameters: Parameters) -> Self {
         parameters.set_stage(Stage::Created);
         Self(Arc::new(Inner {
+            serving: Mutex::default(),
             environment,
             parameters: Arc::new(RwLock::new(parameters)),
             refuses_unproven_text: Arc::default(),
@@ -197,6 +201,7 @@ impl Instance {
         let running = self.running()?;
         running.backup.terminate(options.stop_backup || options.dirty)?;
         self.0.status.lock().terminating = true;
+        self.stop_serving_backups();
         *self.0.running.write() = None;
         let healthy = running.attachments.storage().health.check();
         let result = running.stop(!options.dirty && healthy.is_ok());
@@ -355,6 +360,11 @@ impl Instance {
         let running = self.running()?;
         let log = running.log.clone().ok_or_else(|| Error::from(JetErr::NotInitialized))?;
         Ok((log, running.attachments.clone()))
+    }
+
+    /// The server of its backup, if one was started.
+    pub(super) fn serving(&self) -> &Mutex<Option<BackupServer>> {
+        &self.0.serving
     }
 
     pub(super) fn condition(&self) -> Condition {

@@ -16,6 +16,9 @@ mod recover;
 mod restore;
 mod running;
 mod schema;
+mod serve;
+#[cfg(test)]
+mod serve_tests;
 mod session;
 #[cfg(test)]
 mod space_tests;
