@@ -2971,6 +2971,9 @@ JET_ERR JET_API JetMakeKey(JET_SESID sesid, JET_TABLEID tableid, const void *pvD
 /* Find a record by key. */
 JET_ERR JET_API JetSeek(JET_SESID sesid, JET_TABLEID tableid, JET_GRBIT grbit);
 
+/* Read pages for keys in advance. */
+JET_ERR JET_API JetPrereadKeys(JET_SESID sesid, JET_TABLEID tableid, const void **rgpvKeys, const JET_ULONG *rgcbKeys, JET_LONG ckeys, JET_LONG *pckeysPreread, JET_GRBIT grbit);
+
 /* Read the primary bookmark. */
 JET_ERR JET_API JetGetBookmark(JET_SESID sesid, JET_TABLEID tableid, void *pvBookmark, JET_ULONG cbMax, JET_ULONG *pcbActual);
 

@@ -62,7 +62,9 @@ const MISSING: &[&str] = &[
     "JetUnregisterCallback",
     "JetSetCursorFilter",
     // Reading ahead, and records as streams.
-    "JetPreread",
+    "JetPrereadC",
+    "JetPrereadI",
+    "JetPrereadT",
     "JetIntersectIndexes",
     "JetRetrieveColumnByReference",
     "JetRetrieveColumnFromRecordStream",

@@ -266,6 +266,11 @@ impl Table {
         self.with(|cursor, work, _| cursor.count(work, most))
     }
 
+    /// See [`TableCursor::preread`].
+    pub fn preread(&self, keys: &[Vec<u8>]) -> Result<usize> {
+        self.with(|cursor, work, _| cursor.preread(work, keys))
+    }
+
     /// See [`TableCursor::bookmark`].
     pub fn bookmark(&self) -> Result<Vec<u8>> {
         self.with(|cursor, _, _| cursor.bookmark())

@@ -513,6 +513,28 @@ impl TableCursor {
         }
     }
 
+    /// Brings the pages to memory on which keys of the current index are, or would be; says for how many of them. The
+    /// cursor stays where it is.
+    ///
+    /// # Errors
+    /// `InvalidBufferSize` for a key that is empty, or longer than those of the index; those of the pages.
+    pub fn preread(&mut self, work: &Work, keys: &[Vec<u8>]) -> Result<usize> {
+        let definition = match &self.index {
+            Some((at, _)) => self.table.indexes.get(*at).map(|index| &index.keys),
+            None => self.table.primary.as_ref(),
+        };
+        let most = definition.map_or(size_of::<u32>(), ese_format::key::KeyDefinition::key_most);
+        if let Some(key) = keys.iter().find(|key| key.is_empty() || key.len() > most) {
+            let sentence = format!("keys of the index have 1 to {most} bytes, not {}", key.len());
+            return Err(Error::new(JetErr::InvalidBufferSize, sentence));
+        }
+        let mut ahead = self.order().clone();
+        for key in keys.iter().take(PREREAD_MOST) {
+            ahead.seek_forward(work, Target::before(key))?;
+        }
+        Ok(keys.len().min(PREREAD_MOST))
+    }
+
     /// The current record as it is stored, as the transaction sees it now.
     ///
     /// # Errors
@@ -961,6 +983,9 @@ fn default_cell(column: &Column) -> Cell {
         None => Cell::Null,
     }
 }
+
+/// For more keys at once no pages are brought to memory: the first ones might have to leave it again.
+const PREREAD_MOST: usize = 256;
 
 /// A long value up to this size is held in memory until its record is stored.
 const HELD_MOST: usize = 64 << 10;

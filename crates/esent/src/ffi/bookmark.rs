@@ -27,7 +27,7 @@ jet_api! {
     fn JetGotoBookmark(sesid: JET_SESID, tableid: JET_TABLEID, pvBookmark: Bytes, cbBookmark: u32) {
         let cursor = cursor(sesid, tableid)?;
         let bookmark = given(pvBookmark, cbBookmark)?;
-        cursor.table().goto_bookmark(&bookmark)
+        cursor.leaving()?.goto_bookmark(&bookmark)
     }
 
     /// The key of the current entry of a secondary index, and the bookmark of its record.
@@ -57,7 +57,7 @@ jet_api! {
         on_secondary(table)?;
         let key = given(pvSecondaryKey, cbSecondaryKey)?;
         let bookmark = pvPrimaryBookmark.copied(cbPrimaryBookmark)?;
-        table.goto_entry(&key, &bookmark)
+        cursor.leaving()?.goto_entry(&key, &bookmark)
     }
 
     /// The key of the current entry, or the search key.

@@ -2,13 +2,14 @@
 
 use super::table::cursor;
 use crate::border::jet_api;
-use crate::pointer::{Bytes, Form, InOut, Out, Text, TextA, TextW};
+use crate::pointer::{Array, Bytes, Form, InOut, Out, Text, TextA, TextW};
 use crate::text::{deliver_text, optional_name};
 use crate::types::*;
 use ese::raw::Table;
 use ese::table::{RangeFlags, Seek};
 use ese::{Error, JetErr, Result};
 use ese_format::key::MakeKeyFlags;
+use std::ffi::c_void;
 
 /// JET_MoveFirst and JET_MoveLast.
 const MOVE_FIRST: i32 = i32::MIN;
@@ -22,6 +23,9 @@ const RANGE_INSTANT: JET_GRBIT = 0x4;
 const RANGE_REMOVE: JET_GRBIT = 0x8;
 /// JET_bitNoMove.
 const NO_MOVE: JET_GRBIT = 0x2;
+/// JET_bitPrereadForward and JET_bitPrereadBackward.
+const PREREAD_FORWARD: JET_GRBIT = 0x1;
+const PREREAD_BACKWARD: JET_GRBIT = 0x2;
 /// All option bits of JetMakeKey.
 const KEY_BITS: JET_GRBIT = 0x1F | 0x20 | 0xF00;
 
@@ -29,8 +33,8 @@ jet_api! {
     /// Moves the cursor.
     fn JetMove(sesid: JET_SESID, tableid: JET_TABLEID, cRow: i32, grbit: JET_GRBIT) {
         let cursor = cursor(sesid, tableid)?;
-        let table = cursor.table();
         check(grbit, KEY_NE)?;
+        let table = cursor.leaving()?;
         let other_key = grbit & KEY_NE != 0;
         match cRow {
             MOVE_FIRST => table.move_first(),
@@ -66,7 +70,7 @@ jet_api! {
             return Err(invalid(grbit));
         }
         let key = table.search_key();
-        let is_equal = table.seek(seek)?;
+        let is_equal = cursor.leaving()?.seek(seek)?;
         if sets_range {
             table.make_key(&key, MakeKeyFlags::NEW_KEY | MakeKeyFlags::NORMALIZED_KEY)?;
             table.set_range(RangeFlags::INCLUSIVE | RangeFlags::UPPER)?;
@@ -94,6 +98,38 @@ jet_api! {
         if grbit & RANGE_INSTANT != 0 {
             table.cancel_range();
         }
+        Ok(())
+    }
+
+    /// Brings the pages of keys to memory.
+    fn JetPrereadKeys(
+        sesid: JET_SESID, tableid: JET_TABLEID, rgpvKeys: Array<*mut c_void>, rgcbKeys: Array<u32>, ckeys: i32,
+        pckeysPreread: Out<i32>, grbit: JET_GRBIT,
+    ) {
+        let cursor = cursor(sesid, tableid)?;
+        pckeysPreread.set(0);
+        if grbit != PREREAD_FORWARD && grbit != PREREAD_BACKWARD {
+            return Err(invalid(grbit));
+        }
+        let wrong = |what: &str| Error::new(JetErr::InvalidParameter, what);
+        let count = usize::try_from(ckeys).map_err(|_| wrong("the number of keys is negative"))?;
+        if count == 0 {
+            return Err(wrong("there are no keys"));
+        }
+        let mut keys = Vec::new();
+        for (key, length) in rgpvKeys.read(count)?.into_iter().zip(rgcbKeys.read(count)?) {
+            // SAFETY: the memory belongs to the caller's array and falls under its promise.
+            keys.push(unsafe { Bytes::new(key) }.copied(length)?);
+        }
+        let is_sorted = match grbit {
+            PREREAD_FORWARD => keys.is_sorted(),
+            _ => keys.is_sorted_by(|a, b| a >= b),
+        };
+        if !is_sorted {
+            return Err(wrong("the keys are not sorted"));
+        }
+        let done = cursor.table().preread(&keys)?;
+        pckeysPreread.set(i32::try_from(done).unwrap_or(i32::MAX));
         Ok(())
     }
 
@@ -223,6 +259,7 @@ fn set_index<F: Form>(
         Some(id) => Some(index_of(table, &id)?),
         None => optional_name(index)?,
     };
+    cursor.leaving()?;
     if grbit & NO_MOVE == 0 {
         table.set_index(name.as_deref())?;
         return match table.move_first() {

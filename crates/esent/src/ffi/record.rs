@@ -142,7 +142,13 @@ jet_api! {
 
     /// Deletes the current record.
     fn JetDelete(sesid: JET_SESID, tableid: JET_TABLEID) {
-        cursor(sesid, tableid)?.writable()?.delete()
+        let cursor = cursor(sesid, tableid)?;
+        let table = cursor.writable()?;
+        match table.prepared() {
+            // What is prepared would delete the record by itself.
+            None | Some(Prepare::CopyAndDelete | Prepare::CopyAndReplace) => table.delete(),
+            Some(_) => cursor.leaving()?.delete(),
+        }
     }
 
     /// Locks the current record for a change to come. Locks for reading are as strong.

@@ -108,7 +108,7 @@ jet_api! {
             let what = "more entries before the position than there are";
             return Err(Error::new(JetErr::InvalidParameter, what));
         }
-        table.move_first()?;
+        cursor.leaving()?.move_first()?;
         let count = table.count(0)?;
         let total = u64::from(wanted.centriesTotal).max(1);
         let share = u128::from(count) * u128::from(wanted.centriesLT) / u128::from(total);

@@ -126,6 +126,17 @@ impl Cursor {
         &self.table
     }
 
+    /// The engine's cursor, which is about to leave its record: an update that is prepared is given up.
+    ///
+    /// # Errors
+    /// Those of [`Table::cancel`].
+    pub fn leaving(&self) -> Result<&Table> {
+        if self.table.prepared().is_some() {
+            self.table.cancel()?;
+        }
+        Ok(&self.table)
+    }
+
     /// The engine's cursor, for changes of records.
     ///
     /// # Errors

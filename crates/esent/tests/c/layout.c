@@ -1091,6 +1091,7 @@ any_function const every_function[] = {
     (any_function)JetGetLock,
     (any_function)JetMakeKey,
     (any_function)JetSeek,
+    (any_function)JetPrereadKeys,
     (any_function)JetGetBookmark,
     (any_function)JetGetSecondaryIndexBookmark,
     (any_function)JetSetSessionContext,

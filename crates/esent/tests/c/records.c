@@ -220,6 +220,56 @@ static void take_the_place(JET_ULONG kind, JET_LONG from, JET_LONG to)
     CHECK(get(number, 0) == now);
 }
 
+/* Whoever leaves the record gives up what is prepared. */
+static void leave(void)
+{
+    unsigned char bookmark[16];
+    JET_ULONG size, key = 2;
+    OK(seek(2));
+    OK(JetGetBookmark(sesid, t, bookmark, sizeof bookmark, &size));
+    for (int way = 0; way < 6; way++) {
+        OK(JetPrepareUpdate(sesid, t, way % 2 ? JET_prepReplace : JET_prepInsertCopy));
+        switch (way) {
+        case 0: OK(JetMove(sesid, t, JET_MoveFirst, 0)); break;
+        case 1: OK(JetGotoBookmark(sesid, t, bookmark, size)); break;
+        case 2: OK(JetMakeKey(sesid, t, &key, sizeof key, JET_bitNewKey)); OK(JetSeek(sesid, t, JET_bitSeekEQ)); break;
+        case 3: OK(JetSetCurrentIndexA(sesid, t, "ByText")); break;
+        case 4: OK(JetSetCurrentIndexA(sesid, t, NULL)); break;
+        default: OK(JetMove(sesid, t, 0, 0));
+        }
+        EXPECT(JET_errUpdateNotPrepared, JetUpdate(sesid, t, NULL, 0, NULL));
+    }
+    OK(seek(2));
+    OK(JetPrepareUpdate(sesid, t, JET_prepInsertCopyDeleteOriginal));
+    EXPECT(JET_errAlreadyPrepared, JetDelete(sesid, t));
+    OK(JetPrepareUpdate(sesid, t, JET_prepCancel));
+    OK(JetPrepareUpdate(sesid, t, JET_prepReplace));
+    OK(JetDelete(sesid, t));
+    EXPECT(JET_errUpdateNotPrepared, JetUpdate(sesid, t, NULL, 0, NULL));
+    EXPECT(JET_errRecordDeleted, JetMove(sesid, t, 0, 0));
+}
+
+static void preread(void)
+{
+    unsigned char keys[3][16];
+    const void *places[3] = { keys[0], keys[1], keys[2] };
+    JET_ULONG sizes[3];
+    int32_t done = 7;
+    for (JET_LONG i = 0; i < 3; i++) {
+        OK(JetMakeKey(sesid, t, &i, sizeof i, JET_bitNewKey));
+        OK(JetRetrieveKey(sesid, t, keys[i], sizeof keys[i], &sizes[i], JET_bitRetrieveCopy));
+    }
+    OK(JetPrereadKeys(sesid, t, places, sizes, 3, &done, JET_bitPrereadForward));
+    CHECK(done == 3);
+    OK(JetPrereadKeys(sesid, t, places, sizes, 1, NULL, JET_bitPrereadBackward));
+    EXPECT(JET_errInvalidParameter, JetPrereadKeys(sesid, t, places, sizes, 3, &done, JET_bitPrereadBackward));
+    EXPECT(JET_errInvalidParameter, JetPrereadKeys(sesid, t, NULL, sizes, 3, &done, JET_bitPrereadForward));
+    EXPECT(JET_errInvalidParameter, JetPrereadKeys(sesid, t, places, sizes, -1, &done, JET_bitPrereadForward));
+    EXPECT(JET_errInvalidGrbit, JetPrereadKeys(sesid, t, places, sizes, 3, &done, 0));
+    sizes[0] = 0;
+    EXPECT(JET_errInvalidBufferSize, JetPrereadKeys(sesid, t, places, sizes, 3, &done, JET_bitPrereadForward));
+}
+
 int main(int argc, char **argv)
 {
     JET_ULONG count;
@@ -247,6 +297,8 @@ int main(int argc, char **argv)
     OK(JetPrepareUpdate(sesid, t, JET_prepCancel));
     take_the_place(JET_prepInsertCopyDeleteOriginal, 1, 11);
     take_the_place(JET_prepInsertCopyReplaceOriginal, 11, 12);
+    leave();
+    preread();
     OK(seek(12));
     OK(JetDelete(sesid, t));
     EXPECT(JET_errRecordDeleted, enumerate(0, NULL, &count, &columns, 100, 0));
