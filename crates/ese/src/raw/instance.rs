@@ -133,7 +133,12 @@ impl Instance {
 
     /// Sets a number. Errors: those of [`Parameters::set_integer`].
     pub fn set_integer(&self, id: ParamId, value: u64) -> Result<()> {
-        self.0.parameters.write().set_integer(id, value)
+        self.0.parameters.write().set_integer(id, value)?;
+        if let (ParamId::DbExtensionSize, Ok(running)) = (id, self.running()) {
+            let pages = u32::try_from(value).unwrap_or(u32::MAX);
+            running.attachments.storage().space.set_file_pages(pages);
+        }
+        Ok(())
     }
 
     /// Sets a text. Errors: those of [`Parameters::set_text`].

@@ -13,6 +13,7 @@ mod instance;
 mod maintain;
 mod page_jobs;
 mod recover;
+mod resize;
 mod restore;
 mod running;
 mod schema;
@@ -31,6 +32,7 @@ mod transaction;
 
 pub use instance::{BackupAccess, Environment, Instance, Statistics, StopService, TermOptions};
 pub use recover::{RecoverRequest, Recovered, parameters_of_stream, recover};
+pub use resize::{Resize, Resized};
 pub use restore::{
     ExternalRestore, backup_databases, external_restore, external_restore_into, restore_folder,
 };

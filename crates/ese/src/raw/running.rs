@@ -181,6 +181,7 @@ impl Running {
             attachment.close_all();
             if !attachment.is_read_only() {
                 self.settle(attachment.id)?;
+                self.trim(&attachment);
             }
             self.lifecycle().detach(&attachment, 0)?;
             self.report_database(id::DATABASE_DETACHED, &attachment);

@@ -128,6 +128,7 @@ impl Session {
     fn detach_one(&self, attachment: &Arc<Attachment>) -> Result<()> {
         let running = &self.0.running;
         running.settle(attachment.id)?;
+        running.trim(attachment);
         running.attachments.storage().space.set_most_pages(attachment.id, 0);
         running.lifecycle().detach(attachment, self.0.id)?;
         running.report_database(id::DATABASE_DETACHED, attachment);

@@ -34,7 +34,10 @@ impl Space {
         let parent = held.fields.space.parent;
         let is_root = tree.root == PageNumber::DATABASE_ROOT || !parent.is_some();
         let new = match is_root {
-            true => self.extend_file(session, tree, extents, least, most)?,
+            true => {
+                let most = most.max(self.file_pages.load(Ordering::Relaxed));
+                self.extend_file(session, tree, extents, (least, most))?
+            }
             false => {
                 let parent = tree_at(tree, parent)?;
                 // An extent of a quarter of what is wanted is better than growth all the way up.
@@ -53,15 +56,7 @@ impl Space {
                 new
             }
         };
-        // The pages are owned now; what fails from here on leaves them owned and not available.
-        let mut for_buffer = buffer.min(new.pages);
-        if for_buffer > 0 && !extents.fill_buffer(session, Extent::new(new.first(), for_buffer))? {
-            for_buffer = 0;
-        }
-        let rest = Extent { last: new.last, pages: new.pages - for_buffer };
-        if rest.pages > 0 {
-            session.insert(extents, &extents.available, &rest.key(), &rest.data())?;
-        }
+        self.use_extent(session, extents, new)?;
         self.settle_strays(session, extents)?;
         if is_root {
             return Ok(());
@@ -76,6 +71,20 @@ impl Space {
         held.set(session, tree, fields)
     }
 
+    /// Makes the pages of a new owned extent available, but for those that splits of the tree of owned extents
+    /// need. What fails here leaves them owned and not available.
+    pub(super) fn use_extent(&self, session: &mut Session, extents: &Extents, new: Extent) -> Result<()> {
+        let mut for_buffer = extents.buffer_wanted()?.min(new.pages);
+        if for_buffer > 0 && !extents.fill_buffer(session, Extent::new(new.first(), for_buffer))? {
+            for_buffer = 0;
+        }
+        let rest = Extent { last: new.last, pages: new.pages - for_buffer };
+        if rest.pages > 0 {
+            session.insert(extents, &extents.available, &rest.key(), &rest.data())?;
+        }
+        Ok(())
+    }
+
     /// The size of the extent that a tree should get next.
     fn next_extent(&self, fields: &RootFields, page_size: PageSize) -> u32 {
         let most = (self.growth.most_bytes / page_size.bytes() as u32).max(self.growth.least_pages);
@@ -88,13 +97,12 @@ impl Space {
 
     /// Makes the file longer and the new pages owned, not available yet. The database's root page is held, so
     /// one thread at a time does this.
-    fn extend_file(
+    pub(super) fn extend_file(
         &self,
         session: &mut Session,
         tree: &Tree,
         extents: &Extents,
-        least: u32,
-        most: u32,
+        (least, most): (u32, u32),
     ) -> Result<Extent> {
         let file = tree.file.file();
         let old = extents.last_owned(session)?.last;
@@ -104,7 +112,7 @@ impl Space {
         if room < least {
             return Err(out_of_space(tree, format!("the database may have {limit} pages and has {old}")));
         }
-        let mut pages = most.max(self.file_pages.load(Ordering::Relaxed)).clamp(least, room);
+        let mut pages = most.clamp(least, room);
         // A file longer than what is owned has leftovers there, which nobody may take for pages.
         let leftover = file.last_page();
         loop {

@@ -1,0 +1,211 @@
+//! Databases that get larger and smaller.
+
+use ese::JetErr;
+use ese::backup::external::EndOptions;
+use ese::catalog::{NewColumn, NewTable};
+use ese::clock::SeededClock;
+use ese::database::CreateOptions;
+use ese::event::MemorySink;
+use ese::maintain::deep::{DeepOptions, deep_check};
+use ese::offline::OfflineDatabase;
+use ese::params::{ParamId, Parameters};
+use ese::raw::{AttachOptions, Database, Environment, InitOptions, Instance, Resize, Session, TermOptions};
+use ese::sync::Mutex;
+use ese::table::{KeepOptions, Prepare};
+use ese_format::column::ColumnType;
+use ese_vfs::{Disk, SimDisk, SimRng};
+use std::path::Path;
+use std::sync::Arc;
+
+const PATH: &str = "/data/a.edb";
+const EXTENSION: u64 = 16;
+
+fn instance(disk: &SimDisk, shrinks: u64) -> Instance {
+    let environment = Environment {
+        disk: Arc::new(disk.clone()),
+        clock: Arc::new(SeededClock::new(5)),
+        events: Arc::new(MemorySink::default()),
+        threads: false,
+        cache: None,
+    };
+    let mut parameters = Parameters::new();
+    parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
+    parameters.set_text(ParamId::SystemPath, "/data").unwrap();
+    parameters.set_integer(ParamId::LogFileSize, 128).unwrap();
+    parameters.set_integer(ParamId::DbExtensionSize, EXTENSION).unwrap();
+    parameters.set_integer(ParamId::EnableShrinkDatabase, shrinks).unwrap();
+    let instance = Instance::new(environment, parameters);
+    instance.init(InitOptions::default()).unwrap();
+    instance
+}
+
+fn disk() -> SimDisk {
+    let disk = SimDisk::new(3);
+    disk.create_dir_all(Path::new("/data")).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    disk
+}
+
+fn fill(session: &Session, database: &Database, name: &str, records: u32) {
+    session.begin_transaction(false).unwrap();
+    let columns = [NewColumn::new("Blob", ColumnType::LongBinary)];
+    database.create_table(&NewTable { name, columns: &columns, ..NewTable::default() }).unwrap();
+    let table = database.open_table(name).unwrap();
+    let column = table.schema().unwrap().column("Blob").unwrap().id;
+    // What does not pack well, so that each takes most of a page.
+    let mut random = SimRng::new(records.into());
+    for _ in 0..records {
+        let blob: Vec<u8> = (0..3000).map(|_| random.below(256) as u8).collect();
+        table.prepare(Prepare::Insert).unwrap();
+        table.set_value(column, 1, Some(&blob), KeepOptions::default()).unwrap();
+        table.update().unwrap();
+    }
+    session.commit_transaction(false).unwrap();
+}
+
+fn drop_table(session: &Session, database: &Database, name: &str) {
+    session.begin_transaction(false).unwrap();
+    database.delete_table(name).unwrap();
+    session.commit_transaction(false).unwrap();
+}
+
+fn records(database: &Database, name: &str) -> u32 {
+    let table = database.open_table(name).unwrap();
+    let mut count = 0;
+    while table.move_next(false).is_ok() {
+        count += 1;
+    }
+    count
+}
+
+/// Pages that fit into the file.
+fn file_pages(disk: &SimDisk) -> u64 {
+    disk.content(Path::new(PATH)).unwrap().len() as u64 / 4096 - 2
+}
+
+#[track_caller]
+fn is_sound(disk: &SimDisk) {
+    let database = OfflineDatabase::open(disk, Path::new(PATH)).unwrap();
+    let options = DeepOptions { header: Some(database.header().clone()), ..DeepOptions::default() };
+    assert!(database.header().is_clean());
+    let report = deep_check(Arc::new(database), &options, Arc::new(|_, _| {}));
+    assert!(report.is_sound(), "{:#?} {:?}", report.findings, report.leaks);
+}
+
+#[test]
+fn it_gets_the_room_that_is_asked_for_and_gives_it_back() {
+    let disk = disk();
+    let instance = instance(&disk, 0);
+    let session = instance.begin_session().unwrap();
+    let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+    fill(&session, &database, "Kept", 20);
+    let small = database.pages().unwrap();
+    assert_eq!(database.resize(small + 500, Resize::OnlyShrink).unwrap().pages, small);
+    let grown = database.resize(small + 500, Resize::OnlyGrow).unwrap();
+    assert_eq!((grown.pages, grown.shrink_not_possible), (small + 500, false));
+    assert!(file_pages(&disk) >= u64::from(grown.pages));
+    assert_eq!(database.resize(small, Resize::OnlyGrow).unwrap().pages, small + 500);
+    let back = database.resize(small, Resize::Both).unwrap();
+    assert_eq!((back.pages, back.shrink_not_possible), (small, false));
+    assert!(file_pages(&disk) < u64::from(small + 500));
+    // What is in use stays.
+    fill(&session, &database, "Large", 400);
+    let large = database.pages().unwrap();
+    assert!(large > small);
+    assert!(database.resize(1, Resize::Both).unwrap().pages > small);
+    drop_table(&session, &database, "Large");
+    let less = database.resize(1, Resize::Both).unwrap();
+    assert!(less.pages < large && !less.shrink_not_possible, "{less:?} of {large}");
+    assert!(database.resize(1, Resize::Both).unwrap().shrink_not_possible);
+    assert_eq!(records(&database, "Kept"), 20);
+    drop((database, session));
+    instance.term(TermOptions::default()).unwrap();
+    is_sound(&disk);
+}
+
+#[test]
+fn the_extension_size_may_change_at_any_time() {
+    let disk = disk();
+    let instance = instance(&disk, 0);
+    let session = instance.begin_session().unwrap();
+    let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+    let before = database.pages().unwrap();
+    instance.set_integer(ParamId::DbExtensionSize, 700).unwrap();
+    fill(&session, &database, "T", 400);
+    assert!(database.pages().unwrap() >= before + 700);
+}
+
+#[test]
+fn a_detach_trims_the_file_if_the_parameters_say_so() {
+    for shrinks in [0, 1] {
+        let disk = disk();
+        let instance = instance(&disk, shrinks);
+        let session = instance.begin_session().unwrap();
+        let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+        fill(&session, &database, "Kept", 20);
+        assert_eq!(database.resize(1000, Resize::OnlyGrow).unwrap().pages, 1000);
+        drop(database);
+        session.detach(Some(Path::new(PATH))).unwrap();
+        assert_eq!(file_pages(&disk) < 1000, shrinks == 1);
+        is_sound(&disk);
+        session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
+        let database = session.open(Path::new(PATH)).unwrap();
+        database.resize(1000, Resize::OnlyGrow).unwrap();
+        assert_eq!(records(&database, "Kept"), 20);
+        drop((database, session));
+        instance.term(TermOptions::default()).unwrap();
+        assert_eq!(file_pages(&disk) < 1000, shrinks == 1);
+    }
+}
+
+#[test]
+fn nothing_is_cut_off_while_a_backup_runs() {
+    let disk = disk();
+    let instance = instance(&disk, 0);
+    let session = instance.begin_session().unwrap();
+    let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+    database.resize(1000, Resize::OnlyGrow).unwrap();
+    let backup = instance.backup().unwrap();
+    backup.begin(0).unwrap();
+    let refused = database.resize(1, Resize::Both).unwrap_err();
+    assert_eq!(refused.code(), JetErr::BackupInProgress);
+    assert_eq!(database.resize(1100, Resize::Both).unwrap().pages, 1100, "it may grow");
+    backup.end(EndOptions::from_flags(2).unwrap()).unwrap();
+    assert!(database.resize(1, Resize::Both).unwrap().pages < 1000);
+}
+
+#[test]
+fn a_crash_at_any_operation_of_a_resize_is_recovered() {
+    let disk = disk();
+    let running = instance(&disk, 0);
+    let session = running.begin_session().unwrap();
+    let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+    fill(&session, &database, "Kept", 20);
+    fill(&session, &database, "Large", 400);
+    drop_table(&session, &database, "Large");
+    let images = Arc::new(Mutex::new(Vec::new()));
+    let (taken, source) = (images.clone(), disk.clone());
+    disk.set_hook(Some(Arc::new(move || {
+        let now = source.operations();
+        taken.lock().push(source.crash(now));
+    })));
+    assert!(!database.resize(1, Resize::Both).unwrap().shrink_not_possible);
+    database.resize(300, Resize::Both).unwrap();
+    running.step_jobs();
+    database.resize(1, Resize::Both).unwrap();
+    disk.set_hook(None);
+    let images = std::mem::take(&mut *images.lock());
+    assert!(images.len() > 10, "{}", images.len());
+    for image in images {
+        let instance = instance(&image, 0);
+        let session = instance.begin_session().unwrap();
+        session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
+        let database = session.open(Path::new(PATH)).unwrap();
+        assert_eq!(records(&database, "Kept"), 20);
+        drop(database);
+        session.reclaim_leaks(Path::new(PATH), 1, Arc::new(|_, _| {})).unwrap();
+        drop(session);
+        instance.term(TermOptions::default()).unwrap();
+        is_sound(&image);
+    }
+}
