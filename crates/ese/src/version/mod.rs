@@ -22,5 +22,7 @@ pub use entry::{Bookmark, Change, Node, TreeId, Version};
 pub use pending::RaiseDurable;
 pub use store::{Collected, NewVersion, Relief, Seen, VersionStore};
 
+#[cfg(all(test, feature = "sim"))]
+mod schedules;
 #[cfg(test)]
 mod tests;

@@ -19,9 +19,9 @@ pub struct Row {
 /// Something of the databases that a transaction can change by itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Item {
-    /// A record of a table. Tables of all databases have different names.
-    Row(Arc<str>, i32),
+    /// A table; those of all databases have different names. Before all that is of it.
     Table(Arc<str>),
+    Row(Arc<str>, i32),
     /// An index of a table that comes and goes.
     Index(Arc<str>, String),
     Column(Arc<str>, String),

@@ -3,6 +3,7 @@
 //! held against the rules of snapshot isolation, what is left after the power went against the commits that
 //! were acknowledged.
 
+mod crowd;
 mod faults;
 mod history;
 mod log_order;

@@ -23,14 +23,23 @@ impl State {
         self.counters.retain(|_, count| *count != 0);
     }
 
+    /// What somebody does to a table that another one deletes at the same time is gone with it.
     fn put(&mut self, item: &Item, value: Option<Value>) {
+        let is_table = matches!(item, Item::Table(_));
+        let has_table = || self.items.contains_key(&Item::Table(item.table().clone()));
         match value {
+            Some(_) if !is_table && !has_table() => {}
             Some(value) => drop(self.items.insert(item.clone(), value)),
             None => drop(self.items.remove(item)),
         }
         if let (Item::Table(gone), false) = (item, self.items.contains_key(item)) {
             self.items.retain(|other, _| other.table() != gone);
         }
+    }
+
+    /// The keys of a table's records.
+    pub fn ids(&self, table: &str) -> Vec<i32> {
+        self.rows(&table.into()).into_iter().map(|(id, _)| id).collect()
     }
 
     fn rows(&self, table: &Arc<str>) -> Vec<(i32, Arc<Row>)> {

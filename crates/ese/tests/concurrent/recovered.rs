@@ -20,14 +20,19 @@ fn told<T>(what: &str, result: ese::Result<T>) -> Checked<T> {
 
 /// After an end in order: the last state.
 pub fn check_end(setup: &Setup, disk: &SimDisk, history: &History) -> Checked<()> {
-    structure(setup, disk, true).map_err(|what| format!("after the end: {what}"))?;
+    let found = read_clean(setup, disk).map_err(|what| format!("after the end: {what}"))?;
     let order = Order0::of(history);
-    let found = read_all(setup, disk)?;
     match order.states.last() {
         Some(last) if *last == found => Ok(()),
         Some(last) => Err(format!("after the end: {}", difference(last, &found))),
         None => Err("a history without states".to_owned()),
     }
+}
+
+/// What is there after an end in order, in sound databases.
+pub fn read_clean(setup: &Setup, disk: &SimDisk) -> Checked<State> {
+    structure(setup, disk, true)?;
+    read_all(setup, disk)
 }
 
 /// After a crash: a state behind all commits that were acknowledged, or a later one.

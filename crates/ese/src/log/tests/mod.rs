@@ -13,6 +13,8 @@ use std::path::Path;
 mod background;
 mod crash;
 mod damage;
+#[cfg(feature = "sim")]
+mod schedules;
 
 const SEGMENTS: u16 = 16;
 
