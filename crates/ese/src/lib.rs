@@ -25,6 +25,7 @@ pub mod params;
 pub mod raw;
 pub mod recovery;
 pub mod restore;
+pub mod sort;
 pub mod space;
 pub mod sync;
 pub mod table;

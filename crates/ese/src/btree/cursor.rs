@@ -9,7 +9,7 @@ use super::work::Work;
 use crate::buffer::SharedPage;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::thread;
-use crate::version::{Bookmark, Node, Seen};
+use crate::version::{Bookmark, History, Node, Seen};
 use ese_format::DbTime;
 use ese_format::PageNumber;
 use ese_format::node;
@@ -391,6 +391,23 @@ pub(super) fn see(work: &Work, tree: &Tree, key: &[u8], node: &node::Node<'_>) -
     let bookmark = Bookmark { key, data: if tree.is_unique { &[] } else { node.data } };
     let versioned = Node { tree: tree.id(), bookmark };
     work.store().see(&versioned, &work.snapshot(), node.is_deleted(), node.data)
+}
+
+/// What became of the node with a bookmark since what a transaction sees of it; none when it is not there.
+///
+/// # Errors
+/// Those of the pages.
+pub fn history(work: &Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<Option<History>> {
+    let target = Target::exact(bookmark.key, bookmark.data);
+    let page = read_leaf(tree, Way::To(target))?;
+    let (line, is_there) = leaf_line(tree, &page.page(), &target)?;
+    if !is_there {
+        return Ok(None);
+    }
+    let view = page.page();
+    let node = view.node(line)?;
+    let versioned = Node { tree: tree.id(), bookmark };
+    Ok(Some(work.store().history(&versioned, &work.snapshot(), node.is_deleted(), node.data)))
 }
 
 fn first_node<'a>(page: &Page<'a>) -> Result<Option<node::Node<'a>>> {

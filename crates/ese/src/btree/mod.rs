@@ -10,6 +10,7 @@
 
 mod change;
 mod cursor;
+mod load;
 mod merge;
 mod purge;
 mod search;
@@ -20,7 +21,8 @@ mod work;
 
 pub use change::{add, delete, insert, is_deleted, lock, remove, replace, set_external_header, undo};
 pub(crate) use change::{remove_node, undone};
-pub use cursor::TreeCursor;
+pub use cursor::{TreeCursor, history};
+pub use load::load;
 pub use merge::{Merged, merge};
 pub use purge::{Purged, purge};
 pub use search::{Target, last_key};

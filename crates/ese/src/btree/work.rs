@@ -57,6 +57,26 @@ impl Work {
         Self { log, store, pages, transaction, changes, encoded: Vec::new(), urgency: Urgency::Update }
     }
 
+    /// Work for another transaction, with the same log, versions and pages.
+    pub fn with(&self, transaction: Transaction) -> Self {
+        let mut work = Self::new(self.log.clone(), self.store.clone(), self.pages.clone(), transaction);
+        work.changes.begin();
+        work
+    }
+
+    /// What was done on behalf of another session's transaction becomes that one's; see
+    /// [`crate::transaction::Transactions::on_behalf`].
+    pub fn hand_over(mut self) {
+        self.store.hand_over(self.transaction.session(), self.changes.end());
+    }
+
+    /// Takes over what another session has done on behalf of this one's transaction.
+    fn take_over(&mut self) {
+        for version in self.store.take_over(self.transaction.session()) {
+            self.changes.insert(version);
+        }
+    }
+
     /// The transaction.
     pub fn transaction(&self) -> &Transaction {
         &self.transaction
@@ -79,6 +99,7 @@ impl Work {
 
     /// The newest change of the innermost level that is to be undone.
     pub fn last_to_undo(&mut self) -> Option<Arc<Version>> {
+        self.take_over();
         self.changes.last_to_undo()
     }
 
@@ -128,6 +149,7 @@ impl Work {
     /// `NotInTransaction`. When the commit cannot be logged the transaction goes on. When it is logged and
     /// the log cannot be made durable, the commit is visible, and recovery decides whether it lasts.
     pub fn commit(&mut self, lazy: bool) -> Result<()> {
+        self.take_over();
         let log = self.log.as_deref();
         if self.transaction.level() > 1 {
             self.transaction.commit_level(log)?;

@@ -8,8 +8,9 @@ use crate::cleanup::Cleanup;
 use crate::error::Result;
 use crate::space::Space;
 use crate::sync::job::{Job, Step};
-use crate::sync::{Arc, Condvar, Mutex};
-use crate::transaction::{Stamp, Transactions};
+use crate::sync::{Arc, Condvar, Mutex, Weak};
+use crate::transaction::{Owner, Stamp, Transactions};
+use crate::version::TreeId;
 use std::time::Duration;
 
 /// The trees of one instance that wait to be freed.
@@ -26,6 +27,8 @@ struct Trees {
     waiting: Vec<(Stamp, Tree)>,
     /// Databases of the trees that are being freed, one entry for each tree.
     freeing: Vec<u8>,
+    /// Trees that are not committed, and that other sessions' transactions have entries in all the same.
+    shared: Vec<(TreeId, Weak<Owner>)>,
 }
 
 impl DroppedTrees {
@@ -49,9 +52,22 @@ impl DroppedTrees {
         self.trees.lock().waiting.extend(trees.into_iter().map(|tree| (now, tree)));
     }
 
-    /// Frees trees that their own transaction has made and rolled back.
+    /// Other transactions are about to get entries in a tree that a transaction has made.
+    pub(super) fn share(&self, tree: TreeId, owner: &Arc<Owner>) {
+        let mut trees = self.trees.lock();
+        trees.shared.retain(|(_, owner)| owner.strong_count() > 0);
+        trees.shared.push((tree, Arc::downgrade(owner)));
+    }
+
+    /// Frees trees that their own transaction has made and rolled back. Those that others have entries in
+    /// wait until the transactions of these have ended.
     pub(super) fn free_now(&self, trees: Vec<Tree>) -> Result<()> {
-        trees.iter().try_for_each(|tree| self.free(tree))
+        let (shared, own): (Vec<_>, Vec<_>) = {
+            let all = self.trees.lock();
+            trees.into_iter().partition(|tree| all.shared.iter().any(|(id, _)| *id == tree.id()))
+        };
+        self.add(shared);
+        own.iter().try_for_each(|tree| self.free(tree))
     }
 
     fn free(&self, tree: &Tree) -> Result<()> {

@@ -11,6 +11,7 @@ mod format_version;
 mod hooks;
 mod instance;
 mod maintain;
+mod new_index;
 mod page_jobs;
 mod recover;
 mod resize;

@@ -5,6 +5,7 @@ use super::schema::OpenSchema;
 use super::session::SessionInner;
 use crate::backup::external::ExternalBackup;
 use crate::backup::gate::Condition;
+use crate::btree::Tree;
 use crate::checkpoint::Checkpointer;
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
@@ -13,6 +14,7 @@ use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::log::Log;
 use crate::params::Parameters;
+use crate::sort::Scratch;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::job::JobRunner;
 use crate::sync::{Arc, Mutex, RwLock, Weak};
@@ -46,6 +48,11 @@ pub(super) struct Running {
     pub(super) dropped: Arc<DroppedTrees>,
     /// The schemas of databases whose tables were opened, by their numbers.
     pub(super) schemas: Mutex<BTreeMap<u8, Arc<OpenSchema>>>,
+    /// Where large sorts go on.
+    pub(super) scratch: Scratch,
+    /// Held for reading by whoever changes records, or ends a transaction or a level; for writing by who must
+    /// see all of them stand still.
+    pub(super) moving: RwLock<()>,
 }
 
 /// Numbers of the sessions that have begun and not ended (ESE: procid).
@@ -79,6 +86,16 @@ impl Running {
         }
         let schema = OpenSchema::new(attachment.clone())?;
         Ok(self.schemas.lock().entry(attachment.id).or_insert(schema).clone())
+    }
+
+    /// Trees that were made have come to nothing: no update enters anything into them any more.
+    pub(super) fn unhide(&self, trees: &[Tree]) {
+        for tree in trees {
+            let schema = self.schemas.lock().get(&tree.file.id()).cloned();
+            if let Some(schema) = schema {
+                schema.unhide(tree.object);
+            }
+        }
     }
 
     /// Before a database is detached, which nobody has open: finishes what was left for the background.

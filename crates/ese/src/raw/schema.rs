@@ -55,6 +55,13 @@ impl OpenSchema {
         Ok(definition)
     }
 
+    /// An index with this tree has come to nothing.
+    pub(super) fn unhide(&self, tree: ObjectId) {
+        for counters in self.counters.lock().values() {
+            counters.unhide(tree);
+        }
+    }
+
     pub(super) fn opened(&self, id: ObjectId) {
         *self.opens.lock().entry(id).or_default() += 1;
     }

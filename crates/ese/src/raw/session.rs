@@ -47,7 +47,7 @@ impl Drop for SessionInner {
     fn drop(&mut self) {
         // Whoever leaves a transaction open gives it up. After the end of the instance recovery does that.
         if self.running.check_alive().is_ok()
-            && let Err(error) = self.state.lock().abandon(&self.running)
+            && let Err(error) = self.end()
         {
             tracing::warn!(%error, session = self.id, "a transaction that was left open is not rolled back");
         }
@@ -210,7 +210,9 @@ impl Session {
 impl SessionInner {
     /// The instance ends: what is open is rolled back.
     pub(super) fn end(&self) -> Result<()> {
-        self.state.lock().abandon(&self.running)
+        let mut state = self.state.lock();
+        let _moving = self.running.moving.read();
+        state.abandon(&self.running)
     }
 }
 

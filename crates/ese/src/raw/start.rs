@@ -26,6 +26,7 @@ use crate::recovery::{
     Analysis, Ending, LostLogs, OpenWork, Paths, Percent, Purpose, Redo, RedoOptions, RedoParts,
 };
 use crate::restore::map::RestoreMap;
+use crate::sort::Scratch;
 use crate::sync::job::{Job, JobRunner};
 use crate::sync::{Arc, Mutex, RwLock};
 use crate::version::Relief;
@@ -77,6 +78,11 @@ pub(super) fn start(
     let events = filtered(environment, parameters);
     let began = environment.clock.monotonic();
     events.report(&Event::new(id::INSTANCE_STARTING, [env!("CARGO_PKG_VERSION").to_owned()]));
+    // Nobody but this instance uses the folder's, and what it used itself is from before a crash.
+    let scratch = Scratch::beside(disk.clone(), &system_dir.join(parameters.temp_path()));
+    if let Err(error) = scratch.sweep() {
+        tracing::warn!(%error, "scratch files of a former life stay");
+    }
     let starter = Starter { environment, parameters, events: &events, log_dir, system_dir, options };
     let storage = starter.storage()?;
     let attachments = Arc::new(Attachments::new(storage.clone()));
@@ -152,6 +158,8 @@ pub(super) fn start(
         cleanup,
         dropped,
         schemas: Mutex::default(),
+        scratch,
+        moving: RwLock::new(()),
     })
 }
 

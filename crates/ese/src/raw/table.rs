@@ -4,11 +4,11 @@ use super::schema::OpenSchema;
 use super::session::{Database, Session};
 use super::transaction::State;
 use crate::btree::{TreeCursor, Work};
-use crate::catalog::{Ddl, NewColumn, NewIndex, NewTable, TreeLists, increment_mark};
+use crate::catalog::{Ddl, NewColumn, NewTable, TreeLists, increment_mark};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex};
-use crate::table::{KeepOptions, Prepare, RangeFlags, Seek, Services, TableCursor, TableDef, Updater};
+use crate::table::{KeepOptions, Prepare, RangeFlags, Seek, Services, TableCursor, TableDef};
 use ese_format::ObjectId;
 use ese_format::catalog::TableSchema;
 use ese_format::column::{Column, ColumnFlags, ColumnId, ColumnType};
@@ -17,9 +17,9 @@ use std::cell::RefCell;
 
 /// A cursor on a table. It may be used by any thread, one at a time.
 pub struct Table {
-    session: Session,
-    schema: Arc<OpenSchema>,
-    object: ObjectId,
+    pub(super) session: Session,
+    pub(super) schema: Arc<OpenSchema>,
+    pub(super) object: ObjectId,
     cursor: Mutex<TableCursor>,
 }
 
@@ -122,7 +122,7 @@ fn reading<T>(state: &mut State, read: impl FnOnce(&mut State) -> Result<T>) -> 
 
 impl Table {
     /// Does something at the cursor, with the schema as the transaction sees it.
-    fn with<T>(
+    pub(super) fn with<T>(
         &self,
         act: impl FnOnce(&mut TableCursor, &mut Work, &dyn Services) -> Result<T>,
     ) -> Result<T> {
@@ -155,6 +155,7 @@ impl Table {
         if self.session.transaction_level()? == 0 {
             return Err(Error::new(JetErr::NotInTransaction, "a change needs a transaction"));
         }
+        let _moving = self.session.running().moving.read();
         self.with(act)
     }
 
@@ -449,62 +450,7 @@ impl Table {
         self.ddl(|ddl| ddl.delete_index(self.object, name))
     }
 
-    /// Makes an index and enters all records that are there.
-    ///
-    /// An index is built over what the transaction sees, while nobody else changes the table: others that
-    /// have changed it and not committed, or have committed since the transaction began, are a conflict.
-    ///
-    /// # Errors
-    /// `TableInUse` while others have the table open; `WriteConflict`; `KeyDuplicate` and other errors of
-    /// keys for records that the index cannot hold; those of [`Ddl::create_index`].
-    pub fn create_index(&self, new: &NewIndex<'_>) -> Result<()> {
-        if self.schema.opens(self.object) > 1 {
-            return Err(Error::new(
-                JetErr::TableInUse,
-                "an index is built while nobody else has the table open",
-            ));
-        }
-        let outside = self.session.transaction_level()? == 0;
-        if outside {
-            self.session.begin_transaction(false)?;
-        }
-        self.session.begin_transaction(false)?;
-        let result =
-            self.ddl(|ddl| ddl.create_index(self.object, new).map(drop)).and_then(|()| self.fill(new.name));
-        match result {
-            Ok(()) => {
-                self.session.commit_transaction(true)?;
-                if outside { self.session.commit_transaction(false) } else { Ok(()) }
-            }
-            Err(error) => {
-                self.session.rollback_transaction(false)?;
-                if outside {
-                    self.session.rollback_transaction(false)?;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Enters all records into a new index.
-    fn fill(&self, name: &str) -> Result<()> {
-        self.with(|cursor, work, services| {
-            let table = cursor.table().clone();
-            let Some(at) = table.index(name) else { return Ok(()) };
-            if work.store().has_unseen(table.tree.id(), &work.snapshot()) {
-                return Err(Error::new(JetErr::WriteConflict, "another transaction has changed the table"));
-            }
-            let updater = Updater { table: &table, services };
-            let mut records = TreeCursor::new(table.tree.clone());
-            while records.next(work)? {
-                let (key, record) = (records.key().to_vec(), records.data().to_vec());
-                updater.add_entries(work, at, &record, &key)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn ddl<T>(&self, change: impl FnOnce(&mut Ddl<'_>) -> Result<T>) -> Result<T> {
+    pub(super) fn ddl<T>(&self, change: impl FnOnce(&mut Ddl<'_>) -> Result<T>) -> Result<T> {
         let running = self.session.running();
         running.check_serving()?;
         let mut state = self.session.state()?;

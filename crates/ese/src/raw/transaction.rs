@@ -57,7 +57,10 @@ impl State {
     pub(super) fn rollback(&mut self, running: &Running) -> Result<()> {
         let level = self.work.transaction().level();
         undo::rollback(&mut self.work, &*running.attachments)?;
-        running.dropped.free_now(self.trees.rolled_back(level))
+        let trees = self.trees.rolled_back(level);
+        // First, so that whoever enters something into them is older than what is noted now.
+        running.unhide(&trees);
+        running.dropped.free_now(trees)
     }
 
     /// Rolls everything back.
@@ -92,7 +95,9 @@ impl Session {
     /// still open if its commit could not be logged.
     pub fn commit_transaction(&self, lazy: bool) -> Result<()> {
         self.running().check_alive()?;
-        self.state()?.commit(self.running(), lazy)
+        let mut state = self.state()?;
+        let _moving = self.running().moving.read();
+        state.commit(self.running(), lazy)
     }
 
     /// Rolls the innermost level back, or all of them.
@@ -102,6 +107,7 @@ impl Session {
     pub fn rollback_transaction(&self, all: bool) -> Result<()> {
         self.running().check_alive()?;
         let mut state = self.state()?;
+        let _moving = self.running().moving.read();
         match all {
             true if state.work.transaction().level() > 0 => state.abandon(self.running()),
             _ => state.rollback(self.running()),

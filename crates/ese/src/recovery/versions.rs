@@ -62,19 +62,19 @@ impl Versions<'_> {
             LogRecord::FlagInsertAndReplaceData(r) => {
                 let reserved = match before {
                     Some(before) => self.replaced(prefix, r.replace_version_id, before, r.data.len()),
-                    None => self.defer(r.replace_version_id),
+                    None => self.defer(prefix, r.replace_version_id),
                 };
                 self.put(prefix, id, &r.key, &r.data, Change::Insert);
                 return reserved;
             }
             LogRecord::FlagDelete(_) => match before {
                 Some(before) => self.put(prefix, id, &before.key, &before.data, Change::FlagDelete),
-                None => return self.defer(id),
+                None => return self.defer(prefix, id),
             },
             LogRecord::Replace(r) | LogRecord::ReplaceDiff(r) => {
                 return match before {
                     Some(before) => self.replaced(prefix, id, before, r.new_bytes.into()),
-                    None => self.defer(id),
+                    None => self.defer(prefix, id),
                 };
             }
             LogRecord::Delta(r) => {
@@ -90,10 +90,19 @@ impl Versions<'_> {
         0
     }
 
-    fn defer(&mut self, id: u32) -> i32 {
-        let level = self.session.work.transaction().level();
+    fn defer(&mut self, prefix: &NodePrefix, id: u32) -> i32 {
+        let level = self.level(prefix);
         self.session.deferred.insert(id, level);
         0
+    }
+
+    /// The level of a change. One that another session made on behalf of this one's transaction may belong
+    /// to a level around the innermost.
+    fn level(&self, prefix: &NodePrefix) -> u8 {
+        match (prefix.page.level, self.session.work.transaction().level()) {
+            (0, innermost) => innermost,
+            (level, innermost) => level.min(innermost),
+        }
     }
 
     fn replaced(&mut self, prefix: &NodePrefix, id: u32, before: &Before, after: usize) -> i32 {
@@ -115,7 +124,7 @@ impl Versions<'_> {
 
     fn put(&mut self, prefix: &NodePrefix, id: u32, key: &[u8], data: &[u8], change: Change) {
         let node = self.node(prefix, key, data);
-        let level = self.session.work.transaction().level();
+        let level = self.level(prefix);
         let page = change.wants_before_image().then_some(prefix.page.page);
         self.enter_at((id, level), node, prefix.object, change, page);
     }

@@ -4,8 +4,10 @@ use crate::btree::{Tree, Work};
 use crate::buffer::CachedFile;
 use crate::catalog::cover_increment;
 use crate::error::{Error, JetErr, Result};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, RwLock};
+use crate::transaction::{Owner, Stamp};
+use crate::version::Bookmark;
 use ese_format::catalog::{Index, IndexFlags, LongValueTree, TableSchema};
 use ese_format::column::{Column, ColumnId};
 use ese_format::key::{KeyDefinition, KeyError};
@@ -15,7 +17,7 @@ use ese_format::{ObjectId, PageNumber, PageSize};
 use std::collections::HashMap;
 
 /// An index beside the table's own order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SecondaryIndex {
     /// What the catalog says.
     pub index: Index,
@@ -23,6 +25,13 @@ pub struct SecondaryIndex {
     pub keys: KeyDefinition,
     /// Its tree: keys with the bookmarks of records.
     pub tree: Tree,
+}
+
+impl SecondaryIndex {
+    /// What names the entry of a record.
+    pub(super) fn bookmark<'a>(&self, key: &'a [u8], record: &'a [u8]) -> Bookmark<'a> {
+        Bookmark { key, data: if self.tree.is_unique { &[] } else { record } }
+    }
 }
 
 /// A table: its schema at one time, the trees, the rules of keys. Shared by all cursors of that time.
@@ -42,7 +51,8 @@ pub struct TableDef {
     pub(super) counters: Arc<Counters>,
 }
 
-/// The numbers that a table gives out. They outlive the schema: all definitions of one table share them.
+/// What a table has beside its schema, and what outlives it: the numbers that it gives out, and the indexes
+/// that only updates know. All definitions of one table share them.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// The next number of a record without primary key; 0 until it is looked up.
@@ -53,9 +63,48 @@ pub struct Counters {
     pub(super) increment: AtomicU64,
     /// Numbers of that column up to this one are covered by the mark in the table's root.
     covered: AtomicU64,
+    pub(super) hidden: HiddenIndexes,
+}
+
+/// Indexes with the transactions that made them. Whoever does not see such a transaction does not know the
+/// index, but its updates must reach the entries: others will see both.
+#[derive(Debug, Default)]
+pub(super) struct HiddenIndexes {
+    count: AtomicUsize,
+    all: RwLock<Vec<(Arc<Owner>, Arc<SecondaryIndex>)>>,
+}
+
+impl HiddenIndexes {
+    /// Those that a transaction does not see.
+    pub(super) fn from(&self, work: &Work) -> Vec<Arc<SecondaryIndex>> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let snapshot = work.snapshot();
+        let all = self.all.read();
+        all.iter().filter(|(owner, _)| !snapshot.sees(owner)).map(|(_, index)| index.clone()).collect()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<(Arc<Owner>, Arc<SecondaryIndex>)>)) {
+        let mut all = self.all.write();
+        change(&mut all);
+        self.count.store(all.len(), Ordering::Release);
+    }
 }
 
 impl Counters {
+    fn hide(&self, owner: Arc<Owner>, index: SecondaryIndex, oldest: Stamp) {
+        self.hidden.change(|all| {
+            all.retain(|(owner, _)| owner.committed().is_none_or(|at| at >= oldest));
+            all.push((owner, Arc::new(index)));
+        });
+    }
+
+    /// An index with this tree has come to nothing.
+    pub fn unhide(&self, tree: ObjectId) {
+        self.hidden.change(|all| all.retain(|(_, index)| index.tree.object != tree));
+    }
+
     /// Sees to it that a number of the auto-increment column is never given out again.
     ///
     /// # Errors
@@ -140,6 +189,12 @@ impl TableDef {
     /// The table has got a tree of long values.
     pub fn set_long_values(&self, tree: Tree) {
         *self.long_values.write() = Some(tree);
+    }
+
+    /// From now on all updates enter records into an index that a transaction is making. Forgets such indexes
+    /// that every transaction from `oldest` on sees.
+    pub fn hide(&self, owner: Arc<Owner>, index: SecondaryIndex, oldest: Stamp) {
+        self.counters.hide(owner, index, oldest);
     }
 
     /// How many bytes of a long value a chunk holds.

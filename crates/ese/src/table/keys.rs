@@ -1,6 +1,6 @@
 //! The keys that a record has in the indexes of its table.
 
-use super::definition::{TableDef, key_error};
+use super::definition::{SecondaryIndex, TableDef, key_error};
 use super::long_value::{LongValue, Storing};
 use crate::btree::Work;
 use crate::error::{Error, JetErr, Result};
@@ -49,4 +49,38 @@ pub(super) fn make_keys(
         Failure::Key(error) => key_error(error, keys.flags().contains(IndexFlags::PRIMARY), index),
         Failure::Other(error) => error,
     })
+}
+
+/// The keys of a record in a secondary index, ascending, into `buffers.keys`.
+///
+/// # Errors
+/// Those of [`make_keys`]; `MultiValuedIndexViolation` when the record has the same key twice in a unique index.
+pub(super) fn make_entries(
+    work: &Work,
+    table: &TableDef,
+    index: &SecondaryIndex,
+    record: &[u8],
+    buffers: &mut KeyBuffers,
+) -> Result<()> {
+    make_keys(work, table, &index.keys, &index.index.name, record, buffers)?;
+    if buffers.keys.dedup() && index.tree.is_unique {
+        return Err(Error::new(
+            JetErr::MultiValuedIndexViolation,
+            format!("index {}: the record has the same key twice", index.index.name),
+        ));
+    }
+    Ok(())
+}
+
+/// As [`make_entries`]; no record has none.
+pub(super) fn entries(
+    work: &Work,
+    table: &TableDef,
+    index: &SecondaryIndex,
+    record: Option<&[u8]>,
+    buffers: &mut KeyBuffers,
+) -> Result<Vec<Vec<u8>>> {
+    let Some(record) = record else { return Ok(Vec::new()) };
+    make_entries(work, table, index, record, buffers)?;
+    Ok(buffers.keys.iter().map(<[u8]>::to_vec).collect())
 }

@@ -8,6 +8,7 @@
 //! Rules: microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/{rec,recupd,recget,fldmod,lv}.cxx`; the
 //! documentation of JetMove, JetSeek, JetPrepareUpdate, JetSetColumn.
 
+mod build;
 mod cursor;
 mod definition;
 mod keys;
@@ -15,6 +16,7 @@ mod long_value;
 mod row;
 mod update;
 
+pub use build::{catch_up_index, load_index};
 pub use cursor::{Prepare, RangeFlags, Seek, TableCursor};
 pub use definition::{Counters, SecondaryIndex, TableDef};
 pub use row::{Cell, Row, Value, fit};

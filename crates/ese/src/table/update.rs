@@ -4,7 +4,7 @@
 //! not at all, whatever is wrong with the last of its entries.
 
 use super::definition::{Counters, TableDef};
-use super::keys::make_keys;
+use super::keys::{entries, make_keys};
 use super::long_value::{LongValue, Storing};
 use super::row::{Row, Value, packed};
 use crate::btree::{self, Versioning, Work};
@@ -149,18 +149,6 @@ impl Updater<'_> {
         })
     }
 
-    /// The entries that an index needs for a record that is there already: an index is being built.
-    ///
-    /// # Errors
-    /// Those of keys; `KeyDuplicate`.
-    pub fn add_entries(&self, work: &mut Work, at: usize, record: &[u8], bookmark: &[u8]) -> Result<()> {
-        let mut buffers = self.buffers();
-        for key in self.entries(work, at, Some(record), &mut buffers)? {
-            btree::insert(work, &self.table.indexes[at].tree, &key, bookmark, Versioning::Versioned)?;
-        }
-        Ok(())
-    }
-
     /// Buffers for the keys of what is entered.
     fn buffers(&self) -> KeyBuffers {
         let mut buffers = KeyBuffers::default();
@@ -177,42 +165,21 @@ impl Updater<'_> {
         bookmark: &[u8],
     ) -> Result<()> {
         let mut buffers = KeyBuffers::default();
-        for at in 0..self.table.indexes.len() {
-            let old = self.entries(work, at, before, &mut buffers)?;
+        let hidden = self.table.counters.hidden.from(work);
+        for index in self.table.indexes.iter().chain(hidden.iter().map(|index| &**index)) {
+            let old = entries(work, self.table, index, before, &mut buffers)?;
             buffers.refuse_unproven = self.services.refuses_unproven_text();
-            let new = self.entries(work, at, after, &mut buffers)?;
+            let new = entries(work, self.table, index, after, &mut buffers)?;
             // What is there goes, whatever its letters are.
             buffers.refuse_unproven = false;
-            let index = &self.table.indexes[at];
             for key in old.iter().filter(|key| !new.contains(key)) {
-                let data = if index.tree.is_unique { &[][..] } else { bookmark };
-                btree::delete(work, &index.tree, Bookmark { key, data })?;
+                btree::delete(work, &index.tree, index.bookmark(key, bookmark))?;
             }
             for key in new.iter().filter(|key| !old.contains(key)) {
                 btree::insert(work, &index.tree, key, bookmark, Versioning::Versioned)?;
             }
         }
         Ok(())
-    }
-
-    /// The keys of a record in one index, ascending.
-    fn entries(
-        &self,
-        work: &Work,
-        at: usize,
-        record: Option<&[u8]>,
-        buffers: &mut KeyBuffers,
-    ) -> Result<Vec<Vec<u8>>> {
-        let Some(record) = record else { return Ok(Vec::new()) };
-        let index = &self.table.indexes[at];
-        make_keys(work, self.table, &index.keys, &index.index.name, record, buffers)?;
-        if buffers.keys.dedup() && index.tree.is_unique {
-            return Err(Error::new(
-                JetErr::MultiValuedIndexViolation,
-                format!("index {}: the record has the same key twice", index.index.name),
-            ));
-        }
-        Ok(buffers.keys.iter().map(<[u8]>::to_vec).collect())
     }
 
     /// The record as it is stored: values that are too large, or that find no room, become long values.

@@ -101,17 +101,24 @@ impl Owner {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     owner: Arc<Owner>,
+    /// What was committed before this number is seen.
+    limit: Stamp,
 }
 
 impl Snapshot {
     /// The snapshot of a transaction.
     pub fn of(owner: &Arc<Owner>) -> Self {
-        Self { owner: owner.clone() }
+        Self { owner: owner.clone(), limit: owner.begun }
+    }
+
+    /// The same with all that was committed before `limit`, though the transaction began earlier.
+    pub(super) fn up_to(self, limit: Stamp) -> Self {
+        Self { limit, ..self }
     }
 
     /// Whether a change of `other` belongs to what is seen.
     pub fn sees(&self, other: &Arc<Owner>) -> bool {
-        self.is_own(other) || other.committed().is_some_and(|at| at < self.owner.begun)
+        self.is_own(other) || other.committed().is_some_and(|at| at < self.limit)
     }
 
     /// Whether a change is the transaction's own.

@@ -28,6 +28,8 @@ pub struct Transaction {
     begin0: LogPosition,
     read_only: bool,
     last_commit: Option<Stamp>,
+    /// It works for another session's transaction, and sees what was committed before this number.
+    on_behalf: Option<Stamp>,
 }
 
 /// An outermost commit.
@@ -43,7 +45,51 @@ impl Transaction {
     pub(super) fn new(all: Arc<Transactions>, slot: Arc<Slot>) -> Self {
         let owner = Owner::new(all.clock().now());
         let begin0 = LogPosition::NONE;
-        Self { all, slot, owner, level: 0, logged: 0, begin0, read_only: false, last_commit: None }
+        Self {
+            all,
+            slot,
+            owner,
+            level: 0,
+            logged: 0,
+            begin0,
+            read_only: false,
+            last_commit: None,
+            on_behalf: None,
+        }
+    }
+
+    /// Works for the transaction of another session, which stands still: its changes are logged and entered as
+    /// that one's own, at one of its levels that is in the log. It sees what that one does and all that is
+    /// committed now, so that it meets no conflict that is settled.
+    pub(super) fn on_behalf(all: Arc<Transactions>, slot: Arc<Slot>, owner: Arc<Owner>, level: u8) -> Self {
+        let (begin0, now) = (slot.begin0(), all.clock().now());
+        Self {
+            all,
+            slot,
+            owner,
+            level,
+            logged: level,
+            begin0,
+            read_only: false,
+            last_commit: None,
+            on_behalf: Some(now),
+        }
+    }
+
+    /// Sees all that is committed now, and changes nothing.
+    pub fn of_all_committed(&self) -> Self {
+        let now = self.now();
+        Self {
+            all: self.all.clone(),
+            slot: self.slot.clone(),
+            owner: Owner::new(now),
+            level: 1,
+            logged: 0,
+            begin0: LogPosition::NONE,
+            read_only: true,
+            last_commit: None,
+            on_behalf: Some(now),
+        }
     }
 
     /// The session's number in the log (ESE: procid).
@@ -63,7 +109,11 @@ impl Transaction {
 
     /// What it sees.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::of(&self.owner)
+        let snapshot = Snapshot::of(&self.owner);
+        match self.on_behalf {
+            Some(limit) => snapshot.up_to(limit),
+            None => snapshot,
+        }
     }
 
     /// When it began, as log records name it.
@@ -291,7 +341,9 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        self.slot.close();
+        if self.on_behalf.is_none() {
+            self.slot.close();
+        }
     }
 }
 

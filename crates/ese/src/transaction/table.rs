@@ -1,6 +1,6 @@
 //! All sessions of an instance, as the oldest reader and the checkpoint need them.
 
-use super::owner::{Clock, Stamp};
+use super::owner::{Clock, Owner, Stamp};
 use super::session::Transaction;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -44,6 +44,10 @@ impl Slot {
     /// of the log knows of every Begin0 before it.
     pub(super) fn set_begin0(&self, at: LogPosition) {
         self.begin0.store(u64::from_le_bytes(at.to_bytes()), Ordering::SeqCst);
+    }
+
+    pub(super) fn begin0(&self) -> LogPosition {
+        LogPosition::from_bytes(self.begin0.load(Ordering::SeqCst).to_le_bytes())
     }
 
     pub(super) fn end(&self) {
@@ -129,6 +133,17 @@ impl Transactions {
         slot.used.store(true, Ordering::SeqCst);
         drop(slots);
         Ok(Transaction::new(self.clone(), slot))
+    }
+
+    /// To work for a session's transaction while that stands still; see [`Transaction::on_behalf`]. It is
+    /// `owner`'s, and has logged changes at `level`.
+    ///
+    /// # Errors
+    /// `InternalError` when there is no such session.
+    pub fn on_behalf(self: &Arc<Self>, session: u16, owner: &Arc<Owner>, level: u8) -> Result<Transaction> {
+        let slot = self.slots.lock().iter().find(|slot| slot.number == session).cloned();
+        let missing = || Error::new(JetErr::InternalError, format!("there is no session {session}"));
+        Ok(Transaction::on_behalf(self.clone(), slot.ok_or_else(missing)?, owner.clone(), level))
     }
 
     /// No transaction has a snapshot older than this one: what was committed before it is seen by all.

@@ -29,8 +29,8 @@ impl Changes {
         self.versions.push(version);
     }
 
-    /// Redo has got to know a change late: it takes its place by its number, in the level that it is of.
-    pub(super) fn insert(&mut self, version: Arc<Version>) {
+    /// A change that got known late, to redo or because another session made it: it takes its place by its number, in the level that it is of.
+    pub(crate) fn insert(&mut self, version: Arc<Version>) {
         let level = usize::from(version.level());
         let start = level.checked_sub(1).and_then(|at| self.starts.get(at)).copied().unwrap_or(0);
         let end = self.starts.get(level).copied().unwrap_or(self.versions.len());

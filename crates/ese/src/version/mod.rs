@@ -20,7 +20,7 @@ mod store;
 pub use changes::Changes;
 pub use entry::{Bookmark, Change, Node, TreeId, Version};
 pub use pending::RaiseDurable;
-pub use store::{Collected, NewVersion, Relief, Seen, VersionStore};
+pub use store::{Collected, History, NewVersion, Past, Relief, Seen, VersionStore};
 
 #[cfg(all(test, feature = "sim"))]
 mod schedules;

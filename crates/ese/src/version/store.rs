@@ -11,7 +11,7 @@ use crate::sync::job::Waker;
 use crate::sync::{Arc, Mutex, RwLock, Weak};
 use crate::transaction::{Committed, Snapshot, Stamp, Transaction};
 use ese_format::{ObjectId, PageNumber};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 
 const SHARDS: usize = 64;
@@ -71,6 +71,22 @@ pub enum Seen {
     Before(Arc<[u8]>),
 }
 
+/// A change of a node, and what it was afterwards.
+pub struct Past {
+    /// The change.
+    pub version: Arc<Version>,
+    /// The data that the node had then; none when there was no node.
+    pub after: Option<Arc<[u8]>>,
+}
+
+/// What became of a node since a snapshot.
+pub struct History {
+    /// The data that the snapshot sees; none when it sees no node.
+    pub seen: Option<Arc<[u8]>>,
+    /// The changes that it does not see, oldest first.
+    pub steps: Vec<Past>,
+}
+
 /// Who can take versions out of a store that is nearly full.
 pub trait Relief: Send + Sync {
     /// Takes some out; false when there are none that nobody needs.
@@ -100,6 +116,10 @@ pub struct VersionStore {
     waker: RwLock<Option<Waker>>,
     /// Helps out when cleanup does not keep up.
     relief: RwLock<Option<Weak<dyn Relief>>>,
+    /// Changes made on behalf of sessions that do not know of them yet.
+    handed: Mutex<HashMap<u16, Vec<Arc<Version>>>>,
+    /// How many sessions have some.
+    handed_count: AtomicUsize,
 }
 
 impl VersionStore {
@@ -115,6 +135,8 @@ impl VersionStore {
             waiting: AtomicUsize::new(0),
             waker: RwLock::new(None),
             relief: RwLock::new(None),
+            handed: Mutex::default(),
+            handed_count: AtomicUsize::new(0),
         })
     }
 
@@ -424,6 +446,67 @@ impl VersionStore {
                     && version.owner.committed().is_none()
             })
         })
+    }
+
+    /// These changes of a session's transaction were made on its behalf: it takes them over before it ends a
+    /// level.
+    pub fn hand_over(&self, session: u16, versions: Vec<Arc<Version>>) {
+        if versions.is_empty() {
+            return;
+        }
+        let mut handed = self.handed.lock();
+        handed.entry(session).or_default().extend(versions);
+        self.handed_count.store(handed.len(), Ordering::Release);
+    }
+
+    /// What was handed over to a session.
+    pub fn take_over(&self, session: u16) -> Vec<Arc<Version>> {
+        if self.handed_count.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let mut handed = self.handed.lock();
+        let versions = handed.remove(&session).unwrap_or_default();
+        self.handed_count.store(handed.len(), Ordering::Release);
+        versions
+    }
+
+    /// The nodes of a tree that somebody has changed in a way that a snapshot does not see.
+    pub fn unseen(&self, tree: TreeId, snapshot: &Snapshot) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
+        let mut nodes = BTreeSet::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let unseen = shard.values().flatten().filter(|version| {
+                version.tree == tree && !version.is_undone() && !snapshot.sees(&version.owner)
+            });
+            nodes.extend(unseen.map(|version| (version.key.to_vec(), version.data.to_vec())));
+        }
+        nodes
+    }
+
+    /// What became of a node that stands on its page, deleted or not, with `data`, since what a snapshot
+    /// sees of it. The page is latched.
+    pub fn history(&self, node: &Node<'_>, snapshot: &Snapshot, is_deleted: bool, data: &[u8]) -> History {
+        let hash = node.hash();
+        let shard = self.shard(hash).lock();
+        let chain = shard.get(&hash).map_or(&[][..], Vec::as_slice);
+        let mut now: (bool, Arc<[u8]>) = (!is_deleted, data.into());
+        let mut steps = Vec::new();
+        for version in chain.iter().rev().filter(|version| version.is_of(node) && !version.is_undone()) {
+            if snapshot.sees(&version.owner) {
+                continue;
+            }
+            let after = now.0.then(|| now.1.clone());
+            match &version.change {
+                Change::Insert => now.0 = false,
+                Change::FlagDelete => now.0 = true,
+                Change::Replace { before, .. } => now.1 = before.clone(),
+                // Nothing that anybody could have a key of.
+                Change::Delta { .. } | Change::Lock => continue,
+            }
+            steps.push(Past { version: version.clone(), after });
+        }
+        steps.reverse();
+        History { seen: now.0.then_some(now.1), steps }
     }
 
     /// Versions that wait to be collected.

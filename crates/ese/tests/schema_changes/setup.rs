@@ -1,6 +1,5 @@
 //! An instance on a simulated disk with one database, and tables of it.
 
-use ese::Result;
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
 use ese::clock::SeededClock;
 use ese::database::CreateOptions;
@@ -10,8 +9,10 @@ use ese::offline::OfflineDatabase;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{AttachOptions, Database, Environment, InitOptions, Instance, Session, Table, TermOptions};
 use ese::sync::Arc;
-use ese::table::{KeepOptions, Prepare};
+use ese::table::{KeepOptions, Prepare, Seek};
+use ese::{JetErr, Result};
 use ese_format::column::{ColumnId, ColumnType};
+use ese_format::key::MakeKeyFlags;
 use ese_vfs::{Disk, SimDisk};
 use std::path::Path;
 
@@ -54,6 +55,7 @@ impl World {
     pub fn with_threads(threads: bool) -> Self {
         let disk = SimDisk::new(1);
         disk.create_dir_all(Path::new("/data")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
         let instance = instance(&disk, threads);
         instance.init(InitOptions::default()).unwrap();
         let session = instance.begin_session().unwrap();
@@ -138,6 +140,28 @@ pub fn insert(table: &Table, id: i32, number: Option<i32>) -> Result<()> {
     table.update().map(drop).inspect_err(|_| table.cancel().unwrap())
 }
 
+pub fn goto(table: &Table, id: i32) -> bool {
+    table.set_index(None).unwrap();
+    table.make_key(&id.to_le_bytes(), MakeKeyFlags::NEW_KEY).unwrap();
+    match table.seek(Seek::Equal) {
+        Ok(_) => true,
+        Err(error) if error.code() == JetErr::RecordNotFound => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+pub fn replace(table: &Table, id: i32, number: Option<i32>) -> Result<()> {
+    assert!(goto(table, id));
+    table.prepare(Prepare::Replace)?;
+    set(table, "number", number.map(i32::to_le_bytes).as_ref().map(|b| &b[..]));
+    table.update().map(drop).inspect_err(|_| table.cancel().unwrap())
+}
+
+pub fn delete(table: &Table, id: i32) -> Result<()> {
+    assert!(goto(table, id));
+    table.delete()
+}
+
 /// `id` and `number` of all records in the order of an index.
 pub fn rows(table: &Table, index: Option<&str>) -> Vec<(i32, Option<i32>)> {
     table.set_index(index).unwrap();
@@ -151,4 +175,16 @@ pub fn rows(table: &Table, index: Option<&str>) -> Vec<(i32, Option<i32>)> {
         all.push((long(id).unwrap(), long(number)));
     }
     all
+}
+
+/// The transaction's view of an index agrees with its view of the table.
+pub fn agree(table: &Table, index: &str) {
+    let mut by_number = rows(table, None);
+    by_number.sort_by_key(|(id, number)| (*number, *id));
+    assert_eq!(rows(table, Some(index)), by_number, "{index}");
+    table.set_index(None).unwrap();
+}
+
+pub fn code<T: std::fmt::Debug>(result: Result<T>) -> JetErr {
+    result.unwrap_err().code()
 }
