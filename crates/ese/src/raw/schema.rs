@@ -21,6 +21,8 @@ pub(super) struct OpenSchema {
     counters: Mutex<HashMap<ObjectId, Arc<Counters>>>,
     /// Cursors open on each table.
     opens: Mutex<HashMap<ObjectId, u32>>,
+    /// Cursors in the order of each secondary index.
+    orders: Mutex<HashMap<ObjectId, u32>>,
     /// One tree of long values is made at a time.
     pub(super) making_long_values: Mutex<()>,
 }
@@ -34,6 +36,7 @@ impl OpenSchema {
             definitions: Mutex::default(),
             counters: Mutex::default(),
             opens: Mutex::default(),
+            orders: Mutex::default(),
             making_long_values: Mutex::default(),
         }))
     }
@@ -67,13 +70,22 @@ impl OpenSchema {
     }
 
     pub(super) fn closed(&self, id: ObjectId) {
-        let mut opens = self.opens.lock();
-        if let Some(count) = opens.get_mut(&id) {
-            *count -= 1;
-            if *count == 0 {
-                opens.remove(&id);
-            }
+        one_less(&mut self.opens.lock(), id);
+    }
+
+    /// A cursor has gone from the order of one secondary index to that of another; none stands for the
+    /// table's own order.
+    pub(super) fn reordered(&self, from: Option<ObjectId>, to: Option<ObjectId>) {
+        if from != to {
+            let mut orders = self.orders.lock();
+            from.into_iter().for_each(|id| one_less(&mut orders, id));
+            to.into_iter().for_each(|id| *orders.entry(id).or_default() += 1);
         }
+    }
+
+    /// Cursors that are in the order of an index.
+    pub(super) fn orders(&self, index: ObjectId) -> u32 {
+        self.orders.lock().get(&index).copied().unwrap_or(0)
     }
 
     /// Cursors that are open on a table.
@@ -85,5 +97,14 @@ impl OpenSchema {
     pub(super) fn forget(&self, id: ObjectId) {
         self.definitions.lock().remove(&id);
         self.counters.lock().remove(&id);
+    }
+}
+
+fn one_less(counts: &mut HashMap<ObjectId, u32>, id: ObjectId) {
+    if let Some(count) = counts.get_mut(&id) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&id);
+        }
     }
 }

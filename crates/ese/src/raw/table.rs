@@ -130,6 +130,7 @@ impl Table {
         let mut state = self.session.state()?;
         let mut cursor = self.cursor.lock();
         reading(&mut state, |state| {
+            let order = cursor.order_object();
             let definition = self.schema.table(&state.work, self.object)?;
             if !Arc::ptr_eq(&definition, cursor.table()) {
                 cursor.set_table(definition);
@@ -138,6 +139,7 @@ impl Table {
             let level = work.transaction().level();
             let services = TableServices { table: self, trees: RefCell::new(trees) };
             let result = act(&mut cursor, work, &services);
+            self.schema.reordered(order, cursor.order_object());
             // An update has a level of its own, and has ended it: what it made is now the level's around it.
             match result {
                 Ok(_) => trees.committed_level(level),
@@ -439,13 +441,12 @@ impl Table {
     /// Deletes an index.
     ///
     /// # Errors
-    /// `IndexInUse` when this cursor is in its order; those of [`Ddl::delete_index`].
+    /// `IndexInUse` when a cursor of any session is in its order; those of [`Ddl::delete_index`].
     pub fn delete_index(&self, name: &str) -> Result<()> {
-        if self.cursor.lock().current_index().is_some_and(|current| current.eq_ignore_ascii_case(name)) {
-            return Err(Error::new(
-                JetErr::IndexInUse,
-                format!("the cursor is in the order of index {name}"),
-            ));
+        let table = self.with(|cursor, _, _| Ok(cursor.table().clone()))?;
+        let index = table.index(name).and_then(|at| table.indexes.get(at));
+        if index.is_some_and(|index| self.schema.orders(index.index.object_id) > 0) {
+            return Err(Error::new(JetErr::IndexInUse, format!("a cursor is in the order of index {name}")));
         }
         self.ddl(|ddl| ddl.delete_index(self.object, name))
     }
@@ -466,6 +467,7 @@ impl Drop for Table {
         if self.cursor.lock().prepared().is_some() {
             let _ = self.cancel();
         }
+        self.schema.reordered(self.cursor.lock().order_object(), None);
         self.schema.closed(self.object);
     }
 }

@@ -9,6 +9,7 @@ use crate::error::{Error, JetErr, Result};
 use crate::sync::Arc;
 use crate::version::Bookmark;
 use bitflags::bitflags;
+use ese_format::ObjectId;
 use ese_format::catalog::IndexFlags;
 use ese_format::column::{Column, ColumnFlags, ColumnId, ColumnType};
 use ese_format::compress;
@@ -115,6 +116,11 @@ impl TableCursor {
             _ => None,
         };
         self.table = table;
+    }
+
+    /// The object id of the secondary index that gives the order; none in the table's own order.
+    pub fn order_object(&self) -> Option<ObjectId> {
+        self.index.as_ref().map(|(_, cursor)| cursor.tree().object)
     }
 
     /// The name of the index that gives the order; none for a table without primary index in its own order.

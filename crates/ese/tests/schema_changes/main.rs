@@ -1,5 +1,8 @@
 //! Changes of the schema beside transactions and other sessions.
 
+mod beside;
 mod build;
+mod columns;
+mod indexes;
 mod long_values;
 mod setup;
