@@ -59,9 +59,17 @@ impl DroppedTrees {
         trees.shared.push((tree, Arc::downgrade(owner)));
     }
 
-    /// Frees trees that their own transaction has made and rolled back. Those that others have entries in
-    /// wait until the transactions of these have ended.
+    /// Frees trees that their own transaction has made and rolled back, and nobody else knows.
     pub(super) fn free_now(&self, trees: Vec<Tree>) -> Result<()> {
+        trees.iter().try_for_each(|tree| self.free(tree))
+    }
+
+    /// As [`Self::free_now`]; but those that others have entries in wait until the transactions of these have
+    /// ended. There are none when the transaction is alone.
+    pub(super) fn free_rolled_back(&self, trees: Vec<Tree>, is_alone: bool) -> Result<()> {
+        if is_alone {
+            return self.free_now(trees);
+        }
         let (shared, own): (Vec<_>, Vec<_>) = {
             let all = self.trees.lock();
             trees.into_iter().partition(|tree| all.shared.iter().any(|(id, _)| *id == tree.id()))

@@ -60,7 +60,9 @@ impl State {
         let trees = self.trees.rolled_back(level);
         // First, so that whoever enters something into them is older than what is noted now.
         running.unhide(&trees);
-        running.dropped.free_now(trees)
+        let inside = usize::from(self.work.transaction().level() > 0);
+        let is_alone = running.attachments.storage().transactions.active() <= inside;
+        running.dropped.free_rolled_back(trees, is_alone)
     }
 
     /// Rolls everything back.
