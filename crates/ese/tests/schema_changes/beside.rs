@@ -153,7 +153,7 @@ fn run(seed: u64, load: Load) -> u32 {
     for _ in 0..20 {
         thread::yield_now();
     }
-    let crashed = world.disk.crash_keeping(seed % 2 == 0);
+    let crashed = world.disk.crash_keeping(seed.is_multiple_of(2));
     writers.into_iter().for_each(|writer| writer.join().unwrap());
     let made = builders.into_iter().map(|builder| builder.join().unwrap()).sum();
     let table = world.first.1.open_table("T").unwrap();
