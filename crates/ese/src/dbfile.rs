@@ -490,7 +490,7 @@ mod tests {
     use super::*;
     use crate::clock::SeededClock;
     use ese_format::empty::EmptyDatabase;
-    use ese_vfs::{OpKind, SimDisk};
+    use ese_vfs::{Effect, Fault, OpKind, SimDisk};
 
     const PATH: &str = "/a.edb";
     const PAGE: usize = 4096;
@@ -559,5 +559,33 @@ mod tests {
         raw.write_at(&[0x55; 100], 200).unwrap();
         open(&disk, Intent::Write).mend_header().unwrap();
         assert_eq!(copies(&disk), (shadow.clone(), shadow));
+    }
+
+    #[test]
+    fn after_a_failed_sync_no_later_one_means_anything() {
+        for of_header in [false, true] {
+            let disk = world();
+            let file = open(&disk, Intent::Write);
+            let heard = Arc::new(AtomicU32::new(0));
+            let hears = heard.clone();
+            file.on_failed_sync(move |error| {
+                assert_eq!(error.code(), JetErr::DiskIO);
+                hears.fetch_add(1, Ordering::Relaxed);
+            });
+            file.sync().unwrap();
+            disk.add_fault(Fault::once(OpKind::Sync, Effect::DeviceError));
+            let before = file.header().database_id;
+            match of_header {
+                true => file.update_header(|h| h.database_id = 7).unwrap_err(),
+                false => file.sync().unwrap_err(),
+            };
+            // The disk works again.
+            let operations = disk.operations();
+            assert_eq!(file.sync().unwrap_err().code(), JetErr::DiskIO);
+            assert_eq!(disk.operations(), operations, "it is not asked again");
+            assert_eq!(file.update_header(|h| h.database_id = 8).unwrap_err().code(), JetErr::DiskIO);
+            assert_eq!(file.header().database_id, before);
+            assert_eq!(heard.load(Ordering::Relaxed), 1);
+        }
     }
 }

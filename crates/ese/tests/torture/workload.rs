@@ -1,6 +1,9 @@
 //! A random life of an instance, and the model of it.
 
+// By their paths, so that tests elsewhere can take this module by its own.
+#[path = "workload/compact.rs"]
 pub mod compact;
+#[path = "workload/live_backup.rs"]
 pub mod live_backup;
 
 use crate::leaks::{Quiet, Trees};
