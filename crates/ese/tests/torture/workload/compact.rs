@@ -42,6 +42,8 @@ pub fn run(setup: Setup, disk: &SimDisk, history: &Shared) -> std::result::Resul
         let lived = live(setup, disk, history, &mut rng, life, &instance, &mut phase);
         lived.map_err(|error| {
             let complaint = aftermath(&instance, history, &error).err();
+            // As if the process died: only memory is given back.
+            let _ = instance.term(TermOptions { dirty: true, ..TermOptions::default() });
             Box::new(Death { phase, error, complaint })
         })?;
         // The first life ends as a crash of the process would end it: the second one recovers.
