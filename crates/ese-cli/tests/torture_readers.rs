@@ -8,6 +8,8 @@
 #[path = "../../ese/tests/torture/check.rs"]
 mod check;
 mod common;
+#[path = "../../ese/tests/torture/leaks.rs"]
+mod leaks;
 #[path = "../../ese/tests/torture/model.rs"]
 mod model;
 #[path = "common/readers.rs"]
