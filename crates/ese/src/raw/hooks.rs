@@ -1,10 +1,11 @@
 //! What the log asks of the engine.
 
+use crate::backup::external::ExternalBackup;
 use crate::checkpoint::Checkpointer;
 use crate::database::Attachments;
 use crate::error::{Error, JetErr, Result};
 use crate::log::LogHooks;
-use crate::sync::Arc;
+use crate::sync::{Arc, Weak};
 use ese_format::log::AttachEntry;
 use ese_format::{Generation, LogPosition, LogTime};
 use std::sync::OnceLock;
@@ -13,13 +14,19 @@ use std::sync::OnceLock;
 pub(super) struct Hooks {
     pub(super) attachments: Arc<Attachments>,
     pub(super) checkpoint: Arc<Checkpointer>,
-    /// Generations that a backup still needs: NONE for all, no closure before backups can begin.
-    pub(super) pinned: OnceLock<Box<dyn Fn() -> Option<Generation> + Send + Sync>>,
+    /// Whose logs are kept while it runs; none before backups can begin.
+    backup: OnceLock<Weak<ExternalBackup>>,
 }
 
 impl Hooks {
     pub(super) fn new(attachments: Arc<Attachments>, checkpoint: Arc<Checkpointer>) -> Self {
-        Self { attachments, checkpoint, pinned: OnceLock::new() }
+        Self { attachments, checkpoint, backup: OnceLock::new() }
+    }
+
+    /// Circular logging leaves the logs alone that this backup still needs.
+    pub(super) fn keep_logs_for(&self, backup: &Arc<ExternalBackup>) {
+        // An instance has one backup for all its life.
+        let _ = self.backup.set(Arc::downgrade(backup));
     }
 }
 
@@ -38,7 +45,8 @@ impl LogHooks for Hooks {
         if required != Generation::NONE {
             lowest = lowest.min(required);
         }
-        if let Some(pinned) = self.pinned.get().and_then(|pinned| pinned()) {
+        let backup = self.backup.get().and_then(Weak::upgrade);
+        if let Some(pinned) = backup.and_then(|backup| backup.pinned()) {
             lowest = lowest.min(pinned);
         }
         lowest

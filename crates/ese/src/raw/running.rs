@@ -39,7 +39,7 @@ pub(super) struct Running {
     pub(super) checkpoint: Arc<Checkpointer>,
     pub(super) page_size: PageSize,
     pub(super) sessions: Mutex<Sessions>,
-    pub(super) backup: ExternalBackup,
+    pub(super) backup: Arc<ExternalBackup>,
     /// The folders of log and checkpoint, ours alone until the instance ends.
     pub(super) locks: Mutex<Vec<Box<dyn DirLock>>>,
     pub(super) ended: Mutex<bool>,

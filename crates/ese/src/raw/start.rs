@@ -102,14 +102,15 @@ pub(super) fn start(
     settings.roll_at_end = parameters.aggressive_log_rollover();
     settings.chunk_bytes =
         usize::try_from(parameters.integer(ParamId::MaxCoalesceReadSize)).unwrap_or(settings.chunk_bytes);
-    let backup = ExternalBackup::new(BackupParts {
+    let backup = Arc::new(ExternalBackup::new(BackupParts {
         disk: disk.clone(),
         clock: environment.clock.clone(),
         events: events.clone(),
         log: backup_log,
         host: Arc::new(Host { attachments: attachments.clone(), status: status.clone() }),
         settings,
-    });
+    }));
+    hooks.keep_logs_for(&backup);
     let cleanup = Cleanup::new(CleanupParts {
         log: log.clone(),
         versions: storage.versions.clone(),
