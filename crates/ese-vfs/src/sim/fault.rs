@@ -8,6 +8,8 @@ use std::io;
 pub enum OpKind {
     /// Bytes of a file are read.
     Read,
+    /// A file that is there is opened.
+    Open,
     /// Bytes of a file are written.
     Write,
     /// A file is cut or extended.
@@ -31,7 +33,7 @@ pub enum OpKind {
 impl OpKind {
     /// Whether it changes something, and so is counted by [`super::SimDisk::operations`].
     pub fn is_counted(self) -> bool {
-        self != OpKind::Read
+        !matches!(self, OpKind::Read | OpKind::Open)
     }
 }
 
@@ -45,6 +47,8 @@ pub enum Effect {
     StorageFull,
     /// The system has no memory for it (ENOMEM) and nothing is done.
     OutOfMemory,
+    /// Permission is denied (EACCES) and nothing is done.
+    Denied,
     /// A write or length change is acknowledged and never reaches anything.
     LostWrite,
     /// A read gives what the file held at its last good sync.

@@ -146,12 +146,12 @@ impl State {
                 return Err(PowerOff::error());
             }
             self.operations += 1;
-        } else {
+        } else if kind == OpKind::Read {
             self.reads += 1;
         }
         let text = path.to_string_lossy();
         let fault = self.faults.iter_mut().find_map(|fault| fault.strikes(kind, &text));
-        if kind.is_counted() || self.trace_reads {
+        if kind.is_counted() || (kind == OpKind::Read && self.trace_reads) {
             let digest = if data.is_empty() { 0 } else { trace::digest(data) };
             let (path, to) = (Arc::from(path), to.map(Arc::from));
             let number = self.operations;
@@ -160,6 +160,7 @@ impl State {
         match fault {
             Some(Effect::StorageFull) => Err(io::ErrorKind::StorageFull.into()),
             Some(Effect::OutOfMemory) => Err(io::ErrorKind::OutOfMemory.into()),
+            Some(Effect::Denied) => Err(io::ErrorKind::PermissionDenied.into()),
             // Of a write or a sync something remains; the rest just fails.
             Some(Effect::DeviceError) if !matches!(kind, OpKind::Write | OpKind::Sync) => Err(device_error()),
             other => Ok(other),
@@ -253,6 +254,7 @@ impl State {
         let node = match (place.node(), mode) {
             (Some(_), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Some(node), _) => {
+                self.begin(Request::new(OpKind::Open, path))?;
                 let empty = self.file(node)?.live.len() == 0;
                 if mode == OpenMode::Create && !empty {
                     let request = Request::new(OpKind::Create, path);
