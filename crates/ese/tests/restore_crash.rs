@@ -244,8 +244,9 @@ fn cut(kind: Kind, dirty: bool) {
     assert!(length > 20);
 }
 
+/// After the power went at any operation of a hard recovery, the same restore from the backup succeeds.
 #[test]
-fn a_restore_can_be_cut_anywhere_and_done_again() {
+fn bx_209_cut_anywhere_and_done_again() {
     for kind in KINDS {
         cut(kind, false);
         // How the instance ended matters where its own logs take part.

@@ -9,7 +9,7 @@ use ese::backup::state::Phase;
 use ese::database::backup_record::{Medium, Scope, record};
 use ese::params::ParamId;
 use ese::raw::{AttachOptions, InitOptions, Instance, TermOptions};
-use ese::sync::{Arc, Mutex};
+use ese::sync::{Arc, Mutex, thread};
 use ese_format::primitives::{BackupInfo, Generation};
 use ese_vfs::{Disk, Effect, Fault, OpKind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ fn bx_001_begins_under_load() {
     let world = World::new(1);
     let rows = Rows::create(&world.instance, DATABASES[0]);
     let (done, count) = (AtomicBool::new(false), Mutex::new(0));
-    std::thread::scope(|scope| {
+    threads(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Acquire) {
                 let next = *count.lock();
@@ -332,11 +332,14 @@ fn bx_034_a_begin_waits_for_an_attach() {
             return;
         }
         let beginner = instance.clone();
-        *place.lock() = Some(std::thread::spawn(move || {
-            let backup = beginner.backup_to_begin().unwrap();
-            backup.begin(0).unwrap();
-            backup.attach_info().unwrap()
-        }));
+        *place.lock() = Some(
+            thread::spawn("begin", move || {
+                let backup = beginner.backup_to_begin().unwrap();
+                backup.begin(0).unwrap();
+                backup.attach_info().unwrap()
+            })
+            .unwrap(),
+        );
         // The attach goes on only when the begin is on its way.
         while instance.backup().unwrap().state().phase == Phase::Idle {
             std::thread::yield_now();

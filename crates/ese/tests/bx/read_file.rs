@@ -65,7 +65,7 @@ fn bx_070_every_page_verifies_under_load() {
     let rows = Rows::create(&world.instance, DATABASES[0]);
     rows.commit(0..40);
     let done = AtomicBool::new(false);
-    let stream = std::thread::scope(|scope| {
+    let stream = threads(|scope| {
         scope.spawn(|| {
             let mut next = 1000;
             while !done.load(Ordering::Acquire) {

@@ -44,6 +44,14 @@ pub(crate) fn circular() -> Bench {
     Bench::with(Options { circular: true, ..Options::default() })
 }
 
+/// Threads that borrow from the test.
+#[allow(clippy::disallowed_methods, reason = "no seeded schedule: real threads under load")]
+pub(crate) fn threads<'env, T>(
+    work: impl for<'scope> FnOnce(&'scope std::thread::Scope<'scope, 'env>) -> T,
+) -> T {
+    std::thread::scope(work)
+}
+
 /// What a call says at each step that some work takes on the disk, once each in a row.
 pub(crate) fn meanwhile(
     world: &World,
