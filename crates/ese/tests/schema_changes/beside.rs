@@ -1,4 +1,5 @@
-//! Indexes come and go while other threads write. Whatever the order, every record has exactly its entries, for every
+//! Indexes come and go while other threads write: with the threads of the machine, and under many schedules of
+//! the seeded scheduler (feature `sim`). Whatever the order, every record has exactly its entries, for every
 //! snapshot, and after a crash.
 
 use crate::setup::{UNIQUE, World, agree, column, delete, goto, index, insert, part, recover, replace, rows};
@@ -171,4 +172,22 @@ fn threads_of_the_machine() {
     let made: u32 = (0..2).map(|seed| run(seed, load)).sum();
     println!("{made} indexes were made");
     assert!(made > 2, "{made}");
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn threads_of_the_scheduler() {
+    use ese::sync::Mutex;
+    use ese::sync::model;
+    let all = Arc::new(Mutex::new((0, 0)));
+    let gather = all.clone();
+    model::check(11, 30, move || {
+        let mut seed = gather.lock();
+        let (number, made) = &mut *seed;
+        *number += 1;
+        *made += run(*number, Load { records: 8, transactions: 3, builds: 2 });
+    });
+    let (runs, made) = *all.lock();
+    println!("{made} indexes were made in {runs} runs");
+    assert!(made > 10, "{made}");
 }
