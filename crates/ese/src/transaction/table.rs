@@ -135,8 +135,8 @@ impl Transactions {
         Ok(Transaction::new(self.clone(), slot))
     }
 
-    /// To work for a session's transaction while that stands still; see [`Transaction::on_behalf`]. It is
-    /// `owner`'s, and has logged changes at `level`.
+    /// To work for the transaction of a session while that stands still: changes are logged and entered as that
+    /// one's own. It is `owner`'s, and has logged changes at `level`.
     ///
     /// # Errors
     /// `InternalError` when there is no such session.
