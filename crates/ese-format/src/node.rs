@@ -33,6 +33,7 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     /// `Corrupt` when the lengths in the line contradict the line or the prefix.
+    #[inline]
     pub fn parse(line: Line<'a>, page_prefix: &'a [u8]) -> Result<Self> {
         let mut rest = line.bytes;
         let mut length = || -> Option<usize> {
@@ -74,6 +75,7 @@ impl<'a> Node<'a> {
     }
 
     /// Compares the node's key with another one: bytes as unsigned, the shorter first on a tie.
+    #[inline]
     pub fn compare_key(&self, other: &[u8]) -> Ordering {
         match other.split_at_checked(self.prefix.len()) {
             Some((start, rest)) => self.prefix.cmp(start).then_with(|| self.suffix.cmp(rest)),
@@ -86,6 +88,7 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     /// `Corrupt` when the data is no page number.
+    #[inline]
     pub fn child(&self) -> Result<PageNumber> {
         <[u8; 4]>::try_from(self.data)
             .map(|bytes| PageNumber(u32::from_le_bytes(bytes)))

@@ -387,6 +387,7 @@ impl PageSize {
     }
 
     /// The size in bytes.
+    #[inline]
     pub const fn bytes(self) -> usize {
         match self {
             Self::K2 => 2048,
@@ -398,11 +399,13 @@ impl PageSize {
     }
 
     /// Whether pages of this size have the long header, node flags in the data and four checksums.
+    #[inline]
     pub const fn is_large(self) -> bool {
         self.bytes() > 8192
     }
 
     /// Bytes of the page header: 40 on small pages, 80 on large ones.
+    #[inline]
     pub const fn header_bytes(self) -> usize {
         if self.is_large() { 80 } else { 40 }
     }

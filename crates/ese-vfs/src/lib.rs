@@ -4,11 +4,13 @@
 //! seed. The engine sees only the two traits.
 #![forbid(unsafe_code)]
 
+mod memory;
 #[cfg(unix)]
 mod real;
 pub mod sim;
 mod traits;
 
+pub use memory::memory_bytes;
 #[cfg(unix)]
 pub use real::RealDisk;
 pub use sim::{Effect, Fault, OpKind, Operation, PowerOff, SimDisk, SimRng};

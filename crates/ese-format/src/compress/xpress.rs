@@ -12,6 +12,8 @@ const WINDOW: usize = 8192;
 const HASH_BITS: u32 = 12;
 /// How many earlier places with the same hash are tried for a match.
 const MAX_CHAIN: usize = 16;
+/// A match of that length is not improved upon.
+const GOOD_MATCH: usize = 64;
 
 struct Input<'a> {
     bytes: &'a [u8],
@@ -162,6 +164,12 @@ fn hash(bytes: &[u8], at: usize) -> usize {
     (value.wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)) as usize
 }
 
+/// How many bytes two strings share at their start.
+fn common(a: &[u8], b: &[u8]) -> usize {
+    let words = a.chunks_exact(8).zip(b.chunks_exact(8)).take_while(|(a, b)| a == b).count() * 8;
+    words + a[words..].iter().zip(&b[words..]).take_while(|(a, b)| a == b).count()
+}
+
 /// Packs `data`, which must be shorter than 64 KiB, and appends the tokens to `out`.
 pub fn compress_into(data: &[u8], out: &mut Vec<u8>) {
     const NOWHERE: u32 = u32::MAX;
@@ -178,9 +186,15 @@ pub fn compress_into(data: &[u8], out: &mut Vec<u8>) {
                 if candidate == NOWHERE || at - from > WINDOW {
                     break;
                 }
-                let len = data[from..].iter().zip(&data[at..]).take_while(|(a, b)| a == b).count();
-                if len > best_len {
-                    (best_len, best_from) = (len, from);
+                // A longer match has the next byte, too.
+                if data.get(at + best_len).is_some_and(|next| data[from + best_len] == *next) {
+                    let len = common(&data[from..], &data[at..]);
+                    if len > best_len {
+                        (best_len, best_from) = (len, from);
+                    }
+                    if best_len >= GOOD_MATCH {
+                        break;
+                    }
                 }
                 candidate = older[from];
             }

@@ -20,18 +20,22 @@ pub(super) const TAG_COUNT_MASK: u16 = 0x0FFF;
 /// The tag state's increment for one reserved tag.
 pub(super) const ONE_RESERVED_TAG: u16 = 0x1000;
 
+#[inline]
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u16::from_le_bytes(*b))
 }
 
+#[inline]
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
 }
 
+#[inline]
 pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
 }
 
+#[inline]
 pub(super) fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
     if let Some(place) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
         *place = value;
@@ -39,11 +43,13 @@ pub(super) fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
 }
 
 /// The bits of a tag's two halves that are size and offset.
+#[inline]
 pub(super) const fn tag_mask(page_size: PageSize) -> u16 {
     if page_size.is_large() { 0x7FFF } else { 0x1FFF }
 }
 
 /// Where tag `tag` stands, if the page is large enough for it.
+#[inline]
 pub(super) const fn tag_at(page_size: PageSize, tag: usize) -> Option<usize> {
     let bytes = (tag + 1) * TAG_BYTES;
     if bytes > page_size.bytes() - page_size.header_bytes() {
@@ -53,6 +59,7 @@ pub(super) const fn tag_at(page_size: PageSize, tag: usize) -> Option<usize> {
 }
 
 /// Bytes of a page behind its header (ESE: cbData).
+#[inline]
 pub(super) const fn data_bytes(page_size: PageSize) -> usize {
     page_size.bytes() - page_size.header_bytes()
 }

@@ -39,6 +39,7 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// `PageSize` when the bytes are not of that size, `Corrupt` when the tag array does not fit.
+    #[inline]
     pub fn new(bytes: &'a [u8], page_size: PageSize) -> Result<Self> {
         if bytes.len() != page_size.bytes() {
             return Err(FormatError::new(
@@ -54,36 +55,43 @@ impl<'a> Page<'a> {
     }
 
     /// All bytes of the page.
+    #[inline]
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// The page size.
+    #[inline]
     pub const fn page_size(&self) -> PageSize {
         self.page_size
     }
 
     /// When the page was last changed.
+    #[inline]
     pub fn db_time(&self) -> DbTime {
         DbTime(u64_at(self.bytes, DB_TIME_AT))
     }
 
     /// The left sibling; stale on pages with [`PageFlags::EMPTY`].
+    #[inline]
     pub fn previous(&self) -> PageNumber {
         PageNumber(u32_at(self.bytes, PREVIOUS_AT))
     }
 
     /// The right sibling; stale on pages with [`PageFlags::EMPTY`].
+    #[inline]
     pub fn next(&self) -> PageNumber {
         PageNumber(u32_at(self.bytes, NEXT_AT))
     }
 
     /// The tree that the page belongs to (ESE: objidFDP).
+    #[inline]
     pub fn object(&self) -> ObjectId {
         ObjectId(u32_at(self.bytes, OBJECT_AT))
     }
 
     /// The page's flags.
+    #[inline]
     pub fn flags(&self) -> PageFlags {
         PageFlags::from_bits_retain(u32_at(self.bytes, FLAGS_AT))
     }
@@ -94,26 +102,31 @@ impl<'a> Page<'a> {
     }
 
     /// Free bytes, contiguous or not (ESE: cbFree). A new line costs four bytes more than its content.
+    #[inline]
     pub fn free_bytes(&self) -> usize {
         u16_at(self.bytes, FREE_AT).into()
     }
 
     /// Free bytes that a rollback may want back (ESE: cbUncommittedFree).
+    #[inline]
     pub fn uncommitted_free_bytes(&self) -> usize {
         u16_at(self.bytes, UNCOMMITTED_FREE_AT).into()
     }
 
     /// Where behind the header no data follows any more (ESE: ibMicFree).
+    #[inline]
     pub fn data_end(&self) -> usize {
         u16_at(self.bytes, DATA_END_AT).into()
     }
 
     /// All tags, the external header's included.
+    #[inline]
     pub fn tag_count(&self) -> usize {
         (u16_at(self.bytes, TAG_STATE_AT) & TAG_COUNT_MASK).into()
     }
 
     /// Tags that are no lines: 1, the external header, or what newer engines reserve.
+    #[inline]
     pub fn reserved_tags(&self) -> usize {
         let stored = (u16_at(self.bytes, TAG_STATE_AT) >> 12) & 7;
         stored.max(1).into()
@@ -126,16 +139,19 @@ impl<'a> Page<'a> {
     }
 
     /// The number of lines.
+    #[inline]
     pub fn line_count(&self) -> usize {
         self.tag_count().saturating_sub(self.reserved_tags())
     }
 
     /// Whether the page is a leaf.
+    #[inline]
     pub fn is_leaf(&self) -> bool {
         self.flags().contains(PageFlags::LEAF)
     }
 
     /// Whether the page is a root.
+    #[inline]
     pub fn is_root(&self) -> bool {
         self.flags().contains(PageFlags::ROOT)
     }
@@ -146,6 +162,7 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// `Corrupt` when it is not inside the page.
+    #[inline]
     pub fn external_header(&self) -> Result<&'a [u8]> {
         match self.tag_count() {
             0 => Ok(&[]),
@@ -157,6 +174,7 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// As [`Self::external_header`].
+    #[inline]
     pub fn key_prefix(&self) -> Result<&'a [u8]> {
         if self.is_root() { Ok(&[]) } else { self.external_header() }
     }
@@ -165,6 +183,7 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// `Corrupt` when there is no such line or it is not inside the page.
+    #[inline]
     pub fn line(&self, index: usize) -> Result<Line<'a>> {
         let tag = index.saturating_add(self.reserved_tags());
         let bytes = self.tag_bytes(tag)?;
@@ -180,8 +199,18 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// `Corrupt` when there is no such line, or it is no node.
+    #[inline]
     pub fn node(&self, index: usize) -> Result<Node<'a>> {
         Node::parse(self.line(index)?, self.key_prefix()?)
+    }
+
+    /// As [`Self::node`], with [`Self::key_prefix`] at hand: for whoever looks at several.
+    ///
+    /// # Errors
+    /// As [`Self::node`].
+    #[inline]
+    pub fn node_under(&self, prefix: &'a [u8], index: usize) -> Result<Node<'a>> {
+        Node::parse(self.line(index)?, prefix)
     }
 
     /// All nodes in key order, those flagged deleted included. For many nodes of a page this is cheaper than
@@ -189,6 +218,7 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// `Corrupt` when the prefix is not inside the page; each node has its own result.
+    #[inline]
     pub fn nodes(&self) -> Result<impl ExactSizeIterator<Item = Result<Node<'a>>> + use<'a>> {
         let page = *self;
         let prefix = page.key_prefix()?;
@@ -215,6 +245,7 @@ impl<'a> Page<'a> {
     }
 
     /// Where tag `tag` says that its line is, unchecked but for the masks.
+    #[inline]
     pub(super) fn tag(&self, tag: usize) -> Option<Tag> {
         if tag >= self.tag_count() {
             return None;
@@ -227,6 +258,7 @@ impl<'a> Page<'a> {
         })
     }
 
+    #[inline]
     fn tag_bytes(&self, index: usize) -> Result<&'a [u8]> {
         let tag = self
             .tag(index)

@@ -7,7 +7,7 @@
 use super::cursor::see;
 use super::merge::is_small;
 use super::purge::make_room;
-use super::search::{Target, Way, leaf_line, read_leaf, write_leaf};
+use super::search::{Target, Way, last_leaf, leaf_line, read_leaf, write_leaf};
 use super::split::split;
 use super::tree::{TAG_BYTES, Tree};
 use super::work::{Versioning, Work};
@@ -75,9 +75,17 @@ pub fn insert(work: &mut Work, tree: &Tree, key: &[u8], data: &[u8], versioning:
     let target = Target::exact(bookmark.key, bookmark.data);
     work.make_room(versioning)?;
     loop {
-        let mut leaf = write_leaf(tree, Way::To(target))?;
+        let mut leaf = match work.last_leaf(tree) {
+            Some(number) => match last_leaf(tree, number, &target)? {
+                Some(leaf) => leaf,
+                None => write_leaf(tree, Way::To(target))?,
+            },
+            None => write_leaf(tree, Way::To(target))?,
+        };
         let operation = loop {
             let (line, is_there) = leaf_line(tree, &leaf.page(), &target)?;
+            let is_last = line == leaf.page().line_count();
+            work.set_last_leaf(tree, is_last.then(|| leaf.number()));
             let operation = if is_there {
                 reinsertion(work, tree, &leaf, line, key, data)?
             } else {

@@ -85,9 +85,10 @@ fn compare_parts(a: [&[u8]; 2], b: [&[u8]; 2]) -> Ordering {
 pub(super) fn leaf_line(tree: &Tree, page: &Page<'_>, target: &Target<'_>) -> Result<(usize, bool)> {
     let (mut low, mut high) = (0, page.line_count());
     let mut exact = false;
+    let prefix = page.key_prefix()?;
     while low < high {
         let middle = low + (high - low) / 2;
-        match target.compare(&page.node(middle)?, tree.is_unique) {
+        match target.compare(&page.node_under(prefix, middle)?, tree.is_unique) {
             Ordering::Less => low = middle + 1,
             order => {
                 exact = order == Ordering::Equal;
@@ -106,9 +107,10 @@ pub(super) fn child_line(
     target: &Target<'_>,
 ) -> Result<usize> {
     let (mut low, mut high) = (0, page.line_count());
+    let prefix = page.key_prefix()?;
     while low < high {
         let middle = low + (high - low) / 2;
-        if target.is_behind(&page.node(middle)?, tree.is_unique) {
+        if target.is_behind(&page.node_under(prefix, middle)?, tree.is_unique) {
             low = middle + 1;
         } else {
             high = middle;
@@ -188,6 +190,27 @@ pub(super) fn write_leaf(tree: &Tree, way: Way<'_>) -> Result<ExclusivePage> {
         page = tree.file.read(child)?;
     }
     Err(tree.corrupt(tree.root, "the way down has no end"))
+}
+
+/// The last leaf of a tree, to change it, if `number` is that and a place is on it. Whatever has become of the page
+/// since it was that is seen on the page itself.
+pub(super) fn last_leaf(
+    tree: &Tree,
+    number: PageNumber,
+    target: &Target<'_>,
+) -> Result<Option<ExclusivePage>> {
+    // A page that has left the file is no error: there is the way from the root.
+    let Ok(leaf) = tree.file.write(number) else { return Ok(None) };
+    let is_last = {
+        let page = leaf.page();
+        tree.check(&page, number).is_ok()
+            && page.is_leaf()
+            && page.flags().intersection(Tree::KIND) == tree.kind
+            && !page.next().is_some()
+            && page.line_count() > 0
+            && target.compare(&page.node(0)?, tree.is_unique) != Ordering::Greater
+    };
+    Ok(is_last.then_some(leaf))
 }
 
 /// The highest key of a tree, whoever sees it: what numbering goes on from.

@@ -5,7 +5,9 @@ use crate::error::{Error, JetErr, Result};
 use crate::log::{Log, Urgency};
 use crate::sync::{Arc, Weak};
 use crate::transaction::{Committed, Snapshot, Transaction};
-use crate::version::{Bookmark, Change, Changes, NewVersion, Node, RaiseDurable, Version, VersionStore};
+use crate::version::{
+    Bookmark, Change, Changes, NewVersion, Node, RaiseDurable, TreeId, Version, VersionStore,
+};
 use ese_format::log::record::{Levels, LogRecord, MacroMark, NodePrefix, PagePrefix};
 use ese_format::{DbTime, LogPosition, PageNumber};
 
@@ -43,7 +45,12 @@ pub struct Work {
     changes: Changes,
     encoded: Vec<u8>,
     urgency: Urgency,
+    /// Leaves whose last node was inserted last: where ascending inserts go on.
+    last_leaves: Vec<(TreeId, PageNumber)>,
 }
+
+/// Trees whose last leaf a session remembers: a table with some indexes on what ascends.
+const LAST_LEAVES: usize = 4;
 
 impl Work {
     /// A session's work. Without a log nothing is logged: a database that recovery does not know.
@@ -54,7 +61,16 @@ impl Work {
         transaction: Transaction,
     ) -> Self {
         let changes = Changes::new();
-        Self { log, store, pages, transaction, changes, encoded: Vec::new(), urgency: Urgency::Update }
+        Self {
+            log,
+            store,
+            pages,
+            transaction,
+            changes,
+            encoded: Vec::new(),
+            urgency: Urgency::Update,
+            last_leaves: Vec::new(),
+        }
     }
 
     /// Work for another transaction, with the same log, versions and pages.
@@ -126,6 +142,28 @@ impl Work {
     /// From now on changes go into this log: recovery is about to undo.
     pub fn set_log(&mut self, log: Option<Arc<Log>>) {
         self.log = log;
+    }
+
+    /// The leaf where the session's last insert into a tree went, if it went behind all nodes there.
+    pub(super) fn last_leaf(&self, tree: &Tree) -> Option<PageNumber> {
+        let id = tree.id();
+        self.last_leaves.iter().find(|(known, _)| *known == id).map(|(_, page)| *page)
+    }
+
+    /// An insert went to a leaf; `Some` when behind all nodes there.
+    pub(super) fn set_last_leaf(&mut self, tree: &Tree, leaf: Option<PageNumber>) {
+        let id = tree.id();
+        match (self.last_leaves.iter().position(|(known, _)| *known == id), leaf) {
+            (Some(at), Some(leaf)) => self.last_leaves[at].1 = leaf,
+            (Some(at), None) => drop(self.last_leaves.swap_remove(at)),
+            (None, Some(leaf)) => {
+                if self.last_leaves.len() >= LAST_LEAVES {
+                    self.last_leaves.remove(0);
+                }
+                self.last_leaves.push((id, leaf));
+            }
+            (None, None) => {}
+        }
     }
 
     /// What the transaction sees.

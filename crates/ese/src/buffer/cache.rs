@@ -82,6 +82,8 @@ pub struct PageCache {
     files: AtomicU32,
     /// Pages that were not in memory so far, wrapping: the cache's clock.
     misses: AtomicU32,
+    /// Bytes of changed pages.
+    dirty: Arc<AtomicUsize>,
     counters: Counters,
     #[cfg(any(debug_assertions, feature = "witness"))]
     witness: Option<Arc<dyn super::PageWitness>>,
@@ -136,6 +138,7 @@ impl PageCache {
             hand: AtomicUsize::new(0),
             files: AtomicU32::new(0),
             misses: AtomicU32::new(0),
+            dirty: Arc::default(),
             counters: Counters::default(),
             #[cfg(any(debug_assertions, feature = "witness"))]
             witness: None,
@@ -150,6 +153,15 @@ impl PageCache {
     /// Bytes that pages take now.
     pub fn used(&self) -> usize {
         self.budget.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of pages with changes that are not written, of all files.
+    pub fn dirty(&self) -> usize {
+        self.dirty.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn dirty_counter(&self) -> &Arc<AtomicUsize> {
+        &self.dirty
     }
 
     /// Changes the bound. A lower one takes effect now as far as pages can leave, which may write some.

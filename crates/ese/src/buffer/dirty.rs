@@ -1,8 +1,8 @@
 //! Which pages of a file are changed in memory, and how far back the log must reach for them.
 
 use super::frame::older;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex};
 use ese_format::{LogPosition, PageNumber};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,9 @@ const RUN: u32 = 64;
 pub(super) struct DirtyPages {
     shards: [Mutex<Shard>; SHARDS],
     count: AtomicUsize,
+    /// Bytes of changed pages of all files in the cache.
+    all: Arc<AtomicUsize>,
+    page_bytes: usize,
 }
 
 #[derive(Default)]
@@ -25,8 +28,14 @@ struct Shard {
 }
 
 impl DirtyPages {
-    pub(super) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), count: AtomicUsize::new(0) }
+    /// None yet, of a file with pages of that many bytes; they count in `all` as well.
+    pub(super) fn new(all: Arc<AtomicUsize>, page_bytes: usize) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            count: AtomicUsize::new(0),
+            all,
+            page_bytes,
+        }
     }
 
     fn shard(&self, page: PageNumber) -> &Mutex<Shard> {
@@ -42,6 +51,7 @@ impl DirtyPages {
             }
             None => {
                 self.count.fetch_add(1, Ordering::Relaxed);
+                self.all.fetch_add(self.page_bytes, Ordering::Relaxed);
             }
         }
         if begin0.is_some() {
@@ -54,6 +64,7 @@ impl DirtyPages {
         if let Some(before) = shard.by_page.remove(&page) {
             shard.by_age.remove(&(before, page));
             self.count.fetch_sub(1, Ordering::Relaxed);
+            self.all.fetch_sub(self.page_bytes, Ordering::Relaxed);
         }
     }
 
@@ -113,6 +124,13 @@ impl DirtyPages {
             }
         }
         all.into_iter().collect()
+    }
+}
+
+impl Drop for DirtyPages {
+    fn drop(&mut self) {
+        let left = self.count.load(Ordering::Relaxed) * self.page_bytes;
+        self.all.fetch_sub(left, Ordering::Relaxed);
     }
 }
 
@@ -176,7 +194,8 @@ mod tests {
 
     #[test]
     fn the_oldest_come_first_with_their_neighbours() {
-        let dirty = DirtyPages::new();
+        let all = Arc::new(AtomicUsize::new(0));
+        let dirty = DirtyPages::new(all.clone(), 4096);
         for (page, begin0) in [(10, 5), (11, 9), (12, 9), (300, 3), (14, 9)] {
             dirty.set(PageNumber(page), at(begin0));
         }
@@ -189,6 +208,9 @@ mod tests {
         dirty.remove(PageNumber(300));
         dirty.set(PageNumber(10), at(12));
         assert_eq!((dirty.oldest_begin0(), dirty.count()), (at(9), 5));
+        assert_eq!(all.load(Ordering::Relaxed), 5 * 4096);
+        drop(dirty);
+        assert_eq!(all.load(Ordering::Relaxed), 0);
     }
 
     #[test]

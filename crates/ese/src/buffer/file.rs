@@ -70,8 +70,8 @@ impl CachedFile {
             this: this.clone(),
             cache: cache.clone(),
             number: cache.new_file_number(),
+            dirty: DirtyPages::new(cache.dirty_counter().clone(), parts.file.page_size().bytes()),
             parts,
-            dirty: DirtyPages::new(),
             unsynced: Unsynced::default(),
             writer: Mutex::new(None),
         })

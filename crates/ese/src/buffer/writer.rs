@@ -47,8 +47,9 @@ impl PageWriter {
         }
         let bytes = |file: &Arc<CachedFile>| file.dirty_pages() * file.page_size().bytes();
         let Some(most) = files.iter().max_by_key(|file| bytes(file)) else { return Ok(false) };
-        let all: usize = files.iter().map(bytes).sum();
-        Ok(all > most.cache().limit() / 2 && most.write_oldest()? > 0)
+        // Whoever shares the cache has to do his part, whose pages they are for the most part.
+        let cache = most.cache();
+        Ok(cache.dirty() > cache.limit() / 2 && most.write_oldest()? > 0)
     }
 }
 

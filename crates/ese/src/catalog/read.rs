@@ -6,6 +6,7 @@ use super::trees::CatalogTrees;
 use crate::btree::{Target, Tree, TreeCursor, Work};
 use crate::buffer::CachedFile;
 use crate::error::{Error, JetErr, Result};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::version::Bookmark;
 use ese_format::ObjectId;
@@ -25,6 +26,8 @@ pub struct Catalog {
     pub(super) trees: CatalogTrees,
     names: Mutex<Subject<Names>>,
     tables: Mutex<HashMap<ObjectId, Subject<Arc<Table>>>>,
+    /// Grows with each change of a table that begins.
+    changes: AtomicU64,
 }
 
 impl Catalog {
@@ -39,6 +42,7 @@ impl Catalog {
             trees: CatalogTrees::new(file, is_logged)?,
             names: Mutex::default(),
             tables: Mutex::default(),
+            changes: AtomicU64::new(0),
         }))
     }
 
@@ -131,6 +135,22 @@ impl Catalog {
         Ok(Some(table))
     }
 
+    /// How many changes of tables have begun so far. What was found by [`Self::table_of`] after this was asked for,
+    /// of a table that [nobody changes](Self::is_quiet), holds for later snapshots as long as this stays the same.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// Something about the tables has changed beside their rows.
+    pub(crate) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether no transaction that some snapshot does not see has changed a table.
+    pub fn is_quiet(&self, id: ObjectId) -> bool {
+        self.tables.lock().get_mut(&id).is_some_and(Subject::is_quiet)
+    }
+
     /// Names and object ids of all tables that the transaction sees, in the order of their names.
     ///
     /// # Errors
@@ -194,7 +214,10 @@ impl Catalog {
     /// The transaction is about to change a table.
     pub(super) fn table_changes(&self, work: &Work, id: ObjectId, needs: Needs) -> Result<()> {
         let mut tables = self.tables.lock();
-        tables.entry(id).or_default().enter(work.transaction().owner(), &work.snapshot(), needs)
+        tables.entry(id).or_default().enter(work.transaction().owner(), &work.snapshot(), needs)?;
+        // Still under the lock: who has not seen the transaction in the list sees the count grow.
+        self.note_change();
+        Ok(())
     }
 
     /// The key of a table's name in "RootObjects".

@@ -5,7 +5,8 @@ use crate::dbfile::DbFile;
 use crate::error::Result;
 use crate::log::Log;
 use crate::space::{Growth, Space};
-use crate::sync::{Arc, RwLock};
+use crate::sync::job::Waker;
+use crate::sync::{Arc, Mutex, RwLock};
 use crate::transaction::Transactions;
 use crate::version::VersionStore;
 use ese_format::LogPosition;
@@ -25,6 +26,7 @@ pub struct Storage {
     /// Where images of pages go that could tear.
     pub double_write: Option<Arc<DoubleWrite>>,
     log: Arc<LateLog>,
+    page_writer: Mutex<Option<Waker>>,
 }
 
 impl Storage {
@@ -44,6 +46,7 @@ impl Storage {
             health: Arc::new(Health::new()),
             double_write,
             log: Arc::default(),
+            page_writer: Mutex::default(),
         })
     }
 
@@ -62,6 +65,11 @@ impl Storage {
         self.space.end();
     }
 
+    /// Whom to wake when memory has no clean pages, for databases that are put into the cache from now on.
+    pub fn set_page_writer(&self, waker: Waker) {
+        *self.page_writer.lock() = Some(waker);
+    }
+
     /// The log, once there is one.
     pub fn log(&self) -> Option<Arc<Log>> {
         self.log.0.read().clone()
@@ -77,7 +85,9 @@ impl Storage {
             health: self.health.clone(),
             double_write: self.double_write.clone(),
         };
-        CachedFile::with_parts(&self.cache, parts)
+        let file = CachedFile::with_parts(&self.cache, parts);
+        file.set_writer(self.page_writer.lock().clone());
+        file
     }
 }
 

@@ -7,7 +7,7 @@ use crate::backup::external::ExternalBackup;
 use crate::backup::gate::{self, Condition, Readiness};
 use crate::backup::socket::BackupServer;
 use crate::backup::to_directory::Status;
-use crate::buffer::{CacheStatistics, PageCache};
+use crate::buffer::{CacheStatistics, PageCache, SIZE_PARAMETERS, cache_bytes};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{EventSink, TracingSink};
@@ -131,14 +131,34 @@ impl Instance {
         self.0.refuses_unproven_text.store(refuses, Ordering::Release);
     }
 
-    /// Sets a number. Errors: those of [`Parameters::set_integer`].
+    /// Sets a number. The size of a cache of its own and the checkpoint depth change at once.
+    ///
+    /// # Errors
+    /// Those of [`Parameters::set_integer`]; those of writing pages that have no place any more.
     pub fn set_integer(&self, id: ParamId, value: u64) -> Result<()> {
         self.0.parameters.write().set_integer(id, value)?;
-        if let (ParamId::DbExtensionSize, Ok(running)) = (id, self.running()) {
-            let pages = u32::try_from(value).unwrap_or(u32::MAX);
-            running.attachments.storage().space.set_file_pages(pages);
+        let Ok(running) = self.running() else { return Ok(()) };
+        let parameters = self.parameters();
+        let storage = running.attachments.storage();
+        if id == ParamId::DbExtensionSize {
+            storage.space.set_file_pages(u32::try_from(value).unwrap_or(u32::MAX));
+        }
+        if id == ParamId::CheckpointDepthMax {
+            running.distance.set_depth(parameters.checkpoint_depth());
+        }
+        if SIZE_PARAMETERS.contains(&id) && self.0.environment.cache.is_none() {
+            let bytes = cache_bytes(&parameters, running.page_size, ese_vfs::memory_bytes());
+            storage.cache.set_limit(bytes)?;
         }
         Ok(())
+    }
+
+    /// The page cache that it works with, once it is initialised.
+    ///
+    /// # Errors
+    /// `NotInitialized`.
+    pub fn cache(&self) -> Result<Arc<PageCache>> {
+        Ok(self.running()?.attachments.storage().cache.clone())
     }
 
     /// Sets a text. Errors: those of [`Parameters::set_text`].
@@ -265,6 +285,7 @@ impl Instance {
     pub fn stop_service(&self, stopped: bool) -> Result<()> {
         let running = self.running()?;
         self.0.status.lock().service_stopped = stopped;
+        running.stopped.store(stopped, Ordering::Release);
         if stopped {
             running.backup.stop();
         }
@@ -293,7 +314,11 @@ impl Instance {
                 return Err(Error::new(JetErr::ClientRequestToStopJetService, what));
             }
             let resumed = options - StopService::RESUME;
-            self.0.stopped.lock().remove(if resumed.is_empty() { all } else { resumed });
+            let resumed = if resumed.is_empty() { all } else { resumed };
+            self.0.stopped.lock().remove(resumed);
+            if resumed.contains(StopService::QUIESCE_CACHES) {
+                running.quiesce(false);
+            }
             return Ok(());
         }
         if options.contains(StopService::END_LOG) {
@@ -308,6 +333,8 @@ impl Instance {
                 attachment.pages.flush()?;
             }
             running.checkpoint.follow(log, &running.attachments.storage().transactions)?;
+            // What changes from now on follows as soon as the background gets to it.
+            running.quiesce(true);
         }
         self.0.stopped.lock().insert(stopping);
         match options.is_empty() {

@@ -5,14 +5,40 @@ use crate::checkpoint::Checkpointer;
 use crate::database::Attachments;
 use crate::log::Log;
 use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::job::{Job, Step};
 use std::time::Duration;
+
+/// How far behind the log's end pages and checkpoint may stay; may change at any time.
+pub(super) struct Distance {
+    /// JET_paramCheckpointDepthMax.
+    depth: AtomicU64,
+    /// Everything is written as soon as it can be: the instance is about to end (JET_bitStopServiceQuiesceCaches).
+    is_quiescing: AtomicBool,
+}
+
+impl Distance {
+    pub(super) fn new(depth: u64) -> Arc<Self> {
+        Arc::new(Self { depth: AtomicU64::new(depth), is_quiescing: AtomicBool::new(false) })
+    }
+
+    pub(super) fn set_depth(&self, depth: u64) {
+        self.depth.store(depth, Ordering::Relaxed);
+    }
+
+    pub(super) fn quiesce(&self, is_quiescing: bool) {
+        self.is_quiescing.store(is_quiescing, Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> u64 {
+        if self.is_quiescing.load(Ordering::Relaxed) { 0 } else { self.depth.load(Ordering::Relaxed) }
+    }
+}
 
 /// What the page writer works for: the logged databases of one instance.
 pub(super) struct PageHost {
     pub(super) attachments: Arc<Attachments>,
-    /// JET_paramCheckpointDepthMax.
-    pub(super) depth: u64,
+    pub(super) distance: Arc<Distance>,
 }
 
 impl PageWriterHost for PageHost {
@@ -21,7 +47,7 @@ impl PageWriterHost for PageHost {
     }
 
     fn checkpoint_depth(&self) -> u64 {
-        self.depth
+        self.distance.bytes()
     }
 }
 
@@ -30,6 +56,7 @@ pub(super) struct CheckpointFollower {
     log: Arc<Log>,
     attachments: Arc<Attachments>,
     checkpoint: Arc<Checkpointer>,
+    distance: Arc<Distance>,
     is_failing: bool,
 }
 
@@ -37,8 +64,13 @@ impl CheckpointFollower {
     /// How often it looks.
     pub(super) const PERIOD: Duration = Duration::from_secs(1);
 
-    pub(super) fn new(log: Arc<Log>, attachments: Arc<Attachments>, checkpoint: Arc<Checkpointer>) -> Self {
-        Self { log, attachments, checkpoint, is_failing: false }
+    pub(super) fn new(
+        log: Arc<Log>,
+        attachments: Arc<Attachments>,
+        checkpoint: Arc<Checkpointer>,
+        distance: Arc<Distance>,
+    ) -> Self {
+        Self { log, attachments, checkpoint, distance, is_failing: false }
     }
 }
 
@@ -51,7 +83,8 @@ impl Job for CheckpointFollower {
         // Each move costs syncs and header writes: only for a step that saves recovery some reading.
         let to =
             crate::checkpoint::reach(&self.log, &self.attachments.storage().transactions, &*self.attachments);
-        if self.log.distance(self.checkpoint.position(), to) < self.log.file_bytes() / 4 {
+        let worth = (self.log.file_bytes() / 4).min(self.distance.bytes()).max(1);
+        if self.log.distance(self.checkpoint.position(), to) < worth {
             return Step::Idle;
         }
         match self.checkpoint.follow(&self.log, &self.attachments.storage().transactions) {

@@ -1,10 +1,10 @@
 //! The parts of an initialised instance.
 
 use super::dropped::DroppedTrees;
+use super::page_jobs::Distance;
 use super::schema::OpenSchema;
 use super::session::SessionInner;
 use crate::backup::external::ExternalBackup;
-use crate::backup::gate::Condition;
 use crate::btree::Tree;
 use crate::checkpoint::Checkpointer;
 use crate::cleanup::Cleanup;
@@ -15,7 +15,7 @@ use crate::event::{Event, EventSink, id};
 use crate::log::Log;
 use crate::params::Parameters;
 use crate::sort::Scratch;
-use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::job::JobRunner;
 use crate::sync::{Arc, Mutex, RwLock, Weak};
 use ese_format::{LogPosition, PageSize};
@@ -32,17 +32,19 @@ pub(super) struct Running {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: Arc<dyn EventSink>,
     pub(super) log: Option<Arc<Log>>,
-    /// The instance's; shared with its backup.
-    pub(super) status: Arc<Mutex<Condition>>,
     pub(super) attachments: Arc<Attachments>,
     /// Where trees get their pages.
     pub(super) checkpoint: Arc<Checkpointer>,
+    /// How far pages and checkpoint may stay behind.
+    pub(super) distance: Arc<Distance>,
     pub(super) page_size: PageSize,
     pub(super) sessions: Mutex<Sessions>,
     pub(super) backup: Arc<ExternalBackup>,
     /// The folders of log and checkpoint, ours alone until the instance ends.
     pub(super) locks: Mutex<Vec<Box<dyn DirLock>>>,
-    pub(super) ended: Mutex<bool>,
+    pub(super) ended: AtomicBool,
+    /// The caller has stopped all work: what the instance's condition says, for every call to ask without a lock.
+    pub(super) stopped: AtomicBool,
     pub(super) jobs: Mutex<Vec<JobRunner>>,
     pub(super) cleanup: Arc<Cleanup>,
     pub(super) dropped: Arc<DroppedTrees>,
@@ -129,7 +131,7 @@ impl Running {
 
     /// Refuses the work of a session that outlived the instance.
     pub(super) fn check_alive(&self) -> Result<()> {
-        match *self.ended.lock() {
+        match self.ended.load(Ordering::Acquire) {
             true => Err(Error::from(JetErr::NotInitialized)),
             false => Ok(()),
         }
@@ -138,7 +140,7 @@ impl Running {
     /// Refuses new work once the instance was told to stop or has met a fatal error.
     pub(super) fn check_serving(&self) -> Result<()> {
         self.check_alive()?;
-        if self.status.lock().service_stopped {
+        if self.stopped.load(Ordering::Acquire) {
             return Err(Error::from(JetErr::ClientRequestToStopJetService));
         }
         self.attachments.storage().health.check()
@@ -153,10 +155,17 @@ impl Running {
         }
     }
 
+    /// Everything is to be written as soon as it can be, or that is over.
+    pub(super) fn quiesce(&self, is_quiescing: bool) {
+        self.distance.quiesce(is_quiescing);
+        // The jobs for pages and checkpoint may sleep.
+        self.jobs.lock().iter().for_each(JobRunner::wake);
+    }
+
     /// Ends it in order. `clean` detaches all databases and closes the log; otherwise everything stays
     /// as a crash would leave it.
     pub(super) fn stop(&self, clean: bool) -> Result<()> {
-        *self.ended.lock() = true;
+        self.ended.store(true, Ordering::Release);
         if clean {
             self.clean_up();
         }

@@ -65,6 +65,14 @@ impl OpenSchema {
         }
     }
 
+    /// As [`Self::table`]; also until when the answer holds for later transactions of the session: as long as the
+    /// catalog counts so many [changes](Catalog::changes).
+    pub(super) fn table_until(&self, work: &Work, id: ObjectId) -> Result<(Arc<TableDef>, Option<u64>)> {
+        let changes = self.catalog.changes();
+        let definition = self.table(work, id)?;
+        Ok((definition, self.catalog.is_quiet(id).then_some(changes)))
+    }
+
     pub(super) fn opened(&self, id: ObjectId) {
         *self.opens.lock().entry(id).or_default() += 1;
     }

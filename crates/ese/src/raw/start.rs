@@ -5,13 +5,13 @@ use super::dropped::{DroppedTrees, FreeDropped};
 use super::format_version::check_stream_version;
 use super::hooks::Hooks;
 use super::instance::Environment;
-use super::page_jobs::{CheckpointFollower, PageHost};
+use super::page_jobs::{CheckpointFollower, Distance, PageHost};
 use super::running::{Running, Sessions};
 use crate::backup::external::{BackupParts, BackupSettings, ExternalBackup};
 use crate::backup::gate::Condition;
 use crate::backup::source::BackupLog;
 use crate::backup::to_directory::Status;
-use crate::buffer::{DoubleWrite, PageCache, PageWriter, PageWriterHost};
+use crate::buffer::{DoubleWrite, PageCache, PageWriter, cache_bytes};
 use crate::checkpoint::Checkpointer;
 use crate::cleanup::{Cleanup, CleanupJob, CleanupParts};
 use crate::database::{Attachments, Storage, encode};
@@ -27,6 +27,7 @@ use crate::recovery::{
 };
 use crate::restore::map::RestoreMap;
 use crate::sort::Scratch;
+use crate::sync::atomic::AtomicBool;
 use crate::sync::job::{Job, JobRunner};
 use crate::sync::{Arc, Mutex, RwLock};
 use crate::version::Relief;
@@ -118,6 +119,7 @@ pub(super) fn start(
         pages: storage.space.clone(),
         files: attachments.clone(),
     });
+    let distance = Distance::new(parameters.checkpoint_depth());
     let mut jobs = Vec::new();
     let clean = run(environment, CleanupJob::new(cleanup.clone()), Some(CleanupJob::PERIOD))?;
     let relief: Arc<dyn Relief> = cleanup.clone();
@@ -129,9 +131,14 @@ pub(super) fn start(
         prepare.wake();
         let write = run(environment, LogWriter::new(log.clone()), Some(LogWriter::PERIOD))?;
         log.set_write_waker(write.waker());
-        let pages =
-            run(environment, PageWriter::new(starter.page_host(&attachments)), Some(PAGE_WRITER_PERIOD))?;
-        let follow = CheckpointFollower::new(log.clone(), attachments.clone(), checkpoint.clone());
+        let host = PageHost { attachments: attachments.clone(), distance: distance.clone() };
+        let pages = run(environment, PageWriter::new(Arc::new(host)), Some(PAGE_WRITER_PERIOD))?;
+        storage.set_page_writer(pages.waker());
+        for attachment in attachments.all() {
+            attachment.pages.set_writer(Some(pages.waker()));
+        }
+        let follow =
+            CheckpointFollower::new(log.clone(), attachments.clone(), checkpoint.clone(), distance.clone());
         let follow = run(environment, follow, Some(CheckpointFollower::PERIOD))?;
         jobs.extend([prepare, write, pages, follow]);
     }
@@ -147,14 +154,15 @@ pub(super) fn start(
         clock: environment.clock.clone(),
         events: events.clone(),
         log,
-        status,
         attachments,
         checkpoint,
+        distance,
         page_size: parameters.page_size(),
         sessions: Mutex::new(Sessions { most: parameters.max_sessions(), ..Sessions::default() }),
         backup,
         locks: Mutex::new(locks),
-        ended: Mutex::new(false),
+        ended: AtomicBool::new(false),
+        stopped: AtomicBool::new(false),
         jobs: Mutex::new(jobs),
         cleanup,
         dropped,
@@ -172,19 +180,6 @@ const VERSION_PAGE_BYTES: u64 = 64 << 10;
 
 /// Pages up to this size do not tear.
 const ATOMIC_BYTES: usize = 4096;
-
-/// The most memory for pages that an instance takes unless it is given a cache.
-const CACHE_BYTES_MOST: u64 = 256 << 20;
-
-/// The size of an instance's own cache: as the parameters say, in pages, within a bound.
-fn cache_bytes(parameters: &Parameters) -> usize {
-    let pages = match parameters.integer(ParamId::CacheSize) {
-        0 => parameters.integer(ParamId::CacheSizeMax),
-        pinned => pinned,
-    };
-    let bytes = pages.saturating_mul(parameters.page_size().bytes() as u64).min(CACHE_BYTES_MOST);
-    usize::try_from(bytes).unwrap_or(usize::MAX)
-}
 
 /// Lets a background job run, on a thread of its own if the environment has threads.
 fn run(environment: &Environment, job: impl Job + 'static, period: Option<Duration>) -> Result<JobRunner> {
@@ -241,7 +236,7 @@ impl Starter<'_> {
         let p = self.parameters;
         let cache = match &self.environment.cache {
             Some(cache) => cache.clone(),
-            None => PageCache::new(cache_bytes(p)),
+            None => PageCache::new(cache_bytes(p, p.page_size(), ese_vfs::memory_bytes())),
         };
         let versions = p.integer(ParamId::MaxVerPages).saturating_mul(VERSION_PAGE_BYTES);
         let versions = usize::try_from(versions).unwrap_or(usize::MAX);
@@ -257,11 +252,6 @@ impl Starter<'_> {
         let extension = p.integer(ParamId::DbExtensionSize);
         storage.space.set_file_pages(u32::try_from(extension).unwrap_or(u32::MAX));
         Ok(storage)
-    }
-
-    fn page_host(&self, attachments: &Arc<Attachments>) -> Arc<dyn PageWriterHost> {
-        let depth = self.parameters.checkpoint_depth();
-        Arc::new(PageHost { attachments: attachments.clone(), depth })
     }
 
     fn config(&self) -> LogConfig {

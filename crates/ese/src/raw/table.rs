@@ -6,8 +6,8 @@ use super::transaction::State;
 use crate::btree::{TreeCursor, Work};
 use crate::catalog::{Ddl, NewColumn, NewTable, TreeLists, increment_mark};
 use crate::error::{Error, JetErr, Result};
-use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, Mutex};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::table::{KeepOptions, Prepare, RangeFlags, Seek, Services, TableCursor, TableDef};
 use ese_format::ObjectId;
 use ese_format::catalog::TableSchema;
@@ -21,7 +21,12 @@ pub struct Table {
     pub(super) schema: Arc<OpenSchema>,
     pub(super) object: ObjectId,
     cursor: Mutex<TableCursor>,
+    /// The cursor's definition holds as long as the catalog counts so many changes.
+    known_until: AtomicU64,
 }
+
+/// No count of changes.
+const UNKNOWN: u64 = u64::MAX;
 
 impl Database {
     /// Opens a table.
@@ -51,7 +56,8 @@ impl Database {
         schema.opened(object);
         drop(state);
         let cursor = Mutex::new(TableCursor::new(definition));
-        Ok((Table { session: session.clone(), schema, object, cursor }, warning))
+        let known_until = AtomicU64::new(UNKNOWN);
+        Ok((Table { session: session.clone(), schema, object, cursor, known_until }, warning))
     }
 
     /// The names of all tables, those of the engine included.
@@ -127,13 +133,23 @@ impl Table {
         act: impl FnOnce(&mut TableCursor, &mut Work, &dyn Services) -> Result<T>,
     ) -> Result<T> {
         self.session.running().check_serving()?;
-        let mut state = self.session.state()?;
+        self.act(self.session.state()?, act)
+    }
+
+    fn act<T>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        act: impl FnOnce(&mut TableCursor, &mut Work, &dyn Services) -> Result<T>,
+    ) -> Result<T> {
         let mut cursor = self.cursor.lock();
         reading(&mut state, |state| {
             let order = cursor.order_object();
-            let definition = self.schema.table(&state.work, self.object)?;
-            if !Arc::ptr_eq(&definition, cursor.table()) {
-                cursor.set_table(definition);
+            if self.known_until.load(Ordering::Relaxed) != self.schema.catalog.changes() {
+                let (definition, until) = self.schema.table_until(&state.work, self.object)?;
+                if !Arc::ptr_eq(&definition, cursor.table()) {
+                    cursor.set_table(definition);
+                }
+                self.known_until.store(until.unwrap_or(UNKNOWN), Ordering::Relaxed);
             }
             let State { work, trees } = state;
             let level = work.transaction().level();
@@ -158,7 +174,9 @@ impl Table {
             return Err(Error::new(JetErr::NotInTransaction, "a change needs a transaction"));
         }
         let _moving = self.session.running().moving.read();
-        self.with(act)
+        self.session.running().check_serving()?;
+        let state = self.session.state()?;
+        self.act(state, act)
     }
 
     /// The schema as the transaction sees it.
@@ -211,6 +229,7 @@ impl Table {
             schema: self.schema.clone(),
             object: self.object,
             cursor: Mutex::new(TableCursor::new(definition)),
+            known_until: AtomicU64::new(UNKNOWN),
         })
     }
 

@@ -935,8 +935,8 @@ impl TableCursor {
         let table = self.table.clone();
         let updater = Updater { table: &table, services };
         let bookmark = match &update.old {
-            None => updater.insert(work, update.row.clone())?,
-            Some((bookmark, before)) => updater.replace(work, bookmark, before, update.row.clone())?,
+            None => updater.insert(work, &update.row)?,
+            Some((bookmark, before)) => updater.replace(work, bookmark, before, &update.row)?,
         };
         // What was made on the way and is not in the record after all has nobody else.
         let kept: Vec<LongValueId> = update.row.long_values().collect();

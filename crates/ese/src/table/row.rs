@@ -219,15 +219,15 @@ impl Row {
     /// `RecordTooBig` when a part is longer than its place can say.
     pub fn encode(&self, columns: &[Column], page_size: PageSize) -> Result<Vec<u8>> {
         let too_big = |e: ese_format::FormatError| Error::new(JetErr::RecordTooBig, e.detail);
-        // The writer borrows all values until the end.
-        let ids: BTreeMap<ColumnId, Vec<_>> = self
+        // The writer borrows all values until the end. Few records have long values.
+        let ids: Vec<(ColumnId, Vec<_>)> = self
             .cells
             .iter()
             .filter_map(|(id, cell)| match cell {
-                Cell::Values(values) => {
+                Cell::Values(values) if values.iter().any(|v| v.long_value().is_some()) => {
                     Some((*id, values.iter().map(|v| v.long_value().map(LongValueId::to_record)).collect()))
                 }
-                Cell::Null => None,
+                _ => None,
             })
             .collect();
         let mut writer = RecordWriter::new(page_size);
@@ -260,9 +260,10 @@ impl Row {
                 }
                 ColumnPlace::Tagged => {
                     let Some(cell) = cell else { continue };
-                    let pieces = match (cell, ids.get(&column.id)) {
-                        (Cell::Values(values), Some(ids)) => Some(pieces(values, ids)),
-                        _ => None,
+                    let ids = ids.iter().find(|(id, _)| *id == column.id).map_or(&[][..], |(_, ids)| ids);
+                    let pieces = match cell {
+                        Cell::Values(values) => Some(pieces(values, ids)),
+                        Cell::Null => None,
                     };
                     let is_long = column.column_type.is_long();
                     writer
@@ -280,7 +281,8 @@ impl Row {
 const LONG_VALUE_ID_BYTES: usize = 8;
 
 fn pieces<'a>(values: &'a [Value], ids: &'a [Option<ese_format::long_value::IdBytes>]) -> Vec<Piece<'a>> {
-    let piece = |(value, id): (&'a Value, &'a Option<ese_format::long_value::IdBytes>)| {
+    let piece = |(value, id): (&'a Value, Option<&'a Option<ese_format::long_value::IdBytes>>)| {
+        let id = id.and_then(Option::as_ref);
         let bytes: &[u8] = match (value, id) {
             (Value::Plain(bytes) | Value::Packed(bytes) | Value::Sealed { bytes, .. }, None) => bytes,
             (_, Some(id)) => id,
@@ -293,6 +295,7 @@ fn pieces<'a>(values: &'a [Value], ids: &'a [Option<ese_format::long_value::IdBy
             encrypted: matches!(value, Value::Sealed { .. }),
         }
     };
+    let ids = ids.iter().map(Some).chain(std::iter::repeat(None));
     values.iter().zip(ids).map(piece).collect()
 }
 

@@ -16,6 +16,7 @@ use crate::version::Bookmark;
 use ese_format::column::{ColumnFlags, ColumnId};
 use ese_format::key::KeyBuffers;
 use ese_format::long_value::LongValueId;
+use std::borrow::Cow;
 
 /// What a table's updates need of the floors that know schema and space.
 pub trait Services {
@@ -83,7 +84,7 @@ impl Updater<'_> {
     /// `KeyDuplicate` when a unique index has an entry with its key; `NullInvalid` when a column that takes
     /// no NULL has none; `RecordTooBig`; those of keys, `WriteConflict`, and those of pages and log. Nothing
     /// is changed then.
-    pub fn insert(&self, work: &mut Work, row: Row) -> Result<Vec<u8>> {
+    pub fn insert(&self, work: &mut Work, row: &Row) -> Result<Vec<u8>> {
         self.atomically(work, |work| {
             let record = self.stored(work, row)?;
             let bookmark = match &self.table.primary {
@@ -105,7 +106,7 @@ impl Updater<'_> {
     ///
     /// # Errors
     /// Those of [`Self::insert`]; `RecordDeleted` when it is gone.
-    pub fn replace(&self, work: &mut Work, bookmark: &[u8], before: &[u8], row: Row) -> Result<Vec<u8>> {
+    pub fn replace(&self, work: &mut Work, bookmark: &[u8], before: &[u8], row: &Row) -> Result<Vec<u8>> {
         self.atomically(work, |work| {
             let old = Row::decode(before, &self.table.schema.columns, self.table.page_size())?;
             let kept: Vec<LongValueId> = row.long_values().collect();
@@ -183,7 +184,9 @@ impl Updater<'_> {
     }
 
     /// The record as it is stored: values that are too large, or that find no room, become long values.
-    fn stored(&self, work: &mut Work, mut row: Row) -> Result<Vec<u8>> {
+    fn stored(&self, work: &mut Work, row: &Row) -> Result<Vec<u8>> {
+        // The caller keeps its row: what becomes a long value here is given up with the update if that fails.
+        let mut row = Cow::Borrowed(row);
         let columns = &self.table.schema.columns;
         for column in columns.iter().filter(|c| c.flags.contains(ColumnFlags::NOT_NULL)) {
             let is_null = match row.cell(column.id) {
@@ -205,7 +208,7 @@ impl Updater<'_> {
                     && let Some(value) = value.intrinsic()?
                 {
                     let value = self.separate(work, column.id, &value)?;
-                    row.put(column.id, at, value);
+                    row.to_mut().put(column.id, at, value);
                 }
             }
         }
@@ -232,7 +235,7 @@ impl Updater<'_> {
                 return Err(Error::new(JetErr::InternalError, "a value that cannot move"));
             };
             let value = self.separate(work, id, &value)?;
-            row.put(id, at, value);
+            row.to_mut().put(id, at, value);
         }
     }
 

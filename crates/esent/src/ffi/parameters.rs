@@ -120,7 +120,11 @@ fn get<F: Form>(
         return deliver_text::<F>(&words, text, length);
     }
     value.required()?;
-    let number = PROCESS.read_parameters(handle, id, |p| p.integer(id))?;
+    let mut number = PROCESS.read_parameters(handle, id, |p| p.integer(id))?;
+    if id == ParamId::CacheSize {
+        // What is set is a wish; what is read is what there is.
+        number = PROCESS.cached_pages();
+    }
     if id == ParamId::UnicodeIndexDefault {
         if (length as usize) < size_of::<JET_UNICODEINDEX>() {
             return Err(Error::new(JetErr::BufferTooSmall, "JET_UNICODEINDEX does not fit"));

@@ -3,10 +3,11 @@
 use crate::text::full_path;
 use crate::types::JET_INSTANCE;
 use ese::backup::to_directory::Status;
-use ese::params::{ParamId, Parameters, Stage, Type};
+use ese::buffer::PageCache;
+use ese::params::{ParamId, Parameters, Settable, Stage, Type};
 use ese::raw::{BackupAccess, Environment, InitOptions, Instance, Session, StopService, TermOptions};
 use ese::restore::map::RestoreMap;
-use ese::sync::Mutex;
+use ese::sync::{Arc, Mutex};
 use ese::{Error, JetErr, Result};
 use std::path::PathBuf;
 
@@ -87,17 +88,29 @@ impl Entry {
         Ok(parameters)
     }
 
-    /// Starts the engine; returns what to warn of.
+    /// Lets a running engine know of a number that it may learn of while it runs.
+    pub(super) fn tell_engine(&self, id: ParamId) -> Result<()> {
+        let Some(engine) = self.engine.lock().clone() else { return Ok(()) };
+        if id.definition().settable != Settable::Anytime || id.definition().kind.is_text() {
+            return Ok(());
+        }
+        let value = self.parameters.lock().integer(id);
+        engine.set_integer(id, value)
+    }
+
+    /// Starts the engine with a page cache to share; returns what to warn of.
     ///
     /// # Errors
     /// JET_errAlreadyInitialized, JET_errRestoreInProgress; those of [`Instance::init_with_map`].
     pub fn init(
         &self,
+        cache: Arc<PageCache>,
         options: InitOptions,
         map: &RestoreMap,
         progress: &mut dyn FnMut(Status),
     ) -> Result<Option<JetErr>> {
-        let instance = Instance::new(Environment::default(), self.engine_parameters()?);
+        let environment = Environment { cache: Some(cache), ..Environment::default() };
+        let instance = Instance::new(environment, self.engine_parameters()?);
         {
             let mut engine = self.engine.lock();
             if engine.is_some() {

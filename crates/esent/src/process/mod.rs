@@ -15,6 +15,7 @@ pub use sessions::{OpenDatabase, SessionEntry, Sessions, Settings};
 pub use tables::{Cursor, OpenTables};
 
 use crate::types::{JET_INSTANCE, JET_INSTANCE_NIL};
+use ese::buffer::{PageCache, SIZE_PARAMETERS, cache_bytes};
 use ese::params::{ParamId, Parameters, Scope, Stage};
 use ese::sync::{Arc, Mutex};
 use ese::{Error, JetErr, Result};
@@ -47,6 +48,8 @@ struct State {
     template: Parameters,
     instances: BTreeMap<JET_INSTANCE, Arc<Entry>>,
     next: JET_INSTANCE,
+    /// The page cache of all instances, from the first that is initialised on.
+    cache: Option<Arc<PageCache>>,
 }
 
 impl State {
@@ -72,6 +75,10 @@ impl State {
         Ok(entry)
     }
 
+    fn cache_bytes(&self) -> usize {
+        cache_bytes(&self.template, self.template.page_size(), ese_vfs::memory_bytes())
+    }
+
     fn only(&self) -> Result<Arc<Entry>> {
         self.instances.values().next().cloned().ok_or_else(|| JetErr::NotInitialized.into())
     }
@@ -95,6 +102,7 @@ impl Process {
             template: Parameters::new(),
             instances: BTreeMap::new(),
             next: 0x1000,
+            cache: None,
         };
         Self { state: Mutex::new(state), sessions: Sessions::new() }
     }
@@ -193,6 +201,26 @@ impl Process {
         }
     }
 
+    /// The page cache that all instances share, as large as the parameters say.
+    pub fn cache(&self) -> Arc<PageCache> {
+        let mut state = self.state.lock();
+        let bytes = state.cache_bytes();
+        let cache = state.cache.get_or_insert_with(|| PageCache::new(bytes)).clone();
+        drop(state);
+        // The page size may be another than that of the instances before. Nobody's pages are in it then.
+        if let Err(error) = cache.set_limit(bytes) {
+            tracing::warn!(%error, "the cache cannot shrink at once");
+        }
+        cache
+    }
+
+    /// Pages that the cache has in memory now (JET_paramCacheSize).
+    pub fn cached_pages(&self) -> u64 {
+        let state = self.state.lock();
+        let page_bytes = state.template.page_size().bytes() as u64;
+        state.cache.as_ref().map_or(0, |cache| cache.used() as u64 / page_bytes)
+    }
+
     /// All instances in the order of their making.
     pub fn instances(&self) -> Vec<Arc<Entry>> {
         self.state.lock().instances.values().cloned().collect()
@@ -253,7 +281,8 @@ impl Process {
             && let Some(entry) = entry
         {
             drop(state);
-            return change(&mut entry.parameters().lock());
+            change(&mut entry.parameters().lock())?;
+            return entry.tell_engine(id);
         }
         // The template itself begins no instance, so only the existence of one limits it, and that only
         // for what all instances share.
@@ -267,6 +296,16 @@ impl Process {
         if id.definition().scope == Scope::Global {
             for entry in state.instances.values() {
                 entry.parameters().lock().adopt_global(&state.template);
+            }
+        }
+        if SIZE_PARAMETERS.contains(&id)
+            && let Some(cache) = state.cache.clone()
+        {
+            let bytes = state.cache_bytes();
+            drop(state);
+            // The parameter is set all the same; pages that cannot be written now leave later.
+            if let Err(error) = cache.set_limit(bytes) {
+                tracing::warn!(%error, "the cache cannot shrink at once");
             }
         }
         Ok(())

@@ -1,4 +1,6 @@
 use super::*;
+use ese::raw::{InitOptions, TermOptions};
+use ese::restore::map::RestoreMap;
 
 fn code<T>(result: Result<T>) -> JetErr {
     result.err().expect("an error").code()
@@ -63,4 +65,48 @@ fn parameters_have_their_scope() {
     assert_eq!(get(0, ParamId::CacheSizeMax), 1000);
     assert_eq!(a.parameters().lock().integer(ParamId::CacheSizeMax), 1000);
     assert_eq!(code(set(77, ParamId::LogFileSize, 512)), JetErr::InvalidParameter);
+}
+
+#[test]
+fn all_instances_share_one_cache_that_follows_its_parameters() {
+    let process = Process::new();
+    let set = |id: ParamId, value| {
+        process.change_parameters(0, id, |p: &mut Parameters| p.set_integer(id, value)).unwrap();
+    };
+    set(ParamId::DatabasePageSize, 8192);
+    set(ParamId::CacheSizeMax, 1000);
+    assert_eq!(process.cached_pages(), 0);
+    let cache = process.cache();
+    assert_eq!(cache.limit(), 1000 * 8192);
+    let folder = tempfile::tempdir().unwrap();
+    let mut engines = Vec::new();
+    for name in ["a", "b"] {
+        let entry = process.create(name, "").unwrap();
+        let place = folder.path().join(name);
+        std::fs::create_dir(&place).unwrap();
+        for id in [ParamId::LogFilePath, ParamId::SystemPath] {
+            entry.parameters().lock().set_text(id, place.to_str().unwrap()).unwrap();
+        }
+        entry.init(process.cache(), InitOptions::default(), &RestoreMap::default(), &mut |_| {}).unwrap();
+        assert!(Arc::ptr_eq(&entry.engine().unwrap().cache().unwrap(), &cache));
+        let session = entry.begin_session().unwrap();
+        drop(session.create(&place.join("x.edb"), ese::database::CreateOptions::default()).unwrap());
+        engines.push((entry, session));
+    }
+    assert!(process.cached_pages() > 20, "pages of both: {}", process.cached_pages());
+    // Both run: what is set now counts now.
+    set(ParamId::CacheSizeMax, 10);
+    set(ParamId::CacheSizeMin, 5);
+    assert_eq!(cache.limit(), 64 * 8192, "the least with which work is possible");
+    set(ParamId::CacheSize, 300);
+    assert_eq!(cache.limit(), 300 * 8192);
+    set(ParamId::CacheSize, 0);
+    set(ParamId::CacheSizeMax, 2_000_000_000);
+    let memory = ese_vfs::memory_bytes().unwrap();
+    assert_eq!(cache.limit() as u64, memory / 4);
+    for (entry, session) in engines {
+        drop(session);
+        entry.term(TermOptions::default()).unwrap();
+    }
+    assert_eq!(process.cached_pages(), 0);
 }

@@ -41,15 +41,24 @@ pub(crate) struct Settings {
     /// Records per round; a share of it where the work is slow.
     #[arg(long, default_value_t = 100_000)]
     records: usize,
-    /// Only the engines or the kinds of work whose name contains this.
+    /// Only the kinds of work whose name contains this.
     #[arg(long)]
     only: Option<String>,
+    /// Only this engine.
+    #[arg(long)]
+    engine: Option<String>,
     /// Also counts how long threads wait for locks, which costs a little.
     #[arg(long)]
     lock_times: bool,
 }
 
 impl Settings {
+    /// Whether a kind of work is asked for.
+    #[cfg(feature = "peers")]
+    fn is_wanted(&self, work: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| work.contains(only))
+    }
+
     /// The folder, empty.
     #[cfg(feature = "peers")]
     fn folder(&self) -> Result<PathBuf> {

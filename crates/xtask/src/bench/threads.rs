@@ -152,7 +152,6 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode> {
         session.commit(false)?;
     }
     drop(session);
-    let is_wanted = |name: &str| settings.only.as_deref().is_none_or(|only| name.contains(only));
     let mut figures: Vec<Figures> = SESSIONS.iter().map(|_| Figures::default()).collect();
     let (mut bare, mut spun) = (Rounds::default(), [Rounds::default(), Rounds::default()]);
     let mut base = 1 << 40;
@@ -162,11 +161,11 @@ pub(super) fn run(settings: &Settings) -> Result<ExitCode> {
             spun.add(spinning(n)?);
         }
         for (figures, n) in figures.iter_mut().zip(SESSIONS) {
-            if is_wanted("commits") {
+            if settings.is_wanted("commits") {
                 figures.commit(&ese, n, base)?;
                 base += 1 << 32;
             }
-            if is_wanted("reads") {
+            if settings.is_wanted("reads") {
                 figures.read(&ese, n, settings.records)?;
             }
         }

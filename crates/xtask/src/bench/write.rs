@@ -142,16 +142,14 @@ impl Series {
 /// Runs all series with all engines in turn, and prints the figures.
 pub(super) fn run(settings: &Settings) -> Result<ExitCode> {
     let folder = settings.folder()?;
-    let is_wanted = |name: &str| settings.only.as_deref().is_none_or(|only| name.contains(only));
-    let engines: Vec<_> = Engine::ALL.into_iter().filter(|engine| is_wanted(engine.name())).collect();
-    let engines = if engines.is_empty() { Engine::ALL.to_vec() } else { engines };
-    let series: Vec<_> = SERIES.iter().filter(|series| is_wanted(series.name)).collect();
-    let series: Vec<_> = if series.is_empty() { SERIES.iter().collect() } else { series };
+    let is_meant = |engine: &Engine| settings.engine.as_deref().is_none_or(|name| name == engine.name());
+    let engines: Vec<_> = Engine::ALL.into_iter().filter(is_meant).collect();
+    anyhow::ensure!(!engines.is_empty(), "the engines are {:?}", Engine::ALL.map(Engine::name));
     println!("Records per second: median of {} rounds (lowest-highest), engines in turn.", settings.rounds);
     println!("Lazy: {BATCH} records in each transaction, none of which waits for the disk.");
     println!("Durable: one record in each, which is on the disk when its commit returns.");
     println!("The ratios are ours over the peer's of the same round.\n");
-    for series in series {
+    for series in SERIES.iter().filter(|series| settings.is_wanted(series.name)) {
         println!("{}: {} records", series.name, (settings.records / series.share).max(1));
         let mut figures: Vec<(String, Vec<Rounds>)> = Vec::new();
         for round in 0..settings.rounds {

@@ -78,7 +78,8 @@ pub fn make_diff(old: &[u8], new: &[u8], wide: bool) -> Option<Vec<u8>> {
 }
 
 fn next_difference(old: &[u8], new: &[u8], from: usize) -> Option<usize> {
-    old.iter().zip(new).skip(from).position(|(a, b)| a != b).map(|at| from + at)
+    let (old, new) = (old.get(from..)?, new.get(from..)?);
+    old.iter().zip(new).position(|(a, b)| a != b).map(|at| from + at)
 }
 
 fn read_header(r: &mut Reader<'_>, wide: bool) -> Result<(u16, u16)> {

@@ -1,0 +1,209 @@
+//! A database much larger than its cache: memory stays within the bound, whoever works.
+
+use ese::api::{ColumnType, TableDefinition};
+use ese::buffer::PageCache;
+use ese::clock::SystemClock;
+use ese::error::JetErr;
+use ese::event::MemorySink;
+use ese::params::{ParamId, Parameters};
+use ese::raw::{Environment, InitOptions, Instance, Session, Table, TermOptions};
+use ese::sync::Arc;
+use ese::table::{KeepOptions, Prepare, Seek};
+use ese_format::column::ColumnId;
+use ese_format::key::MakeKeyFlags;
+use ese_vfs::SimDisk;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+const PAGE_BYTES: usize = 4096;
+/// Pages that the cache may hold; the database has fifty times as many.
+const PAGES: usize = 64;
+const RECORDS: i64 = 10_000;
+const RECORD_BYTES: usize = 1000;
+/// Pages above the bound: what the threads hold latched while all others are in use or changed.
+const ABOVE: usize = 24;
+
+const KEY: ColumnId = ColumnId(1);
+const BYTES: ColumnId = ColumnId(256);
+
+struct World {
+    instance: Instance,
+    cache: Arc<PageCache>,
+}
+
+fn world() -> World {
+    let disk = SimDisk::new(7);
+    ese_vfs::Disk::create_dir_all(&disk, Path::new("/e")).unwrap();
+    let cache = PageCache::new(PAGES * PAGE_BYTES);
+    let mut parameters = Parameters::new();
+    for (id, text) in [(ParamId::LogFilePath, "/e/"), (ParamId::SystemPath, "/e/")] {
+        parameters.set_text(id, text).unwrap();
+    }
+    parameters.set_integer(ParamId::CircularLog, 1).unwrap();
+    let environment = Environment {
+        disk: Arc::new(disk),
+        clock: Arc::new(SystemClock::new()),
+        events: Arc::new(MemorySink::default()),
+        threads: true,
+        cache: Some(cache.clone()),
+    };
+    let instance = Instance::new(environment, parameters);
+    instance.init(InitOptions::default()).unwrap();
+    let session = instance.begin_session().unwrap();
+    let database = session.create(Path::new("/e/x.edb"), Default::default()).unwrap();
+    session.begin_transaction(false).unwrap();
+    let definition = TableDefinition::new("t").column("k", ColumnType::LongLong);
+    definition.column("v", ColumnType::LongBinary).primary(&["k"]).create(&database).unwrap();
+    session.commit_transaction(true).unwrap();
+    let table = database.open_table("t").unwrap();
+    for first in (0..RECORDS).step_by(500) {
+        session.begin_transaction(false).unwrap();
+        for key in first..first + 500 {
+            table.prepare(Prepare::Insert).unwrap();
+            table.set_value(KEY, 1, Some(&key.to_le_bytes()), KeepOptions::default()).unwrap();
+            table.set_value(BYTES, 1, Some(&[key as u8; RECORD_BYTES]), KeepOptions::default()).unwrap();
+            table.update().unwrap();
+        }
+        session.commit_transaction(true).unwrap();
+    }
+    World { instance, cache }
+}
+
+impl World {
+    fn open(&self) -> (Session, Table) {
+        let session = self.instance.begin_session().unwrap();
+        let database = session.open(Path::new("/e/x.edb")).unwrap();
+        let table = database.open_table("t").unwrap();
+        (session, table)
+    }
+
+    /// Works while a thread watches the memory; the most bytes seen.
+    fn watched(&self, work: impl FnOnce()) -> usize {
+        let (over, most) = (AtomicBool::new(false), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    most.fetch_max(self.cache.used(), Ordering::Relaxed);
+                    thread::yield_now();
+                }
+            });
+            work();
+            over.store(true, Ordering::Relaxed);
+        });
+        most.into_inner()
+    }
+}
+
+fn seek(table: &Table, key: i64) {
+    table.make_key(&key.to_le_bytes(), MakeKeyFlags::NEW_KEY).unwrap();
+    table.seek(Seek::Equal).unwrap();
+}
+
+fn scan(table: &Table) -> i64 {
+    let mut count = 0;
+    let mut moved = table.move_first();
+    while moved.is_ok() {
+        assert_eq!(table.value(BYTES, 1, false).unwrap().unwrap().len(), RECORD_BYTES);
+        count += 1;
+        moved = table.move_next(false);
+    }
+    assert_eq!(moved.unwrap_err().code(), JetErr::NoCurrentRecord);
+    count
+}
+
+#[test]
+fn memory_stays_within_the_bound_whoever_works() {
+    let world = world();
+    assert!(world.cache.used() <= (PAGES + ABOVE) * PAGE_BYTES);
+    // A reader that sees the old state all the time, scans, and writers that change thousands of records in one
+    // transaction each.
+    let (long, reader) = world.open();
+    long.begin_transaction(true).unwrap();
+    let most = world.watched(|| {
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let (_session, table) = world.open();
+                    assert_eq!(scan(&table), RECORDS);
+                });
+            }
+            for writer in 0..3 {
+                let world = &world;
+                scope.spawn(move || {
+                    let (session, table) = world.open();
+                    session.begin_transaction(false).unwrap();
+                    for at in 0..400 {
+                        seek(&table, (at * 23 % (RECORDS / 3)) * 3 + writer);
+                        table.prepare(Prepare::Replace).unwrap();
+                        let value = [0xEE; RECORD_BYTES];
+                        table.set_value(BYTES, 1, Some(&value), KeepOptions::default()).unwrap();
+                        table.update().unwrap();
+                    }
+                    session.commit_transaction(true).unwrap();
+                });
+            }
+        });
+    });
+    assert!(most <= (PAGES + ABOVE) * PAGE_BYTES, "{} pages were in memory", most / PAGE_BYTES);
+    for key in (0..RECORDS).step_by(37) {
+        seek(&reader, key);
+        let value = reader.value(BYTES, 1, false).unwrap().unwrap();
+        assert_eq!(value, [key as u8; RECORD_BYTES], "the old state of record {key}");
+    }
+    long.commit_transaction(true).unwrap();
+    drop((long, reader));
+    world.instance.term(TermOptions::default()).unwrap();
+    assert_eq!(world.cache.used(), 0);
+}
+
+#[test]
+fn what_is_used_all_the_time_survives_a_scan() {
+    let world = world();
+    let (_session, table) = world.open();
+    // Sixteen leaves and the way to them, used beside other work.
+    let hot: Vec<i64> = (0..16).map(|n| n * 600).collect();
+    for round in 0..6 {
+        hot.iter().for_each(|key| seek(&table, *key));
+        (0..20).for_each(|n| seek(&table, (round * 1117 + n * 331) % RECORDS));
+    }
+    let (_scanning, scanned) = world.open();
+    assert_eq!(scan(&scanned), RECORDS);
+    let reads = || world.cache.statistics().reads;
+    let before = reads();
+    hot.iter().for_each(|key| seek(&table, *key));
+    let lost = reads() - before;
+    assert!(lost <= 4, "{lost} pages of {} in use were driven out by a scan", hot.len());
+    drop((table, scanned));
+    world.instance.term(TermOptions::default()).unwrap();
+}
+
+#[test]
+fn the_checkpoint_distance_is_kept_and_caches_can_be_quiesced() {
+    let world = world();
+    let (session, table) = world.open();
+    let insert = |key: i64| {
+        session.begin_transaction(false).unwrap();
+        seek(&table, key);
+        table.prepare(Prepare::Replace).unwrap();
+        table.set_value(BYTES, 1, Some(&[1; RECORD_BYTES]), KeepOptions::default()).unwrap();
+        table.update().unwrap();
+        session.commit_transaction(true).unwrap();
+    };
+    insert(1);
+    let quiesce = ese::raw::StopService::QUIESCE_CACHES;
+    world.instance.stop_service_with(quiesce).unwrap();
+    assert_eq!(world.cache.dirty(), 0, "all is written when the call returns");
+    insert(2);
+    session.flush_commits(false).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while world.cache.dirty() > 0 {
+        assert!(std::time::Instant::now() < deadline, "what came later is written in the background");
+        thread::yield_now();
+    }
+    world.instance.stop_service_with(quiesce | ese::raw::StopService::RESUME).unwrap();
+    insert(3);
+    assert!(world.cache.dirty() > 0);
+    drop((table, session));
+    world.instance.term(TermOptions::default()).unwrap();
+}
