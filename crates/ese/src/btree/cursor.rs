@@ -3,6 +3,7 @@
 //! No latch is kept between calls. The position remembers page, line and the page's dbtime; if that has
 //! changed, it finds itself again by its bookmark.
 
+use super::ahead::Ahead;
 use super::search::{Target, Way, leaf_line, read_leaf};
 use super::tree::Tree;
 use super::work::Work;
@@ -39,12 +40,20 @@ pub struct TreeCursor {
     data: Vec<u8>,
     /// Where the node was found: page, line, the page's dbtime then.
     place: Option<(PageNumber, usize, DbTime)>,
+    ahead: Ahead,
 }
 
 impl TreeCursor {
     /// Before the first node of a tree.
     pub fn new(tree: Tree) -> Self {
-        Self { tree, state: State::Before, key: Vec::new(), data: Vec::new(), place: None }
+        Self {
+            tree,
+            state: State::Before,
+            key: Vec::new(),
+            data: Vec::new(),
+            place: None,
+            ahead: Ahead::default(),
+        }
     }
 
     /// The tree.
@@ -85,6 +94,7 @@ impl TreeCursor {
     fn leave(&mut self, state: State) {
         self.state = state;
         self.place = None;
+        self.ahead.reset();
         self.key.clear();
         self.data.clear();
     }
@@ -119,6 +129,12 @@ impl TreeCursor {
             State::Before => self.first(work),
             State::After => Ok(false),
             State::On => {
+                if self.ahead.is_wanted() {
+                    let mut ahead = std::mem::take(&mut self.ahead);
+                    let bookmark = self.bookmark();
+                    ahead.read(&self.tree, Target::exact(bookmark.key, bookmark.data));
+                    self.ahead = ahead;
+                }
                 let (page, line, is_there) = self.find()?;
                 self.forward(work, page, line + usize::from(is_there))
             }
@@ -167,6 +183,7 @@ impl TreeCursor {
     /// # Errors
     /// Those of the pages.
     pub fn seek_exact(&mut self, work: &Work, bookmark: Bookmark<'_>) -> Result<bool> {
+        self.ahead.reset();
         let target = Target::exact(bookmark.key, bookmark.data);
         let (page, line, is_there) = self.descend(target)?;
         if is_there && self.take(work, &page, line)? {
@@ -258,7 +275,10 @@ impl TreeCursor {
                 line += 1;
             }
             match self.right_of(&page)? {
-                Some(next) => (page, line) = (next, 0),
+                Some(next) => {
+                    self.ahead.passes(next.number());
+                    (page, line) = (next, 0);
+                }
                 None => {
                     self.after_last();
                     return Ok(false);

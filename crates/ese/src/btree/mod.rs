@@ -8,6 +8,7 @@
 //! survives a call of this module. A way down holds a page until its child is latched. Format:
 //! microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/{bt,node}.cxx`.
 
+mod ahead;
 mod change;
 mod cursor;
 mod load;

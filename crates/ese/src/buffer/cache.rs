@@ -197,9 +197,16 @@ impl PageCache {
     /// The frame of a page, if it is in memory. Counts as a use of the page.
     pub(super) fn lookup(&self, key: Key) -> Option<Arc<Frame>> {
         let frame = self.shard(key).lock().hit(key)?;
-        let frames = self.budget.frames.load(Ordering::Relaxed) as u32;
-        frame.touch(self.misses.load(Ordering::Relaxed), frames / APART);
+        // A page that was read ahead is missed, as far as the clock is concerned, when it is asked for.
+        if !frame.arrives(|| self.tick()) {
+            let frames = self.budget.frames.load(Ordering::Relaxed) as u32;
+            frame.touch(self.misses.load(Ordering::Relaxed), frames / APART);
+        }
         Some(frame)
+    }
+
+    fn tick(&self) -> u32 {
+        self.misses.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     /// As [`Self::lookup`], without counting as a use.
@@ -296,14 +303,17 @@ impl PageCache {
         }
     }
 
-    /// Enters a frame for a page unless there is one.
-    pub(super) fn insert(&self, key: Key, file: &Arc<CachedFile>, room: Room) -> Inserted {
+    /// Enters a frame for a page unless there is one; `ahead` of anybody's asking for it.
+    pub(super) fn insert(&self, key: Key, file: &Arc<CachedFile>, room: Room, ahead: bool) -> Inserted {
         let mut shard = self.shard(key).lock();
         if let Some(frame) = shard.get(key) {
             return Inserted::There(frame.clone());
         }
-        let misses = self.misses.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let misses = if ahead { 0 } else { self.tick() };
         let (frame, content) = Frame::loading(key, file.page_size(), Arc::downgrade(file), room, misses);
+        if ahead {
+            frame.set_ahead();
+        }
         shard.insert(frame.clone());
         Inserted::New(frame, content)
     }

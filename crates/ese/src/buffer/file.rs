@@ -265,7 +265,7 @@ impl CachedFile {
             return Ok(Inserted::There(frame));
         }
         let room = self.cache.room(self.page_size())?;
-        Ok(self.cache.insert(key, self, room))
+        Ok(self.cache.insert(key, self, room, false))
     }
 
     fn take(self: &Arc<Self>, page: PageNumber, mode: Mode) -> Result<Latched> {

@@ -29,6 +29,8 @@ pub(super) struct Frame {
     touches: AtomicU8,
     /// The cache's count of misses when a touch last counted.
     touched_at: AtomicU32,
+    /// Read ahead, and nobody has asked for it yet.
+    is_ahead: AtomicBool,
     _room: Room,
 }
 
@@ -75,6 +77,7 @@ impl Frame {
             gone: AtomicBool::new(false),
             touches: AtomicU8::new(0),
             touched_at: AtomicU32::new(misses),
+            is_ahead: AtomicBool::new(false),
             _room: room,
         };
         (Arc::new(frame), content)
@@ -99,6 +102,21 @@ impl Frame {
         if touches < TOUCHES_MOST {
             self.touches.store(touches + 1, Ordering::Relaxed);
         }
+    }
+
+    /// It is read ahead: who asks for it next is the first.
+    pub(super) fn set_ahead(&self) {
+        self.is_ahead.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was read ahead and this is what it was read for: its first use, at `misses`.
+    pub(super) fn arrives(&self, misses: impl FnOnce() -> u32) -> bool {
+        let arrives = self.is_ahead.load(Ordering::Relaxed);
+        if arrives {
+            self.is_ahead.store(false, Ordering::Relaxed);
+            self.touched_at.store(misses(), Ordering::Relaxed);
+        }
+        arrives
     }
 
     /// Takes a touch away; false when there was none.

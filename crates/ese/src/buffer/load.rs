@@ -85,7 +85,7 @@ impl CachedFile {
                 has_room = false;
                 break;
             };
-            if let Inserted::New(frame, content) = self.cache().insert(self.key(page), self, room) {
+            if let Inserted::New(frame, content) = self.cache().insert(self.key(page), self, room, true) {
                 frames.push((frame, content));
             }
         }
