@@ -6,7 +6,6 @@ use crate::transaction::Owner;
 use crate::version::RaiseDurable;
 use ese_format::log::record::VersionOperation;
 use ese_format::{ObjectId, PageNumber};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// A tree of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,9 +37,26 @@ pub struct Node<'a> {
 impl Node<'_> {
     /// The number under which the node's chain is filed.
     pub(super) fn hash(&self) -> u64 {
-        let parts = (self.tree, self.bookmark.key, self.bookmark.data);
-        BuildHasherDefault::<DefaultHasher>::default().hash_one(parts)
+        let tree = u64::from(self.tree.database) << 32 | u64::from(self.tree.root.0);
+        let mut hash = mixed(0, tree);
+        for part in [self.bookmark.key, self.bookmark.data] {
+            hash = mixed(hash, part.len() as u64);
+            let (words, rest) = part.as_chunks::<8>();
+            for word in words {
+                hash = mixed(hash, u64::from_le_bytes(*word));
+            }
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            hash = mixed(hash, u64::from_le_bytes(last));
+        }
+        hash
     }
+}
+
+/// Brings one more word into a hash so that it touches all its bits.
+fn mixed(hash: u64, word: u64) -> u64 {
+    let product = u128::from(hash ^ word ^ 0x9E37_79B9_7F4A_7C15) * 0xD6E8_FEB8_6659_FD93;
+    hash.rotate_left(23) ^ (product >> 64) as u64 ^ product as u64
 }
 
 /// What a version did.
@@ -182,5 +198,31 @@ impl std::fmt::Debug for Version {
             .field("level", &self.level())
             .field("undone", &self.is_undone())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn alike_nodes_have_hashes_far_apart() {
+        let of = |root: u32, key: &[u8], data: &[u8]| {
+            let tree = TreeId { database: 1, root: PageNumber(root) };
+            Node { tree, bookmark: Bookmark { key, data } }.hash()
+        };
+        // What moves from the key to the data, or to a longer key, is another node.
+        let alike =
+            [of(2, b"ab", b""), of(2, b"a", b"b"), of(2, b"ab\0", b""), of(3, b"ab", b""), of(2, b"", b"ab")];
+        assert_eq!(alike.iter().collect::<HashSet<_>>().len(), alike.len());
+        let keys: Vec<u64> = (0..10_000u32).map(|n| of(9, &n.to_be_bytes(), &[])).collect();
+        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
+        // The shards are chosen by the high bits, places in them by the low ones.
+        for shift in [48, 0, 57] {
+            let mut counts = [0; 64];
+            keys.iter().for_each(|hash| counts[(hash >> shift) as usize % 64] += 1);
+            assert!(counts.iter().all(|count| (80..250).contains(count)), "{shift}: {counts:?}");
+        }
     }
 }

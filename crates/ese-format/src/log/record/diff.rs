@@ -79,6 +79,10 @@ pub fn make_diff(old: &[u8], new: &[u8], wide: bool) -> Option<Vec<u8>> {
 
 fn next_difference(old: &[u8], new: &[u8], from: usize) -> Option<usize> {
     let (old, new) = (old.get(from..)?, new.get(from..)?);
+    // In all bytes different or all alike, mostly: one look decides the first.
+    if old.first()? != new.first()? {
+        return Some(from);
+    }
     old.iter().zip(new).position(|(a, b)| a != b).map(|at| from + at)
 }
 
