@@ -3288,6 +3288,12 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetSnapshotStart JetSnapshotStartA
 #endif
 
+/* Of this library alone */
+
+/* Serves the instance's backup at a Unix socket (mode 0600, same user only) until JetTerm: `ese backup --socket`
+ * takes it from there. Null or an empty path (UTF-8) ends it. */
+JET_ERR JET_API openese_serve_backup(JET_INSTANCE instance, const char *path_of_socket);
+
 #ifdef __cplusplus
 }
 #endif

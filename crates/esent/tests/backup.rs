@@ -2,10 +2,16 @@
 
 mod common;
 
+use ese::backup::socket::{ReceiveRequest, SocketBackupKind, receive};
+use ese::sync::Arc;
 use ese_format::empty::EmptyDatabase;
 use ese_format::{LogTime, PageSize, Signature};
+use ese_vfs::{Disk, RealDisk};
 use std::convert::Infallible;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 #[test]
 fn backups_and_restores() {
@@ -193,4 +199,31 @@ fn empty_database() -> Vec<u8> {
     };
     EmptyDatabase::new(PageSize::K4, signature, time).write_to(write).unwrap();
     file
+}
+
+#[test]
+fn a_program_serves_its_backup_at_a_socket() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    std::fs::create_dir(path("logs")).unwrap();
+    std::fs::write(path("test.edb"), empty_database()).unwrap();
+    let program = common::compile("serve", root.path());
+    let mut child = common::command(&program)
+        .args([path("test.edb"), path("logs"), path("sock")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "ready\n");
+    let (kind, folder, patience) = (SocketBackupKind::Full, path("backup"), Duration::from_secs(60));
+    let request = ReceiveRequest { folder: &folder, kind, create: true, patience };
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+    let received = receive(&path("sock"), &disk, request, &mut |_| {}).unwrap();
+    assert_eq!(received.databases, [path("test.edb")]);
+    assert!(folder.join("new/test.edb").exists());
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert!(!path("sock").exists());
 }

@@ -16,6 +16,7 @@ mod maintain;
 mod private;
 mod recover;
 mod restore;
+mod serve;
 mod verify;
 
 use crate::exit::ExitCode;
@@ -33,8 +34,10 @@ pub(crate) enum Command {
     Info(info::Args),
     /// Check that a file is sound (`esentutl /k`).
     Verify(verify::Args),
-    /// Back up a database that nobody has open (`esentutl /y`).
+    /// Back up a database that nobody has open (`esentutl /y`), or those that a program serves at a socket.
     Backup(backup::Args),
+    /// Hold databases open and serve their online backup at a socket.
+    Serve(serve::Args),
     /// Restore the databases of a backup (`esentutl /r`, hard recovery).
     Restore(restore::Args),
     /// Bring databases up to the end of their logs after a crash (`esentutl /r`).
@@ -61,6 +64,7 @@ impl Command {
             Self::Info(args) => info::run(args, out),
             Self::Verify(args) => verify::run(args, out),
             Self::Backup(args) => backup::run(args, out),
+            Self::Serve(args) => serve::run(&args, out),
             Self::Restore(args) => restore::run(args, out),
             Self::Recover(args) => recover::run(args, out),
             Self::Maintain(args) => maintain::run(&args, out),

@@ -89,6 +89,16 @@ typedef JET_ERR (JET_API *JET_PFNDURABLECOMMITCALLBACK)(JET_INSTANCE instance, J
 
 ";
 
+/// Functions that the original does not have. Their names are none of JET's.
+const OWN: &str = "\
+/* Of this library alone */
+
+/* Serves the instance's backup at a Unix socket (mode 0600, same user only) until JetTerm: `ese backup --socket`
+ * takes it from there. Null or an empty path (UTF-8) ends it. */
+JET_ERR JET_API openese_serve_backup(JET_INSTANCE instance, const char *path_of_socket);
+
+";
+
 /// Groups of constants outside the documented API that exported functions understand all the same.
 const ALSO_GROUPS: &[&str] = &["dbparam", "loginfo"];
 
@@ -121,6 +131,7 @@ pub(crate) fn generate(tables: &Tables) -> Result<String> {
     constants(&mut out, &tables.constants)?;
     errors(&mut out, &tables.errors)?;
     functions(&mut out, &tables.functions, &tables.exported)?;
+    out.push_str(OWN);
     out.push_str("#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
     Ok(out)
 }

@@ -1,6 +1,7 @@
 //! `ese backup`: the folder that JetBackup writes.
 
 mod copy;
+mod socket;
 
 use crate::command::private::PrivateFolder;
 use crate::exit::ExitCode;
@@ -10,6 +11,7 @@ use crate::progress;
 use crate::source::{Source, holds_logs};
 use anyhow::{Context, bail, ensure};
 use ese::backup::external::{ATOMIC, BackupSummary, INCREMENTAL};
+use ese::backup::socket::SocketBackupKind;
 use ese::backup::to_directory::DirectoryRequest;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{AttachOptions, Environment, InitOptions, Instance, Session, TermOptions};
@@ -30,21 +32,35 @@ use std::sync::Arc;
         stream is what an incremental backup continues.\n\n\
         Private files are kept in FILE.openese beside the database and removed at the end. What a crash leaves there \
         the next backup removes; what a crash leaves of an attached database the next backup recovers first.\n\n\
-        A database that a running program has open can only be backed up by that program. \
-        Stands for `esentutl /y`, with verification of every page.",
+        A database that a running program has open is backed up through a socket, if the program serves one: \
+        with --socket instead of the database. Programs do so with one call (in C: openese_serve_backup), and \
+        `ese serve` for databases that no program has open. Stands for `esentutl /y`, with verification of every page.",
     after_long_help = "Examples:\n  ese backup ntds.dit --to /backup/ntds\n  \
         ese backup app.edb --to /backup/app --in-place --logs app-logs\n  \
-        ese backup app.edb --to /backup/app --in-place --logs app-logs --incremental"
+        ese backup app.edb --to /backup/app --in-place --logs app-logs --incremental\n  \
+        ese backup --socket /run/app/backup.sock --to /backup/app\n  \
+        ese backup --socket /run/app/backup.sock --to /backup/app --incremental"
 )]
 pub(crate) struct Args {
     /// The database.
-    file: PathBuf,
+    #[arg(required_unless_present = "socket")]
+    file: Option<PathBuf>,
+    /// Take the databases of the program that serves at this socket, while it uses them.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["file", "in_place", "logs"])]
+    socket: Option<PathBuf>,
     /// The folder of the backup; made when it is missing.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     /// Only add the logs since the last backup of the same database and log stream.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["differential", "copy"])]
     incremental: bool,
+    /// With --socket: as --incremental, but the program gives up no logs: the next one has them again.
+    #[arg(long, requires = "socket", conflicts_with_all = ["file", "copy"])]
+    differential: bool,
+    /// With --socket: a full backup that changes nothing for those that follow: no log is given up, and
+    /// incremental backups go on from the full one before it.
+    #[arg(long, requires = "socket", conflicts_with = "file")]
+    copy: bool,
     /// Attach the database itself instead of a copy.
     #[arg(long, requires = "logs")]
     in_place: bool,
@@ -55,6 +71,17 @@ pub(crate) struct Args {
 
 /// Backs up, and says what is in the backup.
 pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
+    let to = std::path::absolute(&args.to).with_context(|| format!("finding {}", args.to.display()))?;
+    if let Some(socket) = &args.socket {
+        let kind = match (args.incremental, args.differential, args.copy) {
+            (true, ..) => SocketBackupKind::Incremental,
+            (_, true, _) => SocketBackupKind::Differential,
+            (.., true) => SocketBackupKind::Copy,
+            _ => SocketBackupKind::Full,
+        };
+        return socket::run(socket, &to, kind, out);
+    }
+    let file = args.file.as_deref().context("there is no database to back up")?;
     if args.incremental && !args.in_place {
         bail!(
             "an incremental backup continues the log stream of the last full one, and the copy that is backed up \
@@ -62,8 +89,7 @@ pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
         );
     }
     let disk = RealDisk::new();
-    let path = disk.canonicalize(&args.file).with_context(|| format!("finding {}", args.file.display()))?;
-    let to = std::path::absolute(&args.to).with_context(|| format!("finding {}", args.to.display()))?;
+    let path = disk.canonicalize(file).with_context(|| format!("finding {}", file.display()))?;
     let flags = if args.incremental { ATOMIC | INCREMENTAL } else { ATOMIC };
     let summary = match &args.logs {
         Some(logs) => in_place(&path, logs, &to, flags)?,
@@ -151,7 +177,7 @@ fn lock(path: &Path, exclusive: bool) -> anyhow::Result<Arc<dyn File>> {
         Ok(()) => Ok(file),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => bail!(
             "{name} is open in another process (JET_errFileAccessDenied); while it is, only the program that has it \
-             open can back it up, by JetBackup or JetBeginExternalBackup"
+             open can back it up: through the socket that it serves (--socket), by JetBackup or JetBeginExternalBackup"
         ),
         Err(error) => Err(error).with_context(|| format!("locking {name}")),
     }
