@@ -2980,6 +2980,12 @@ JET_ERR JET_API JetGetBookmark(JET_SESID sesid, JET_TABLEID tableid, void *pvBoo
 /* Read the secondary and primary bookmarks. */
 JET_ERR JET_API JetGetSecondaryIndexBookmark(JET_SESID sesid, JET_TABLEID tableid, void *pvSecondaryKey, JET_ULONG cbSecondaryKeyMax, JET_ULONG *pcbSecondaryKeyActual, void *pvPrimaryBookmark, JET_ULONG cbPrimaryBookmarkMax, JET_ULONG *pcbPrimaryBookmarkActual, JET_GRBIT grbit);
 
+/* Enlarge an open database. */
+JET_ERR JET_API JetGrowDatabase(JET_SESID sesid, JET_DBID dbid, JET_ULONG cpg, JET_ULONG *pcpgReal);
+
+/* Enlarge or shrink an open database. */
+JET_ERR JET_API JetResizeDatabase(JET_SESID sesid, JET_DBID dbid, JET_ULONG cpgTarget, JET_ULONG *pcpgActual, JET_GRBIT grbit);
+
 /* Tie a session to a context instead of a thread. */
 JET_ERR JET_API JetSetSessionContext(JET_SESID sesid, JET_API_PTR ulContext);
 

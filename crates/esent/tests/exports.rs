@@ -29,6 +29,8 @@ const OTHERS: &[&str] = &[
     "JetDetachDatabase2",
     "JetOpenDatabase",
     "JetCloseDatabase",
+    "JetGrowDatabase",
+    "JetResizeDatabase",
     "JetGetInstanceInfo",
     "JetGetInstanceMiscInfo",
     "JetGetDatabaseInfo",

@@ -4,7 +4,7 @@ use super::Entry;
 use super::tables::OpenTables;
 use crate::types::{JET_API_PTR, JET_DBID, JET_GRBIT, JET_INSTANCE, JET_SESID};
 use ese::database::CreateOptions;
-use ese::raw::{AttachOptions, Attached, Database, Session};
+use ese::raw::{AttachOptions, Attached, Database, Resize, Resized, Session};
 use ese::sync::{Arc, Mutex};
 use ese::{Error, JetErr, Result};
 use ese_format::database::DatabaseHeader;
@@ -294,6 +294,16 @@ impl SessionEntry {
         let opening = databases.iter().find(|opening| opening.is(id)).ok_or_else(not_open)?;
         let Opening { database, options } = opening;
         Ok(OpenDatabase { path: database.path().into(), header: database.header(), options: *options })
+    }
+
+    /// Changes the size of an open database.
+    ///
+    /// # Errors
+    /// JET_errInvalidDatabaseId when the session does not have it open; those of [`Database::resize`].
+    pub fn resize_database(&self, id: JET_DBID, pages: u32, how: Resize) -> Result<Resized> {
+        let databases = self.databases.lock();
+        let opening = databases.iter().find(|opening| opening.is(id)).ok_or_else(not_open)?;
+        opening.database.resize(pages, how)
     }
 
     /// Closes one opening of a database.

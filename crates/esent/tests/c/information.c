@@ -108,6 +108,20 @@ static void database_facts(JET_SESID session, const char *database)
     EXPECT(JET_errInvalidParameter, JetGetDatabaseInfoA(session, dbid, &number, 4, 999));
     EXPECT(JET_errInvalidDatabaseId, JetGetDatabaseInfoA(session, dbid + 1, &number, 4, JET_DbInfoPageSize));
     EXPECT(JET_errInvalidSesid, JetGetDatabaseInfoA(session + 1, dbid, &number, 4, JET_DbInfoPageSize));
+    {
+        JET_ULONG before = 0, after = 0;
+        EXPECT(JET_errSuccess, JetGrowDatabase(session, dbid, 1, &before));
+        CHECK(before > 1);
+        EXPECT(JET_errSuccess, JetGrowDatabase(session, dbid, before + 100, &after));
+        CHECK(after == before + 100);
+        EXPECT(JET_errSuccess, JetResizeDatabase(session, dbid, before, &after, JET_bitResizeDatabaseOnlyGrow));
+        CHECK(after == before + 100);
+        EXPECT(JET_errSuccess, JetResizeDatabase(session, dbid, before, &after, 0));
+        CHECK(after == before);
+        EXPECT(JET_errInvalidGrbit, JetResizeDatabase(session, dbid, before, &after, 3));
+        EXPECT(JET_errInvalidParameter, JetResizeDatabase(session, dbid, before, NULL, 0));
+        EXPECT(JET_errInvalidDatabaseId, JetResizeDatabase(session, dbid + 1, before, &after, 0));
+    }
     EXPECT(JET_errSuccess, JetCloseDatabase(session, dbid, 0));
     EXPECT(JET_errInvalidDatabaseId, JetGetDatabaseInfoA(session, dbid, &number, 4, JET_DbInfoPageSize));
 }

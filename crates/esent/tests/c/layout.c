@@ -1094,6 +1094,8 @@ any_function const every_function[] = {
     (any_function)JetPrereadKeys,
     (any_function)JetGetBookmark,
     (any_function)JetGetSecondaryIndexBookmark,
+    (any_function)JetGrowDatabase,
+    (any_function)JetResizeDatabase,
     (any_function)JetSetSessionContext,
     (any_function)JetResetSessionContext,
     (any_function)JetGotoBookmark,
