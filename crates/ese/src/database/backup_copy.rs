@@ -40,9 +40,20 @@ impl CheckedCopy {
     /// RestoreOfNonBackupDatabase; BadPatchPage for a missing or damaged trailer;
     /// DatabasePatchFileMismatch when header and trailer are of different backups.
     pub fn open(disk: &dyn Disk, path: &Path, events: &dyn EventSink) -> Result<Self> {
-        let file = disk
-            .open(path, OpenMode::Write)
-            .map_err(|cause| Error::io(cause, "open the restored database", path))?;
+        Self::open_as(disk, path, OpenMode::Write, events)
+    }
+
+    /// As [`Self::open`], for a copy that is only looked at: its trailer cannot be merged.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn inspect(disk: &dyn Disk, path: &Path, events: &dyn EventSink) -> Result<Self> {
+        Self::open_as(disk, path, OpenMode::Read, events)
+    }
+
+    fn open_as(disk: &dyn Disk, path: &Path, mode: OpenMode, events: &dyn EventSink) -> Result<Self> {
+        let file =
+            disk.open(path, mode).map_err(|cause| Error::io(cause, "open the restored database", path))?;
         let header = read_header(file.as_ref(), path)?;
         let mut copy = Self { path: path.to_path_buf(), file, header, trailer: None };
         if !copy.header.current_snapshot.is_some() {

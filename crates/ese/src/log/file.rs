@@ -2,10 +2,10 @@
 
 use crate::error::{Error, JetErr, Result};
 use crate::sync::Arc;
-use ese_format::LogPosition;
 use ese_format::error::{FormatError, FormatErrorKind};
 use ese_format::log::segment::{Segment, check_segment};
 use ese_format::log::{Assembler, Found, LogEnd, LogHeader, RawRecord, SEGMENT_BYTES, Scan, SegmentHeader};
+use ese_format::{LogPosition, LogTime};
 use ese_vfs::{Disk, File, OpenMode};
 use std::path::{Path, PathBuf};
 
@@ -104,6 +104,20 @@ impl LogFile {
             next: 1,
             end,
         }
+    }
+
+    /// When the last segment before the end that [`Self::scan`] found was begun; `None` without any.
+    ///
+    /// # Errors
+    /// Those of reading; JET_errLogFileCorrupt for a segment that is none.
+    pub fn last_write(&self, end: &LogEnd) -> Result<Option<LogTime>> {
+        let number = end.last_segment();
+        if number == 0 {
+            return Ok(None);
+        }
+        let segment = Segments::new(self.clone()).good(end, number)?;
+        let header = SegmentHeader::decode(&segment).map_err(|e| self.place(e))?;
+        Ok(Some(header.started))
     }
 
     /// Whether a segment is the torn end of the file: it is damaged, and nothing of this generation was

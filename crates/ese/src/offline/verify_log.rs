@@ -3,8 +3,8 @@
 use crate::error::{Error, JetErr, Result};
 use crate::log::{LogFile, LogFiles};
 use crate::sync::Arc;
-use ese_format::LogPosition;
 use ese_format::log::{Found, LogHeader};
+use ese_format::{LogPosition, LogTime};
 use ese_vfs::Disk;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,8 @@ pub struct LogReport {
     pub cut_record: Option<LogPosition>,
     /// Position of the last record that is no filler.
     pub last_record: Option<LogPosition>,
+    /// When the last segment with records was begun, in UTC.
+    pub last_write: Option<LogTime>,
     /// Whether that record says that the stream was closed properly.
     pub is_closed: bool,
     /// What is wrong, at most a hundred.
@@ -76,6 +78,7 @@ pub fn verify_log_file(disk: &dyn Disk, path: &Path, is_last: bool) -> Result<Lo
         accumulated_checksum: 0,
         cut_record: None,
         last_record: None,
+        last_write: None,
         is_closed: false,
         problems: Vec::new(),
         problem_count: 0,
@@ -101,6 +104,10 @@ pub fn verify_log_file(disk: &dyn Disk, path: &Path, is_last: bool) -> Result<Lo
         }
     };
     report.segments = end.last_segment();
+    report.last_write = file.last_write(&end).unwrap_or_else(|error| {
+        report.problem(error);
+        None
+    });
     report.restored = end.restored;
     report.has_leftovers = end.has_leftovers;
     report.accumulated_checksum = end.accumulated_checksum;

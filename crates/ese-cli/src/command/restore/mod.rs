@@ -88,11 +88,7 @@ fn restore(
     page_size: PageSize,
 ) -> Result<Fields> {
     fs::create_dir_all(logs).with_context(|| format!("making {}", logs.display()))?;
-    let folder = logs.to_str().context("the log folder has a name that is not UTF-8")?;
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::LogFilePath, folder)?;
-    parameters.set_text(ParamId::SystemPath, folder)?;
-    parameters.set_integer(ParamId::DatabasePageSize, page_size.bytes() as u64)?;
+    let parameters = parameters(logs, page_size)?;
     let environment = Environment::default();
     let restoring = || format!("restoring {}", backup.display());
     let databases = backup_databases(&environment, &parameters, backup).with_context(restoring)?;
@@ -109,6 +105,16 @@ fn restore(
     fields.add("databases", Value::List(databases.collect()));
     fields.add("first generation", summary.replayed.0).add("last generation", summary.replayed.1);
     Ok(fields)
+}
+
+/// For a restore whose logs and checkpoint are in a folder.
+pub(crate) fn parameters(logs: &Path, page_size: PageSize) -> Result<Parameters> {
+    let folder = logs.to_str().context("the log folder has a name that is not UTF-8")?;
+    let mut parameters = Parameters::new();
+    parameters.set_text(ParamId::LogFilePath, folder)?;
+    parameters.set_text(ParamId::SystemPath, folder)?;
+    parameters.set_integer(ParamId::DatabasePageSize, page_size.bytes() as u64)?;
+    Ok(parameters)
 }
 
 /// The folder of `--logs` as it was.
@@ -173,7 +179,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// The page size of the backup's databases, as its logs name it.
-fn page_size(files: &Path) -> Result<PageSize> {
+pub(crate) fn page_size(files: &Path) -> Result<PageSize> {
     let list = fs::read_dir(files).with_context(|| format!("listing {}", files.display()))?;
     for entry in list {
         let path = entry.with_context(|| format!("listing {}", files.display()))?.path();

@@ -1,17 +1,19 @@
-//! Checks a folder that JetBackup wrote: databases, logs, and whether they belong together.
+//! Checks a folder that JetBackup or `ese backup` wrote: is it complete and intact, and what does it restore to?
+//! With a drill it is restored, too.
 
-use super::database;
+use super::deep;
+use crate::command::restore;
 use crate::exit::ExitCode;
 use crate::fields::{Fields, Value};
 use crate::output::Output;
-use crate::source::Source;
+use crate::progress;
 use anyhow::{Context, Result};
-use ese::offline::{StreamReport, verify_log_stream};
-use ese_format::database::DatabaseHeader;
-use ese_vfs::RealDisk;
+use ese::maintain::backup_set::{BackupSetReport, DatabaseReport, verify_backup_set};
+use ese::raw::{Environment, restore_folder};
+use ese::sync::Arc;
+use ese_vfs::{Disk, RealDisk};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Where the last complete atomic backup is, then the one before it, then a backup that is not atomic.
 const PLACES: [&str; 3] = ["new", "old", "."];
@@ -19,99 +21,127 @@ const PLACES: [&str; 3] = ["new", "old", "."];
 /// The folder with the files of the backup that a restore would take; `None` when this is no backup folder.
 pub(crate) fn find(folder: &Path) -> Result<Option<PathBuf>> {
     for place in PLACES {
-        let place = folder.join(place);
-        if place.is_dir() && names(&place)?.iter().any(|name| has_extension(name, "pat")) {
+        let place = if place == "." { folder.to_path_buf() } else { folder.join(place) };
+        if place.is_dir() && holds_patch_file(&place)? {
             return Ok(Some(place));
         }
     }
     Ok(None)
 }
 
-/// Checks all files and prints what was found.
-pub(super) fn run(folder: &Path, out: &Output) -> Result<ExitCode> {
-    let names = names(folder)?;
-    let logs = logs(folder, &names)?;
-    let (mut databases, mut problems) = (Vec::new(), Vec::new());
-    let mut is_sound = logs.iter().all(StreamReport::is_sound);
-    for patch in names.iter().filter(|name| has_extension(name, "pat")) {
-        let stem = patch.file_stem().unwrap_or_default();
-        let is_database = |name: &&PathBuf| {
-            name.file_stem() == Some(stem) && !has_extension(name, "pat") && !has_extension(name, "log")
+fn holds_patch_file(folder: &Path) -> Result<bool> {
+    let list = || -> std::io::Result<bool> {
+        let mut entries = fs::read_dir(folder)?;
+        entries.try_fold(false, |found, entry| {
+            let path = entry?.path();
+            Ok(found || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pat")))
+        })
+    };
+    list().with_context(|| format!("listing {}", folder.display()))
+}
+
+/// Checks all files and prints what was found. `drill`: where to restore it to, for a check of the result.
+pub(super) fn run(folder: &Path, drill: Option<&Path>, out: &Output) -> Result<ExitCode> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+    let bar = progress::bytes(0);
+    let report = verify_backup_set(&disk, folder, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })
+    .with_context(|| format!("checking the backup in {}", folder.display()))?;
+    bar.finish_and_clear();
+    let mut fields = describe(&report);
+    let mut is_sound = report.is_sound();
+    if let Some(place) = drill {
+        let (drilled, sound) = if report.restores_to.is_some() {
+            // What goes wrong here is a finding about the backup.
+            rehearse(folder, place).unwrap_or_else(|error| {
+                let mut fields = Fields::new();
+                fields.add("sound", false).add("error", format!("{error:#}"));
+                (fields, false)
+            })
+        } else {
+            let mut fields = Fields::new();
+            fields.add("sound", false).add("error", "there is nothing that could be restored");
+            (fields, false)
         };
-        let Some(path) = names.iter().find(is_database) else {
-            problems.push(format!("the database that {} stands for is missing", patch.display()));
-            continue;
-        };
-        let (file, chosen) = Source::open_database(path)?;
-        let (fields, sound) = database::check(path, &*file, &chosen)?;
         is_sound &= sound;
-        databases.push(fields);
-        problems.extend(missing_logs(path, &chosen.header, &logs));
+        fields.add("drill", Value::Group(drilled));
     }
-    let files = logs.iter().flat_map(|stream| &stream.files).map(|log| {
+    out.result(&fields, |writer, fields| fields.write(writer))?;
+    Ok(if is_sound { ExitCode::Success } else { ExitCode::Findings })
+}
+
+fn describe(report: &BackupSetReport) -> Fields {
+    let mut fields = Fields::new();
+    fields.add("backup", report.folder.display().to_string()).add("sound", report.is_sound());
+    match &report.restores_to {
+        Some(point) => {
+            let mut group = Fields::new();
+            group.add("generation", point.generation).add("position", point.position);
+            group.add("time", point.time);
+            fields.add("restores to", Value::Group(group));
+        }
+        None => {
+            fields.add("restores to", "nothing: a restore would fail, or give less than it should");
+        }
+    }
+    fields.add("problems", report.problems.iter().map(ToString::to_string).collect::<Vec<_>>());
+    fields.add("databases", report.databases.iter().map(database).collect::<Vec<Fields>>());
+    let logs = report.logs.iter().flat_map(|stream| &stream.files).map(|log| {
         let mut fields = Fields::new();
         fields.add("file", log.path.display().to_string()).add("generation", log.header.generation);
         fields.add("records", log.records).add("problems", log.problem_count);
         fields
     });
-    let files: Vec<Fields> = files.collect();
-    for log in logs.iter().flat_map(|stream| &stream.files) {
-        let place = log.path.display();
-        problems.extend(log.problems.iter().map(|problem| format!("{place}: {problem}")));
-    }
-    problems.extend(logs.iter().flat_map(|stream| &stream.problems).map(ToString::to_string));
-    is_sound &= problems.is_empty() && !databases.is_empty();
+    fields.add("logs", logs.collect::<Vec<Fields>>());
+    fields
+}
 
+fn database(report: &DatabaseReport) -> Fields {
     let mut fields = Fields::new();
-    fields.add("backup", folder.display().to_string()).add("sound", is_sound);
-    fields.add("problems", problems).add("databases", Value::from(databases)).add("logs", files);
-    out.result(&fields, |writer, fields| fields.write(writer))?;
-    Ok(if is_sound { ExitCode::Success } else { ExitCode::Findings })
-}
-
-/// The streams of log files in the folder, by the base names that are there.
-fn logs(folder: &Path, names: &[PathBuf]) -> Result<Vec<StreamReport>> {
-    let mut bases: Vec<String> = Vec::new();
-    for name in names.iter().filter(|name| has_extension(name, "log")) {
-        let stem = name.file_stem().unwrap_or_default().to_string_lossy();
-        let base: String = stem.chars().take(3).collect();
-        if !bases.contains(&base) {
-            bases.push(base);
-        }
+    fields.add("file", report.path.display().to_string());
+    if let Some((first, last)) = report.needs {
+        fields.add("needs logs from", first).add("to", last);
     }
-    let check = |base: &String| {
-        verify_log_stream(Arc::new(RealDisk::new()), folder, base)
-            .with_context(|| format!("checking the logs {base} in {}", folder.display()))
-    };
-    bases.iter().map(check).collect()
+    let pages = &report.pages;
+    fields.add("pages", pages.pages).add("sound", pages.sound).add("never written", pages.empty);
+    fields.add("with one wrong bit", pages.correctable).add("damaged", pages.damaged);
+    fields
 }
 
-/// Says which generation a database needs that is not there.
-fn missing_logs(path: &Path, header: &DatabaseHeader, logs: &[StreamReport]) -> Option<String> {
-    if header.is_clean() || header.min_required.0 == 0 {
-        return None;
+/// Restores the backup into a new folder inside `place` and checks the databases; the folder goes again.
+fn rehearse(folder: &Path, place: &Path) -> Result<(Fields, bool)> {
+    let scratch = tempfile::Builder::new()
+        .prefix("ese-drill-")
+        .tempdir_in(place)
+        .with_context(|| format!("making a folder in {}", place.display()))?;
+    let (to, logs) = (scratch.path().join("databases"), scratch.path().join("logs"));
+    for folder in [&to, &logs] {
+        fs::create_dir(folder).with_context(|| format!("making {}", folder.display()))?;
     }
-    // The backup's logs reach further than what the header knew when its copy began; a gap between them
-    // is the stream's problem.
-    let here = |generation: u32| {
-        logs.iter()
-            .flat_map(|stream| &stream.files)
-            .any(|log| log.header.generation.0 == generation && log.header.signature == header.log_signature)
-    };
-    let needed = [header.min_required.0, header.max_required.0];
-    let missing = needed.into_iter().find(|generation| !here(*generation))?;
-    Some(format!("{} needs log generation {missing}, which is not in the backup", path.display()))
-}
-
-fn names(folder: &Path) -> Result<Vec<PathBuf>> {
-    let list = || -> std::io::Result<Vec<PathBuf>> {
-        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
-    };
-    let mut names = list().with_context(|| format!("listing {}", folder.display()))?;
-    names.sort();
-    Ok(names)
-}
-
-fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
+    let folder = std::path::absolute(folder).with_context(|| format!("finding {}", folder.display()))?;
+    let parameters = restore::parameters(&logs, restore::page_size(&folder)?)?;
+    let bar = progress::bar(100, "percent of the drill");
+    let summary = restore_folder(&Environment::default(), &parameters, &folder, Some(&to), &mut |status| {
+        bar.set_position(status.done().into());
+    })
+    .context("restoring the backup")?;
+    bar.finish_and_clear();
+    let mut is_sound = true;
+    let mut databases = Vec::new();
+    for restored in &summary.databases {
+        let (fields, sound) = deep::check(&restored.path)?;
+        is_sound &= sound;
+        // Where it was restored to is gone by the time that this is read.
+        let name = restored.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut named = Fields::new();
+        named.add("database", name).add("sound", sound).add("check", Value::Group(fields));
+        databases.push(named);
+    }
+    let mut fields = Fields::new();
+    fields.add("sound", is_sound && !databases.is_empty());
+    fields.add("first generation", summary.replayed.0).add("last generation", summary.replayed.1);
+    fields.add("databases", databases);
+    Ok((fields, is_sound))
 }

@@ -5,6 +5,7 @@ use crate::exit::ExitCode;
 use crate::fields::{Fields, Value};
 use crate::output::Output;
 use crate::progress;
+use crate::source::Source;
 use anyhow::Context;
 use ese::maintain::deep::{DeepOptions, DeepReport, Finding, Leak, Severity, deep_check};
 use ese::offline::OfflineDatabase;
@@ -16,6 +17,18 @@ use std::thread::available_parallelism;
 
 /// Checks headers and pages, then the structure, and prints both.
 pub(super) fn run(path: &Path, file: &dyn File, chosen: &Chosen, out: &Output) -> anyhow::Result<ExitCode> {
+    let (fields, is_sound) = check_open(path, file, chosen)?;
+    out.result(&fields, |writer, fields| fields.write(writer))?;
+    Ok(if is_sound { ExitCode::Success } else { ExitCode::Findings })
+}
+
+/// The same of a database by its path: what was found, and whether it is sound.
+pub(super) fn check(path: &Path) -> anyhow::Result<(Fields, bool)> {
+    let (file, chosen) = Source::open_database(path)?;
+    check_open(path, &*file, &chosen)
+}
+
+fn check_open(path: &Path, file: &dyn File, chosen: &Chosen) -> anyhow::Result<(Fields, bool)> {
     let (mut fields, pages_sound) = database::check(path, file, chosen)?;
     let database = OfflineDatabase::open(&RealDisk::new(), path)
         .with_context(|| format!("opening {}", path.display()))?;
@@ -36,9 +49,7 @@ pub(super) fn run(path: &Path, file: &dyn File, chosen: &Chosen, out: &Output) -
     );
     bar.finish_and_clear();
     fields.add("structure", structure(&report));
-    out.result(&fields, |writer, fields| fields.write(writer))?;
-    let is_sound = pages_sound && report.is_sound();
-    Ok(if is_sound { ExitCode::Success } else { ExitCode::Findings })
+    Ok((fields, pages_sound && report.is_sound()))
 }
 
 fn structure(report: &DeepReport) -> Value {

@@ -1,0 +1,302 @@
+//! `ese verify` of a backup: a full one and two incremental ones of two databases. Each kind of damage and each
+//! missing piece is found and named, and what it says of the point to restore to is what a restore does.
+
+#[path = "common/commands.rs"]
+mod commands;
+mod common;
+
+use common::ese;
+use ese::api::{ColumnType, Table, TableDefinition, Transaction, open};
+use ese::backup::external::{ATOMIC, INCREMENTAL};
+use ese::backup::to_directory::DirectoryRequest;
+use ese::raw::{Instance, TermOptions};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PAGE: usize = 4096;
+
+/// Two databases in one stream, and a folder for backups.
+struct Live {
+    folder: tempfile::TempDir,
+    engine: Instance,
+}
+
+impl Live {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("logs")).expect("a folder");
+        let engine = open(&folder.path().join("logs")).expect("an engine");
+        let session = engine.begin_session().expect("a session");
+        for name in ["a.edb", "b.edb"] {
+            let database = session.create(&folder.path().join(name), Default::default()).expect("a database");
+            let transaction = Transaction::begin(&session).expect("a transaction");
+            TableDefinition::new("t")
+                .column("k", ColumnType::Long)
+                .column("v", ColumnType::LongBinary)
+                .primary(&["k"])
+                .create(&database)
+                .expect("a table");
+            transaction.commit().expect("a commit");
+        }
+        let live = Self { folder, engine };
+        live.write(0..100);
+        live
+    }
+
+    fn write(&self, keys: std::ops::Range<i32>) {
+        let session = self.engine.begin_session().expect("a session");
+        for name in ["a.edb", "b.edb"] {
+            let database = session.open(&self.folder.path().join(name)).expect("a database");
+            let table = Table::open(&database, "t").expect("a table");
+            let transaction = Transaction::begin(&session).expect("a transaction");
+            for key in keys.clone() {
+                table.insert(&[("k", &key), ("v", &vec![key as u8; 1500])]).expect("an insert");
+            }
+            transaction.commit().expect("a commit");
+        }
+    }
+
+    fn back_up(&self, flags: u32) {
+        let folder = self.backup();
+        let request = DirectoryRequest { folder: Some(&folder), flags: flags | ATOMIC, create: true };
+        self.engine.backup().and_then(|b| b.backup_to(request, &mut |_| {})).expect("a backup");
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.folder.path().join("backup")
+    }
+}
+
+/// What `ese verify` says, and its status.
+#[track_caller]
+fn verify(backup: &Path, rest: &[&str]) -> (Option<i32>, Value) {
+    let output = ese().args(["--json", "verify"]).arg(backup).args(rest).output().expect("the command");
+    let said = serde_json::from_slice(&output.stdout);
+    (output.status.code(), said.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("a name").path();
+        fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("room");
+    }
+}
+
+/// The logs of a folder, oldest first.
+fn logs(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a name").path());
+    let mut logs: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|e| e == "log")).collect();
+    logs.sort();
+    logs
+}
+
+fn change(path: &Path, at: usize, bits: u8) {
+    let mut bytes = fs::read(path).expect("a file");
+    bytes[at] ^= bits;
+    fs::write(path, bytes).expect("room");
+}
+
+fn cut(path: &Path, bytes: usize) {
+    let content = fs::read(path).expect("a file");
+    fs::write(path, &content[..content.len() - bytes]).expect("room");
+}
+
+/// Whether `ese restore` takes it.
+fn restores(backup: &Path, scratch: &Path) -> bool {
+    let to = scratch.join("restored");
+    let status = ese().arg("restore").arg(backup).arg("--to").arg(&to).output().expect("the command").status;
+    let _ = fs::remove_dir_all(to);
+    status.success()
+}
+
+#[test]
+fn a_whole_backup_says_to_which_point_it_restores_and_a_drill_does_it() {
+    let live = Live::new();
+    live.back_up(0);
+    let mut before = 0;
+    for (round, flags) in [0, INCREMENTAL, INCREMENTAL].into_iter().enumerate() {
+        if flags != 0 {
+            live.write(round as i32 * 100..round as i32 * 100 + 50);
+            live.back_up(flags);
+        }
+        let (code, said) = verify(&live.backup(), &[]);
+        assert_eq!(code, Some(0), "{said}");
+        let point = &said["restores_to"];
+        let generation = point["generation"].as_i64().expect("a generation");
+        assert!(generation > before, "{said}");
+        before = generation;
+        let last = logs(&live.backup().join(if flags == 0 { "new" } else { "old" })).pop().expect("a log");
+        assert!(last.to_string_lossy().ends_with(&format!("{generation:X}.log")), "{}", last.display());
+        assert!(point["time"].as_str().is_some_and(|time| time.starts_with("20")), "{said}");
+    }
+    let place = tempfile::tempdir().expect("a folder");
+    let arguments = ["--drill", "--drill-in", place.path().to_str().expect("a name")];
+    let (code, said) = verify(&live.backup(), &arguments);
+    assert_eq!(code, Some(0), "{said}");
+    let drilled = said["drill"]["databases"].as_array().expect("databases");
+    assert_eq!(drilled.len(), 2);
+    for database in drilled {
+        assert_eq!(database["check"]["state"], "clean shutdown");
+        // 200 records in the table, and those of the catalog.
+        assert!(database["check"]["structure"]["records"].as_i64() > Some(200), "{database}");
+    }
+    assert_eq!(fs::read_dir(place.path()).expect("a folder").count(), 0, "the drill leaves something");
+    live.engine.term(TermOptions::default()).expect("the end");
+}
+
+/// A piece of damage.
+struct Damage {
+    name: &'static str,
+    /// Does it to a folder.
+    inflict: Box<dyn Fn(&Path)>,
+    /// What has to be said.
+    says: &'static str,
+    /// Whether the backup can be restored all the same.
+    restorable: bool,
+}
+
+fn damage(
+    name: &'static str,
+    says: &'static str,
+    restorable: bool,
+    inflict: impl Fn(&Path) + 'static,
+) -> Damage {
+    Damage { name, inflict: Box::new(inflict), says, restorable }
+}
+
+#[test]
+fn every_kind_of_damage_and_every_missing_piece_is_found() {
+    let live = Live::new();
+    // The second needs the logs of both: nothing of the database has been written out.
+    live.back_up(0);
+    live.back_up(0);
+    for round in 1..5 {
+        live.write(round * 100..round * 100 + 50);
+        live.back_up(INCREMENTAL);
+    }
+    let whole = live.backup().join("old");
+    let other = Live::new();
+    other.back_up(0);
+    let other_backup = other.backup().join("new");
+    let earlier = tempfile::tempdir().expect("a folder");
+    copy_folder(&whole, earlier.path());
+    let foreign_log = logs(&other_backup)[0].clone();
+    let foreign_database = other_backup.join("a.edb");
+    let count = logs(&whole).len();
+    assert!(count >= 4, "{count} logs are too few");
+
+    let cases = [
+        damage("a page", "page 5", false, |f| change(&f.join("a.edb"), 6 * PAGE + 1000, 3)),
+        damage("one bit of a page", "readers correct it", true, |f| {
+            change(&f.join("b.edb"), 6 * PAGE + 1000, 1);
+        }),
+        damage("both headers", "a.edb", false, |f| {
+            change(&f.join("a.edb"), 100, 3);
+            change(&f.join("a.edb"), PAGE + 100, 3);
+        }),
+        damage("the trailer", "JET_errBadPatchPage", false, |f| {
+            let at = fs::metadata(f.join("a.edb")).expect("a file").len() as usize - PAGE + 20;
+            change(&f.join("a.edb"), at, 3);
+        }),
+        damage("no trailer", "JET_errBadPatchPage", false, |f| cut(&f.join("a.edb"), PAGE)),
+        damage("half a page", "a.edb", false, |f| cut(&f.join("a.edb"), 100)),
+        damage("half a database", "a.edb", false, |f| cut(&f.join("a.edb"), 30 * PAGE)),
+        damage("no database", "the database that it stands for is missing", false, |f| {
+            fs::remove_file(f.join("b.edb")).expect("a file");
+        }),
+        damage("a database that nothing names", "so a restore leaves it out", false, |f| {
+            fs::remove_file(f.join("b.pat")).expect("a file");
+        }),
+        damage("a database of another stream", "another stream", false, move |f| {
+            fs::copy(&foreign_database, f.join("a.edb")).expect("room");
+        }),
+        damage("no first log", "is needed", false, |f| {
+            fs::remove_file(&logs(f)[0]).expect("a file");
+        }),
+        damage("no log in the middle", "are missing", false, |f| {
+            fs::remove_file(&logs(f)[2]).expect("a file");
+        }),
+        damage("only the first log", "is needed", false, |f| {
+            logs(f)[1..].iter().for_each(|log| fs::remove_file(log).expect("a file"));
+        }),
+        damage("no logs", "no logs in the backup", false, |f| {
+            logs(f).iter().for_each(|log| fs::remove_file(log).expect("a file"));
+        }),
+        damage("a record", "log position", false, |f| change(&logs(f)[0], PAGE + 500, 3)),
+        damage("a log header", "JET_errLogFileCorrupt", false, |f| change(&logs(f)[1], 30, 3)),
+        damage("half a log", "JET_errLogFileSizeMismatch", false, |f| cut(&logs(f)[1], 100_000)),
+        damage("a log under another name", "under the name of", false, |f| {
+            let logs = logs(f);
+            fs::copy(&logs[2], &logs[1]).expect("room");
+        }),
+        damage("a log of another stream", "a log of stream", false, move |f| {
+            fs::copy(&foreign_log, &logs(f)[0]).expect("room");
+        }),
+        damage("an empty log", "whole header", false, |f| {
+            fs::write(&logs(f)[1], "").expect("room");
+        }),
+    ];
+    for case in cases {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let backup = scratch.path().join("backup");
+        copy_folder(&whole, &backup);
+        (case.inflict)(&backup);
+        let (code, said) = verify(&backup, &[]);
+        let name = case.name;
+        assert_eq!(code, Some(3), "{name}: {said}");
+        assert_eq!(said["sound"], false, "{name}: {said}");
+        let problems = said["problems"].as_array().expect("problems");
+        let is_named = problems.iter().any(|p| p.as_str().is_some_and(|p| p.contains(case.says)));
+        assert!(is_named, "{name}: {problems:#?}");
+        assert_eq!(said["restores_to"].is_object(), case.restorable, "{name}: {said}");
+        if case.restorable {
+            assert!(restores(&backup, scratch.path()), "{name}: it cannot be restored");
+        } else {
+            let (code, said) = verify(&backup, &["--drill"]);
+            assert_eq!((code, &said["drill"]["sound"]), (Some(3), &Value::Bool(false)), "{name}");
+        }
+    }
+
+    // Without the last log everything fits, and restores to an earlier point.
+    let scratch = tempfile::tempdir().expect("a folder");
+    let backup = scratch.path().join("backup");
+    copy_folder(&whole, &backup);
+    let full_point = verify(&backup, &[]).1["restores_to"]["generation"].as_i64().expect("a point");
+    fs::remove_file(logs(&backup).pop().expect("a log")).expect("a file");
+    let (code, said) = verify(&backup, &["--drill", "--drill-in", scratch.path().to_str().expect("a name")]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said["restores_to"]["generation"].as_i64(), Some(full_point - 1));
+}
+
+#[test]
+fn what_a_restore_refuses_is_no_sound_backup() {
+    // Every log in turn is taken away or changed: verify and restore agree on each.
+    let live = Live::new();
+    live.back_up(0);
+    live.write(100..150);
+    live.back_up(INCREMENTAL);
+    let whole = live.backup().join("old");
+    for number in 0..logs(&whole).len() {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let backup = scratch.path().join("backup");
+        copy_folder(&whole, &backup);
+        fs::remove_file(&logs(&backup)[number]).expect("a file");
+        let (_, said) = verify(&backup, &[]);
+        assert_eq!(
+            said["restores_to"].is_object(),
+            restores(&backup, scratch.path()),
+            "log {number}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_drill_is_for_backups() {
+    let folder = tempfile::tempdir().expect("a folder");
+    commands::fails(ese().args(["verify", "--drill"]).arg(folder.path()), "--drill is for a backup");
+    let status = ese().args(["verify", "x", "--drill-in", "y"]).output().expect("the command").status;
+    assert_eq!(status.code(), Some(2));
+}
