@@ -8,7 +8,7 @@ use ese::{JetErr, Result};
 use ese_format::database::{DatabaseHeader, DatabaseState};
 use ese_format::empty::EmptyDatabase;
 use ese_format::{Generation, LogPosition, PageSize};
-use ese_vfs::{Disk, SimDisk};
+use ese_vfs::{Disk, Effect, Fault, OpKind, SimDisk};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -204,4 +204,49 @@ fn a_full_backup_rolls_the_log_and_is_recorded() {
     instance.init(InitOptions::default()).unwrap();
     assert_eq!(header(&disk).last_full_backup, recorded.last_full_backup);
     assert!(header(&disk).is_clean());
+}
+
+#[test]
+fn an_instance_that_is_dropped_without_an_end_keeps_no_memory() {
+    use ese::buffer::PageCache;
+    use ese::catalog::{NewColumn, NewTable};
+    use ese::table::{KeepOptions, Prepare};
+    use ese_format::column::{ColumnId, ColumnType};
+
+    for fails_at in [None, Some(3), Some(30)] {
+        let (disk, mut environment) = world(8);
+        make_database(&disk, &*environment.clock, DATABASE);
+        let cache = PageCache::new(4 << 20);
+        environment.cache = Some(cache.clone());
+        let (clock, world) = (environment.clock.clone(), Arc::strong_count(&cache));
+        assert_eq!(world, 2);
+        let instance = Instance::new(environment.clone(), parameters());
+        instance.init(InitOptions::default()).unwrap();
+        attach(&instance).unwrap();
+        let session = instance.begin_session().unwrap();
+        let database = session.open(Path::new(DATABASE)).unwrap();
+        let columns = [NewColumn::new("A", ColumnType::LongBinary)];
+        let new = NewTable { name: "T", columns: &columns, ..NewTable::default() };
+        database.create_table(&new).unwrap();
+        let table = database.open_table("T").unwrap();
+        session.begin_transaction(false).unwrap();
+        for n in 0..200_usize {
+            table.prepare(Prepare::Insert).unwrap();
+            let value = vec![n as u8; n * 50];
+            table.set_value(ColumnId(256), 0, Some(&value), KeepOptions::default()).unwrap();
+            table.update().unwrap();
+        }
+        drop((table, database, session, instance));
+        assert_eq!(Arc::strong_count(&cache), 2, "the running instance is gone");
+        // The next one fails while it starts.
+        if let Some(n) = fails_at {
+            let again = Instance::new(environment.clone(), parameters());
+            disk.add_fault(Fault::once(OpKind::Write, Effect::DeviceError).after(n).for_good());
+            let _ = again.init(InitOptions::default());
+            drop(again);
+        }
+        drop(environment);
+        assert_eq!(Arc::strong_count(&cache), 1);
+        assert_eq!(Arc::strong_count(&clock), 1);
+    }
 }
