@@ -221,7 +221,8 @@ impl Work {
     /// # Errors
     /// `NotInTransaction`; those of the log.
     pub fn rolled_back(&mut self) -> Result<()> {
-        let now = self.transaction.now();
+        // Who begins now sees nothing of it and holds nothing of it up.
+        let now = self.transaction.last();
         self.transaction.rolled_back(self.log.as_deref())?;
         self.store.rolled_back(&self.transaction, &mut self.changes, now);
         Ok(())

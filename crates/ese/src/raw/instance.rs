@@ -2,7 +2,7 @@
 
 use super::running::Running;
 use super::session::Session;
-use super::start::{InitOptions, RecoveryGuide, start};
+use super::start::{InitOptions, RecoveryGuide, start, version_bytes};
 use crate::backup::external::ExternalBackup;
 use crate::backup::gate::{self, Condition, Readiness};
 use crate::backup::socket::BackupServer;
@@ -142,6 +142,9 @@ impl Instance {
         let storage = running.attachments.storage();
         if id == ParamId::DbExtensionSize {
             storage.space.set_file_pages(u32::try_from(value).unwrap_or(u32::MAX));
+        }
+        if id == ParamId::PreferredVerPages {
+            storage.versions.set_preferred(version_bytes(&parameters, id));
         }
         if id == ParamId::CheckpointDepthMax {
             running.distance.set_depth(parameters.checkpoint_depth());
@@ -362,7 +365,8 @@ impl Instance {
         let running = self.running()?;
         let cache = running.attachments.storage().cache.statistics();
         let log = running.log.as_ref().map(|log| log.statistics()).unwrap_or_default();
-        Ok(Statistics { log, cache })
+        let version_bytes = running.attachments.storage().versions.bytes() as u64;
+        Ok(Statistics { log, cache, version_bytes })
     }
 
     /// Lets every background job take one step, for an instance without threads.
@@ -415,6 +419,8 @@ pub struct Statistics {
     pub log: LogStatistics,
     /// Its page cache, which others may share.
     pub cache: CacheStatistics,
+    /// Bytes of its version store that are in use now.
+    pub version_bytes: u64,
 }
 
 /// A way to the instance's backup that keeps the instance's parts alive.

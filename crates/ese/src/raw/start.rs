@@ -175,8 +175,14 @@ pub(super) fn start(
 /// How often the page writer looks for work.
 const PAGE_WRITER_PERIOD: Duration = Duration::from_millis(200);
 
-/// Bytes of a version page, in which JET_paramMaxVerPages counts (64-bit engines).
-const VERSION_PAGE_BYTES: u64 = 64 << 10;
+/// How many bytes of the version store so many version pages stand for (JET_paramMaxVerPages,
+/// JET_paramPreferredVerPages).
+pub(super) fn version_bytes(parameters: &Parameters, pages: ParamId) -> usize {
+    /// A version takes about twice the bytes here that it has in the original engine's pages.
+    const WIDTH: u64 = 2;
+    let page = parameters.integer(ParamId::VerPageSize).saturating_mul(WIDTH);
+    usize::try_from(parameters.integer(pages).saturating_mul(page)).unwrap_or(usize::MAX)
+}
 
 /// Pages up to this size do not tear.
 const ATOMIC_BYTES: usize = 4096;
@@ -238,8 +244,7 @@ impl Starter<'_> {
             Some(cache) => cache.clone(),
             None => PageCache::new(cache_bytes(p, p.page_size(), ese_vfs::memory_bytes())),
         };
-        let versions = p.integer(ParamId::MaxVerPages).saturating_mul(VERSION_PAGE_BYTES);
-        let versions = usize::try_from(versions).unwrap_or(usize::MAX);
+        let versions = version_bytes(p, ParamId::MaxVerPages);
         // Smaller pages are written whole or not at all.
         let double_write = match p.page_size().bytes() > ATOMIC_BYTES && p.recovery_on() {
             true => {
@@ -251,6 +256,7 @@ impl Starter<'_> {
         let storage = Storage::new(cache, versions, double_write);
         let extension = p.integer(ParamId::DbExtensionSize);
         storage.space.set_file_pages(u32::try_from(extension).unwrap_or(u32::MAX));
+        storage.versions.set_preferred(version_bytes(p, ParamId::PreferredVerPages));
         Ok(storage)
     }
 

@@ -45,6 +45,11 @@ impl Clock {
     pub fn now(&self) -> Stamp {
         Stamp(self.0.load(Ordering::SeqCst))
     }
+
+    /// The number that was given last, or a larger one that was given since.
+    pub fn last(&self) -> Stamp {
+        Stamp(self.now().0.saturating_sub(STEP))
+    }
 }
 
 /// One outermost transaction as its versions and other transactions see it.

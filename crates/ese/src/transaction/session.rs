@@ -131,6 +131,11 @@ impl Transaction {
         self.all.clock().now()
     }
 
+    /// The number that the clock gave last: who begins from now on is younger.
+    pub fn last(&self) -> Stamp {
+        self.all.clock().last()
+    }
+
     /// Whether it was begun to read only.
     pub fn is_read_only(&self) -> bool {
         self.read_only

@@ -18,6 +18,8 @@ const SHARDS: usize = 64;
 const QUEUES: usize = 16;
 /// Cleanup is woken each time that so many more versions wait.
 const WAKE_EVERY: usize = 1024;
+/// Cleanup is woken when the store grows by one of so many parts of its limit, once it holds more than it should.
+const WAKE_PARTS: usize = 256;
 /// How many steps of cleanup a session takes before it gives up its change.
 const RELIEF_STEPS: usize = 64;
 
@@ -109,7 +111,9 @@ pub struct VersionStore {
     pending: PendingPages,
     next_id: AtomicU32,
     bytes: AtomicUsize,
-    limit: AtomicUsize,
+    pub(super) limit: AtomicUsize,
+    /// From so many bytes on cleanup is woken as the store grows.
+    preferred: AtomicUsize,
     /// Versions of ended transactions, in all queues.
     waiting: AtomicUsize,
     /// Wakes cleanup.
@@ -132,6 +136,7 @@ impl VersionStore {
             next_id: AtomicU32::new(1),
             bytes: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
+            preferred: AtomicUsize::new(limit / 16 * 15),
             waiting: AtomicUsize::new(0),
             waker: RwLock::new(None),
             relief: RwLock::new(None),
@@ -148,6 +153,17 @@ impl VersionStore {
     /// Bytes in use.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that it takes (JET_paramMaxVerPages).
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// From so many bytes on cleanup is woken whenever the store grows (JET_paramPreferredVerPages); at the latest
+    /// when it is nearly full.
+    pub fn set_preferred(&self, bytes: usize) {
+        self.preferred.store(bytes.min(self.limit() / 16 * 15), Ordering::Relaxed);
     }
 
     fn shard(&self, hash: u64) -> &Mutex<Chains> {
@@ -248,6 +264,13 @@ impl VersionStore {
                 JetErr::VersionStoreOutOfMemory,
                 format!("the version store is full: {before} of {limit} bytes are in use"),
             ));
+        }
+        // Not at every change: while a snapshot holds up what is in the store there is nothing to do.
+        let piece = limit / WAKE_PARTS + 1;
+        if before + bytes > self.preferred.load(Ordering::Relaxed)
+            && before / piece != (before + bytes) / piece
+        {
+            self.wake();
         }
         Ok(())
     }

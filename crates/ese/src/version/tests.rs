@@ -5,6 +5,7 @@ use crate::buffer::{BeforeImages, PageRelease};
 use crate::clock::SeededClock;
 use crate::error::JetErr;
 use crate::log::{Log, LogConfig, NoHooks};
+use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::transaction::{Transaction, Transactions};
 use ese_format::{LogPosition, ObjectId, PageNumber};
@@ -181,6 +182,35 @@ fn the_store_is_bounded() {
     assert_eq!(store.bytes(), 0);
     assert!(!store.has_versions(&node(b"k")));
     s.change(&store, b"k", replace(&[0; 300])).unwrap();
+}
+
+/// Cleanup that is always at work and never done.
+struct Slow;
+
+impl Relief for Slow {
+    fn relieve(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn cleanup_that_does_not_keep_up_is_another_error() {
+    let (all, store) = (Transactions::new(), VersionStore::new(4000));
+    let slow: Arc<dyn Relief> = Arc::new(Slow);
+    store.set_cleanup(None, Some(Arc::downgrade(&slow)));
+    let mut s = Session::begin(&all);
+    store.make_room().unwrap();
+    while s.change(&store, b"k", replace(&[0; 1])).is_ok() {}
+    // Up to the limit the change itself is tried.
+    store.make_room().unwrap();
+    store.limit.store(store.bytes(), Ordering::Relaxed);
+    let error = store.make_room().unwrap_err();
+    assert_eq!(error.code(), JetErr::VersionStoreOutOfMemoryAndCleanupTimedOut);
+    s.commit(&store);
+    drop(s);
+    all.clock().tick();
+    store.collect(all.oldest_snapshot(), usize::MAX);
+    store.make_room().unwrap();
 }
 
 #[test]
