@@ -25,14 +25,16 @@ pub fn rollback(work: &mut Work, files: &dyn Files) -> Result<()> {
     }
     work.set_urgency(Urgency::Rollback);
     let result = undo_level(work, files);
+    work.set_half_undone(result.is_err());
     work.set_urgency(Urgency::Update);
     result
 }
 
 fn undo_level(work: &mut Work, files: &dyn Files) -> Result<()> {
     while let Some(version) = work.last_to_undo() {
-        let tree = tree_of(&version, files)?;
-        btree::undo(work, &tree, &version).map_err(|error| error.with_code(JetErr::RollbackError))?;
+        tree_of(&version, files)
+            .and_then(|tree| btree::undo(work, &tree, &version))
+            .map_err(|error| error.with_code(JetErr::RollbackError))?;
     }
     work.rolled_back()
 }

@@ -47,6 +47,16 @@ pub struct Work {
     urgency: Urgency,
     /// Leaves whose last node was inserted last: where ascending inserts go on.
     last_leaves: Vec<(TreeId, PageNumber)>,
+    /// A rollback has begun and failed: what it left cannot be committed.
+    is_half_undone: bool,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if self.transaction.level() > 0 && !self.changes.is_empty() {
+            self.transaction.lose();
+        }
+    }
 }
 
 /// Trees whose last leaf a session remembers: a table with some indexes on what ascends.
@@ -70,6 +80,7 @@ impl Work {
             encoded: Vec::new(),
             urgency: Urgency::Update,
             last_leaves: Vec::new(),
+            is_half_undone: false,
         }
     }
 
@@ -184,9 +195,12 @@ impl Work {
     /// Commits the innermost level. Of the outermost one, unless `lazy`, the log is durable on return.
     ///
     /// # Errors
-    /// `NotInTransaction`. When the commit cannot be logged the transaction goes on. When it is logged and
+    /// `NotInTransaction`; `RollbackError` when the level is half rolled back. When the commit cannot be logged the transaction goes on. When it is logged and
     /// the log cannot be made durable, the commit is visible, and recovery decides whether it lasts.
     pub fn commit(&mut self, lazy: bool) -> Result<()> {
+        if self.is_half_undone {
+            return Err(Error::new(JetErr::RollbackError, "a rollback that failed has to be finished first"));
+        }
         self.take_over();
         let log = self.log.as_deref();
         if self.transaction.level() > 1 {
@@ -226,6 +240,11 @@ impl Work {
         self.transaction.rolled_back(self.log.as_deref())?;
         self.store.rolled_back(&self.transaction, &mut self.changes, now);
         Ok(())
+    }
+
+    /// A rollback of the innermost level came to its end, or did not.
+    pub(crate) fn set_half_undone(&mut self, is_half_undone: bool) {
+        self.is_half_undone = is_half_undone;
     }
 
     /// Records are those of a rollback or of cleanup: they may use the reserve logs.

@@ -231,7 +231,7 @@ impl Instance {
         self.0.status.lock().terminating = true;
         self.stop_serving_backups();
         *self.0.running.write() = None;
-        let healthy = running.attachments.storage().health.check();
+        let healthy = running.check_healthy();
         let result = running.stop(!options.dirty && healthy.is_ok());
         self.reset();
         result.and(healthy)

@@ -143,7 +143,7 @@ impl Running {
         if self.stopped.load(Ordering::Acquire) {
             return Err(Error::from(JetErr::ClientRequestToStopJetService));
         }
-        self.attachments.storage().health.check()
+        self.check_healthy()
     }
 
     /// Moves the checkpoint after an attach or detach, whose owner holds it. That it cannot move is no failure
@@ -160,6 +160,13 @@ impl Running {
         self.distance.quiesce(is_quiescing);
         // The jobs for pages and checkpoint may sleep.
         self.jobs.lock().iter().for_each(JobRunner::wake);
+    }
+
+    /// Whether databases can be changed, and left in order.
+    pub(super) fn check_healthy(&self) -> Result<()> {
+        let storage = self.attachments.storage();
+        storage.health.check()?;
+        storage.transactions.check()
     }
 
     /// Ends it in order. `clean` detaches all databases and closes the log; otherwise everything stays

@@ -142,6 +142,7 @@ impl Session {
     pub fn detach(&self, path: Option<&Path>) -> Result<()> {
         let running = &self.0.running;
         running.check_alive()?;
+        running.attachments.storage().transactions.check()?;
         let _announced = running.backup.attaching()?;
         running.clean_up();
         let _hold = running.checkpoint.hold();

@@ -30,6 +30,8 @@ pub struct Transaction {
     last_commit: Option<Stamp>,
     /// It works for another session's transaction, and sees what was committed before this number.
     on_behalf: Option<Stamp>,
+    /// It goes with changes that are not undone.
+    is_lost: bool,
 }
 
 /// An outermost commit.
@@ -55,6 +57,7 @@ impl Transaction {
             read_only: false,
             last_commit: None,
             on_behalf: None,
+            is_lost: false,
         }
     }
 
@@ -73,6 +76,7 @@ impl Transaction {
             read_only: false,
             last_commit: None,
             on_behalf: Some(now),
+            is_lost: false,
         }
     }
 
@@ -89,6 +93,7 @@ impl Transaction {
             read_only: true,
             last_commit: None,
             on_behalf: Some(now),
+            is_lost: false,
         }
     }
 
@@ -342,11 +347,20 @@ impl Transaction {
         self.read_only = false;
         self.slot.end();
     }
+
+    /// Its session goes, and changes stay that were not undone. The log is kept from its begin on, so that
+    /// recovery can undo them.
+    pub(crate) fn lose(&mut self) {
+        if self.on_behalf.is_none() {
+            self.is_lost = true;
+            self.all.lose();
+        }
+    }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if self.on_behalf.is_none() {
+        if self.on_behalf.is_none() && !self.is_lost {
             self.slot.close();
         }
     }

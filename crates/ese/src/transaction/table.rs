@@ -67,6 +67,8 @@ pub struct Transactions {
     clock: Clock,
     /// Grows only; the lock is taken to open a session and by background work, not by transactions.
     slots: Mutex<Vec<Arc<Slot>>>,
+    /// A transaction is gone with changes that nobody will undo before the next start.
+    has_lost: AtomicBool,
 }
 
 impl Transactions {
@@ -162,6 +164,26 @@ impl Transactions {
             .map(|slot| LogPosition::from_bytes(slot.begin0.load(Ordering::SeqCst).to_le_bytes()))
             .filter(|at| at.is_some())
             .min()
+    }
+
+    /// Whether every change will be undone that has to be.
+    ///
+    /// # Errors
+    /// `RollbackError` when a transaction ended without its rollback, which had failed: only recovery can
+    /// do that now, so the databases must not look as if they needed none.
+    pub fn check(&self) -> Result<()> {
+        match self.has_lost.load(Ordering::SeqCst) {
+            true => Err(Error::new(
+                JetErr::RollbackError,
+                "a transaction could not be rolled back: the next start has to do that",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// A transaction is given up with changes that are not undone.
+    pub(super) fn lose(&self) {
+        self.has_lost.store(true, Ordering::SeqCst);
     }
 
     /// Sessions inside a transaction.

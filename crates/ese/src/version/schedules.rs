@@ -129,7 +129,7 @@ fn write(world: &World, number: usize) {
             let mine = session.transaction.begun().0.to_le_bytes().to_vec();
             assert_eq!(session.see(), Some(mine));
         }
-        match was_changed && (number + round) % 3 != 0 {
+        match was_changed && !(number + round).is_multiple_of(3) {
             true => session.commit(),
             false => session.roll_back(),
         }

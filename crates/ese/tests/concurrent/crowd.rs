@@ -10,7 +10,7 @@ use ese::sync::atomic::{AtomicU32, Ordering};
 use ese::sync::{Arc, Mutex, thread};
 use ese::{JetErr, Result};
 use ese_format::PageSize;
-use ese_vfs::{SimDisk, SimRng};
+use ese_vfs::{Effect, Fault, OpKind, SimDisk, SimRng};
 use std::path::Path;
 
 const TABLE: &str = "Left";
@@ -25,8 +25,13 @@ struct World {
 }
 
 fn world(seed: u64) -> World {
+    world_with(seed, 200)
+}
+
+fn world_with(seed: u64, cache_pages: usize) -> World {
     let page_size = PageSize::K4;
-    let setup = Setup { page_size, databases: 1, cache_pages: 200, log_kib: 512, ..Setup::of(seed, 4, 4) };
+    let setup =
+        Setup { sessions: 1, page_size, databases: 1, cache_pages, log_kib: 512, ..Setup::of(seed, 4, 4) };
     let disk = setup.disk();
     let instance = setup.instance(&disk, 0);
     instance.init(InitOptions::default()).unwrap();
@@ -219,4 +224,31 @@ fn a_session_is_one_threads_at_a_time() {
         Ok(found)
     });
     assert!(next.unwrap().join().unwrap().unwrap());
+}
+
+/// A rollback that cannot read its pages, given up by its session: nothing of it may be committed, and the
+/// databases must not be left as if they needed no recovery.
+#[test]
+fn the_next_start_finishes_a_rollback_that_failed() {
+    let world = world_with(76, 40);
+    let session = world.instance.begin_session().unwrap();
+    let database = session.open(Path::new(DATABASES[0])).unwrap();
+    let open = Open::new(&database, TABLE).unwrap();
+    session.begin_transaction(false).unwrap();
+    for id in 1000..1500 {
+        open.put(Some(id), &Row { blob: Some((3000, 9)), ..row(id) }, None).unwrap();
+    }
+    drop(open);
+    world.disk.add_fault(Fault::once(OpKind::Read, Effect::DeviceError).for_good());
+    let code = |result: Result<()>| result.unwrap_err().code();
+    assert_eq!(code(session.rollback_transaction(true)), JetErr::RollbackError);
+    assert_eq!(code(session.commit_transaction(false)), JetErr::RollbackError);
+    drop((session, database));
+    let (first, databases) = world.first;
+    assert_eq!(code(first.begin_transaction(false)), JetErr::RollbackError);
+    drop((first, databases));
+    world.disk.clear_faults();
+    assert_eq!(code(world.instance.term(TermOptions::default())), JetErr::RollbackError);
+    let history = world.history.lock();
+    recovered::recover(&world.setup, &world.disk, &history, &history.durable()).unwrap();
 }

@@ -38,6 +38,8 @@ pub struct Setup {
     /// Whether background jobs have threads; else a thread of ours steps them.
     pub job_threads: bool,
     pub accounts: i32,
+    /// Keys that records of other tables have.
+    pub keys: u64,
 }
 
 impl Setup {
@@ -54,6 +56,7 @@ impl Setup {
             checkpoint_depth: [0, 65_536, 1 << 20][rng.below(3) as usize],
             job_threads: rng.chance(1, 2),
             accounts: 4 + rng.below(30) as i32,
+            keys: [24, 24, 60, 200][rng.below(4) as usize],
         }
     }
 

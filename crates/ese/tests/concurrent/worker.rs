@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Whether indexes are made beside others that change the table.
-const INDEXES_COME_AND_GO: bool = false;
+const INDEXES_COME_AND_GO: bool = true;
 
 /// What all workers share.
 #[derive(Clone)]
@@ -268,7 +268,8 @@ impl Worker {
             if from == to {
                 continue;
             }
-            let amount = self.rng.below(100) as i64;
+            // A change of nothing would not be logged.
+            let amount = 1 + self.rng.below(99) as i64;
             for (id, by) in [(from, -amount), (to, amount)] {
                 let Some(before) = self.read(&open, &table, id)? else {
                     return Err(Error::new(JetErr::InternalError, format!("account {id} is gone")));
@@ -311,7 +312,11 @@ impl Worker {
     /// Inserts, deletes and replacements of all kinds, with levels.
     fn mixture(&mut self) -> Result<Ended> {
         for _ in 0..2 + self.rng.below(8) {
-            let (ended, is_failure) = match self.change()? {
+            let change = match self.rng.below(12) {
+                0 => self.change_many()?,
+                _ => self.change()?,
+            };
+            let (ended, is_failure) = match change {
                 Ended::Done => (Ended::Done, false),
                 Ended::Refused => (Ended::Refused, self.rng.chance(1, 2)),
             };
@@ -364,11 +369,11 @@ impl Worker {
     fn change(&mut self) -> Result<Ended> {
         let table = self.any_table();
         let Some(open) = self.open_if_any(&table)? else { return Ok(Ended::Done) };
-        let id = self.rng.below(24) as i32;
+        let id = self.rng.below(self.shared.setup.keys) as i32;
         let before = self.read(&open, &table, id)?;
         let item = Item::Row(table.clone(), id);
         let stamp = self.next_stamp();
-        let code = format!("c{:04}", self.rng.below(60));
+        let code = self.any_code();
         let Some(before) = before else {
             let row = Row {
                 code,
@@ -394,6 +399,40 @@ impl Worker {
             _ => {}
         }
         self.replace(&open, &table, id, &before, after)
+    }
+
+    fn any_code(&mut self) -> String {
+        format!("c{:04}", self.rng.below(2 * self.shared.setup.keys + 12))
+    }
+
+    /// A run of neighbours comes or goes: pages are split, or become empty.
+    fn change_many(&mut self) -> Result<Ended> {
+        let table = self.any_table();
+        let Some(open) = self.open_if_any(&table)? else { return Ok(Ended::Done) };
+        let (first, inserts) = (self.rng.below(self.shared.setup.keys) as i32, self.rng.chance(1, 2));
+        for id in first..first + 4 + self.rng.below(16) as i32 {
+            let item = Item::Row(table.clone(), id);
+            let ended = match (self.read(&open, &table, id)?, inserts) {
+                (None, true) => {
+                    let stamp = self.next_stamp();
+                    let row = Arc::new(Row {
+                        code: format!("{}-{id}", self.any_code()),
+                        stamp,
+                        tags: vec![id % 9],
+                        blob: self.rng.chance(1, 2).then(|| (8 + self.rng.below(300) as usize, stamp)),
+                        ..Row::default()
+                    });
+                    let value = Some(Value::Row(row.clone()));
+                    self.attempt(&item, None, value, |_| open.put(Some(id), &row, None))?
+                }
+                (Some(before), false) => self.attempt(&item, Some(&before), None, |_| open.table.delete())?,
+                _ => Ended::Done,
+            };
+            if ended == Ended::Refused {
+                return Ok(ended);
+            }
+        }
+        Ok(Ended::Done)
     }
 
     /// Additions that others make at the same time.
@@ -516,7 +555,7 @@ impl Worker {
                     self.shared.history.lock().failures.push(failure);
                 }
                 self.saw(Read::All(table.clone(), order, rows));
-                let id = self.rng.below(24) as i32;
+                let id = self.rng.below(self.shared.setup.keys) as i32;
                 self.read(&open, &table, id)?;
                 self.by_code(&open, &table)?;
             }
@@ -532,7 +571,7 @@ impl Worker {
 
     /// The record that a code names is the one with that code.
     fn by_code(&mut self, open: &Open, table: &Arc<str>) -> Result<()> {
-        let code = format!("c{:04}", self.rng.below(60));
+        let code = self.any_code();
         open.set_order(Order::Code)?;
         if open.seek_code(&code)? {
             let (id, row) = (open.id()?, open.row()?);
