@@ -11,6 +11,7 @@
 pub mod database_stream;
 pub mod directory;
 pub mod external;
+pub mod freeze;
 pub mod gate;
 pub mod log_stream;
 pub mod socket;

@@ -22,6 +22,7 @@ mod serve;
 #[cfg(test)]
 mod serve_tests;
 mod session;
+mod snapshot;
 #[cfg(test)]
 mod space_tests;
 mod start;
@@ -38,6 +39,7 @@ pub use restore::{
     ExternalRestore, backup_databases, external_restore, external_restore_into, restore_folder,
 };
 pub use session::{AttachOptions, Attached, Database, Session};
+pub use snapshot::{Snapshot, SnapshotOptions, SnapshotState};
 pub use start::InitOptions;
 pub use table::Table;
 pub use text_indexes::TextIndexes;

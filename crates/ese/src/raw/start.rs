@@ -8,6 +8,7 @@ use super::instance::Environment;
 use super::page_jobs::{CheckpointFollower, Distance, PageHost};
 use super::running::{Running, Sessions};
 use crate::backup::external::{BackupParts, BackupSettings, ExternalBackup};
+use crate::backup::freeze::{Gate, GatedDisk};
 use crate::backup::gate::Condition;
 use crate::backup::source::BackupLog;
 use crate::backup::to_directory::Status;
@@ -67,6 +68,9 @@ pub(super) fn start(
     options: InitOptions,
     guide: &mut RecoveryGuide<'_>,
 ) -> Result<Running> {
+    let gate = Arc::new(Gate::default());
+    let disk: Arc<dyn Disk> = Arc::new(GatedDisk::new(environment.disk.clone(), gate.clone()));
+    let environment = &Environment { disk, ..environment.clone() };
     let disk = &environment.disk;
     let parameters = &live.read().clone();
     let create = parameters.create_path_if_missing();
@@ -110,6 +114,7 @@ pub(super) fn start(
         log: backup_log,
         host: Arc::new(Host { attachments: attachments.clone(), status: status.clone() }),
         settings,
+        gate,
     }));
     hooks.keep_logs_for(&backup);
     let cleanup = Cleanup::new(CleanupParts {

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 use ese::backup::external::{BackupParts, BackupSettings, EndOptions, ExternalBackup, LogSet};
+use ese::backup::freeze::Gate;
 use ese::backup::gate::{Condition, Readiness};
 use ese::backup::source::{BackupDatabase, BackupHost, BackupLog, LogNames, PageHold};
 use ese::backup::to_directory::{DirectoryRequest, Status};
@@ -222,6 +223,7 @@ impl Bench {
                 repeat_delay: Duration::ZERO,
                 ..BackupSettings::new(SIZE)
             },
+            gate: Arc::new(Gate::default()),
         });
         let bench = Self { disk, events, log, databases, condition, backup };
         bench.checkpoint(1);

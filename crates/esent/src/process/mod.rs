@@ -8,10 +8,12 @@
 
 mod instance;
 mod sessions;
+mod snapshots;
 mod tables;
 
 pub use instance::Entry;
 pub use sessions::{OpenDatabase, SessionEntry, Sessions, Settings};
+pub use snapshots::Snapshots;
 pub use tables::{Cursor, OpenTables};
 
 use crate::types::{JET_INSTANCE, JET_INSTANCE_NIL};
@@ -40,6 +42,7 @@ pub enum Mode {
 pub struct Process {
     state: Mutex<State>,
     sessions: Sessions,
+    snapshots: Snapshots,
 }
 
 struct State {
@@ -104,7 +107,12 @@ impl Process {
             next: 0x1000,
             cache: None,
         };
-        Self { state: Mutex::new(state), sessions: Sessions::new() }
+        Self { state: Mutex::new(state), sessions: Sessions::new(), snapshots: Snapshots::default() }
+    }
+
+    /// The snapshot of the operating system, if there is one.
+    pub fn snapshots(&self) -> &Snapshots {
+        &self.snapshots
     }
 
     /// The sessions of all instances.

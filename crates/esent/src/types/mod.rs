@@ -17,6 +17,8 @@ pub type JET_ERR = i32;
 pub type JET_INSTANCE = usize;
 /// A session; opaque.
 pub type JET_SESID = usize;
+/// A snapshot; opaque.
+pub type JET_OSSNAPID = usize;
 /// A file handle of a backup; opaque.
 pub type JET_HANDLE = usize;
 /// A pointer-sized integer.

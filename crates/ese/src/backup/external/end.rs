@@ -149,7 +149,10 @@ impl ExternalBackup {
 
     /// Records a complete backup in log and headers.
     fn succeed(&self, mut turn: Turn<'_>, scope: Scope, options: EndOptions) -> Result<BackupSummary> {
-        let info = turn.info()?;
+        let info = match turn.work()?.surrogate {
+            Some(_) => Self::surrogate_info(&mut turn)?,
+            None => turn.info()?,
+        };
         if !options.keep_headers
             && let Err(error) = self.update_headers(&turn, scope, info)
         {
@@ -160,7 +163,7 @@ impl ExternalBackup {
         let deleted = if options.truncate { self.delete_old_logs(&mut turn) } else { Ok(0) };
         self.report(id::BACKUP_COMPLETED, []);
         // The headers are durable, so the backup is a success even if this record is lost.
-        self.write_closing_record(Backup2::STOP, scope.number());
+        self.write_closing_record(turn.medium(), Backup2::STOP, scope.number());
         if self.parts.settings.roll_at_end
             && let Err(error) = self.log().and_then(|log| log.roll())
         {
@@ -177,15 +180,16 @@ impl ExternalBackup {
         deleted.map(|_| summary)
     }
 
-    fn update_headers(&self, turn: &Turn<'_>, scope: Scope, info: BackupInfo) -> Result<()> {
+    pub(super) fn update_headers(&self, turn: &Turn<'_>, scope: Scope, info: BackupInfo) -> Result<()> {
         for database in self.parts.host.databases() {
             if !turn.takes_part(database.id()) {
                 continue;
             }
             let number = scope.number();
-            self.write_record(Backup2::UPDATE_HEADER, number, database.id(), info)?;
+            let medium = turn.medium();
+            self.write_record(medium, Backup2::UPDATE_HEADER, number, database.id(), info)?;
             let update = database.update_header(&mut |header| {
-                record(header, scope, Medium::Stream, info);
+                record(header, scope, medium, info);
             });
             if let Err(error) = update {
                 // Redo of the log record will repeat it.
@@ -193,6 +197,33 @@ impl ExternalBackup {
             }
         }
         Ok(())
+    }
+
+    /// Ends a surrogate backup; there is nothing that it could have failed to deliver.
+    ///
+    /// # Errors
+    /// The gate's, NoBackup; BackupInProgress for a backup of another kind, which is over then and counts as failed;
+    /// the log's.
+    pub fn end_surrogate(&self, options: EndOptions) -> Result<()> {
+        self.pass(false)?;
+        let mut turn = self.turn();
+        let verdict = decide(&turn.state(), Call::EndSurrogate);
+        match (verdict.error, verdict.effect) {
+            (Some(code), Effect::Finish(ending)) => {
+                self.close(&mut turn)?;
+                turn.finish(ending, Some(code));
+                Err(Error::from(code))
+            }
+            (Some(code), _) => Err(Error::from(code)),
+            (None, _) if options.abort => {
+                turn.finish(Ending::AbortedByCaller, None);
+                Ok(())
+            }
+            (None, _) => {
+                let scope = scope_at_end(turn.work()?.kind, options.truncate_done, false);
+                self.succeed(turn, scope, options).map(drop)
+            }
+        }
     }
 
     fn delivered(&self, turn: &mut Turn<'_>) -> Result<Delivered> {
@@ -213,7 +244,7 @@ impl ExternalBackup {
         let mut turn = self.turn();
         let scope = scope_of(BackupKind::Full);
         self.report(id::BACKUP_COMPLETED, []);
-        self.write_record(Backup2::STOP, scope, 0, BackupInfo::NONE)?;
+        self.write_record(Medium::Stream, Backup2::STOP, scope, 0, BackupInfo::NONE)?;
         turn.set_idle();
         Ok(())
     }

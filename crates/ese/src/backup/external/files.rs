@@ -5,6 +5,7 @@ use super::super::log_stream::LogStream;
 use super::super::source::BackupDatabase;
 use super::super::state::{BackupKind, Call, Effect, Phase, Work as Failing, after_failure};
 use super::{DatabaseResult, ExternalBackup, Turn};
+use crate::database::backup_record::Medium;
 use crate::error::{Error, JetErr, Result};
 use crate::event::id;
 use crate::sync::Arc;
@@ -304,6 +305,8 @@ impl Turn<'_> {
     /// Databases that this backup counts as parts of itself.
     pub(super) fn takes_part(&self, id: u8) -> bool {
         self.work.as_ref().is_some_and(|work| match work.kind {
+            // What others copy has every database.
+            _ if work.medium != Medium::Stream => true,
             BackupKind::Incremental => true,
             BackupKind::Full => work.databases.get(&id).is_some_and(|result| result.copied),
         })

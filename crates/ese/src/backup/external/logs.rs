@@ -3,6 +3,7 @@
 use super::super::state::{Call, Effect, Work as Failing, after_failure};
 use super::super::truncate::{DatabaseFacts, PlanError, RollFacts, plan, plan_without_files};
 use super::{BackupKind, ExternalBackup, Roll, Turn, backup_record, scope_of};
+use crate::database::backup_record::Medium;
 use crate::error::{Error, JetErr, Result};
 use crate::event::id;
 use ese_format::log::record::Backup2;
@@ -72,13 +73,14 @@ impl ExternalBackup {
         Ok(turn)
     }
 
-    fn prepare_logs(&self, turn: &mut Turn<'_>) -> Result<()> {
+    pub(super) fn prepare_logs(&self, turn: &mut Turn<'_>) -> Result<()> {
         let log = self.log()?;
         let work = turn.work()?;
         let time = self.parts.clock.now();
         // One step, so that no record of another thread gets between the roll-over and its reason.
-        let scope = scope_of(work.kind);
-        let position = log.roll_with(&backup_record(Backup2::PREPARE_LOGS, scope, 0, BackupInfo::NONE)?)?;
+        let (medium, scope) = (work.medium, scope_of(work.kind));
+        let position =
+            log.roll_with(&backup_record(medium, Backup2::PREPARE_LOGS, scope, 0, BackupInfo::NONE)?)?;
         let current = position.generation;
         let databases = self.parts.host.databases();
         let facts = RollFacts {
@@ -95,7 +97,7 @@ impl ExternalBackup {
                     DatabaseFacts {
                         full_highest: header.last_full_backup.highest,
                         incremental_highest: header.last_incremental_backup.highest,
-                        copied: result.is_some_and(|result| result.copied),
+                        copied: medium != Medium::Stream || result.is_some_and(|result| result.copied),
                     }
                 })
                 .collect(),
@@ -115,7 +117,9 @@ impl ExternalBackup {
             self.shared.lock().pinned = Some(range.start);
             let name = |generation| log.names().archive(generation).display().to_string();
             let last = Generation(range.end.0.saturating_sub(1));
-            self.report(id::LOG_COPY_STARTED, [name(range.start), name(last)]);
+            if medium == Medium::Stream {
+                self.report(id::LOG_COPY_STARTED, [name(range.start), name(last)]);
+            }
         }
         work.roll = Some(Roll { ranges, position, time });
         Ok(())
@@ -140,8 +144,8 @@ impl ExternalBackup {
     /// Deletes the logs of [`Self::truncate_info`], whatever was read.
     pub(super) fn delete_old_logs(&self, turn: &mut Turn<'_>) -> Result<u32> {
         let range = turn.rolled()?.ranges.delete.clone();
-        let scope = scope_of(turn.work()?.kind);
-        self.delete_logs(range.unwrap_or(Generation::NONE..Generation::NONE), scope)
+        let (medium, scope) = (turn.medium(), scope_of(turn.work()?.kind));
+        self.delete_logs(medium, range.unwrap_or(Generation::NONE..Generation::NONE), scope)
     }
 
     /// Deletes the logs below the checkpoint, as if older backups were not needed any more.
@@ -150,11 +154,11 @@ impl ExternalBackup {
         let log = self.log()?;
         let (checkpoint, lowest) = (log.checkpoint()?.generation, log.names().lowest()?);
         let range = plan_without_files(checkpoint, lowest, self.parts.settings.circular);
-        self.delete_logs(range, Backup2::FULL)
+        self.delete_logs(Medium::Stream, range, Backup2::FULL)
     }
 
     /// Notes in the log that a range of logs goes, and deletes it.
-    pub(super) fn delete_logs(&self, range: Range<Generation>, scope: u8) -> Result<u32> {
+    pub(super) fn delete_logs(&self, medium: Medium, range: Range<Generation>, scope: u8) -> Result<u32> {
         self.shared.lock().state.truncated = true;
         let info = BackupInfo {
             mark: LogPosition::NONE,
@@ -162,7 +166,7 @@ impl ExternalBackup {
             lowest: range.start,
             highest: range.end,
         };
-        self.write_record(Backup2::TRUNCATE_LOGS, scope, 0, info)?;
+        self.write_record(medium, Backup2::TRUNCATE_LOGS, scope, 0, info)?;
         if range.is_empty() {
             self.report(id::NO_LOGS_DELETED, []);
             return Ok(0);
@@ -192,6 +196,11 @@ impl ExternalBackup {
 }
 
 impl Turn<'_> {
+    /// How the files of the backup are taken.
+    pub(super) fn medium(&self) -> Medium {
+        self.work.as_ref().map_or(Medium::Stream, |work| work.medium)
+    }
+
     pub(super) fn rolled(&mut self) -> Result<&Roll> {
         let roll = self.work()?.roll.as_ref();
         roll.ok_or_else(|| Error::from(JetErr::InvalidBackupSequence))
@@ -209,12 +218,10 @@ impl Turn<'_> {
     pub(super) fn info(&mut self) -> Result<BackupInfo> {
         let work = self.work()?;
         let (kind, mark, time) = (work.kind, work.mark, work.time);
+        let of_roll = kind == BackupKind::Incremental || self.medium() == Medium::Snapshot;
         let roll = self.rolled()?;
         let range = roll.ranges.copy.clone().unwrap_or(Generation::NONE..Generation::NONE);
-        let (mark, time) = match kind {
-            BackupKind::Full => (mark, time),
-            BackupKind::Incremental => (roll.position, roll.time),
-        };
+        let (mark, time) = if of_roll { (roll.position, roll.time) } else { (mark, time) };
         let highest = Generation(range.end.0.saturating_sub(1));
         Ok(BackupInfo { mark, time, lowest: range.start, highest })
     }

@@ -10,12 +10,15 @@
 mod end;
 mod files;
 mod logs;
+mod snapshot;
 
 pub use end::{BackupSummary, DatabaseResult, EndOptions};
 pub use files::{FileHandle, OpenedFile};
 pub use logs::LogSet;
+pub use snapshot::SnapshotKind;
 
 use super::database_stream::ReadParts;
+use super::freeze::Gate;
 use super::gate;
 use super::source::{BackupDatabase, BackupHost, BackupLog};
 use super::state::{BackupKind, BackupState, Call, Effect, Ending, decide};
@@ -51,6 +54,8 @@ pub struct BackupParts {
     pub host: Arc<dyn BackupHost>,
     /// What its parameters say.
     pub settings: BackupSettings,
+    /// Stands before every change of the instance's files.
+    pub gate: Arc<Gate>,
 }
 
 /// Parameters of the instance that matter here.
@@ -87,6 +92,8 @@ pub struct ExternalBackup {
     first_handle: u64,
     shared: Mutex<Shared>,
     changed: Condvar,
+    /// Told when a freeze ends before its time.
+    thawed: Condvar,
 }
 
 #[derive(Default)]
@@ -101,11 +108,16 @@ struct Shared {
     work: Option<Box<Work>>,
     /// Handles given out so far.
     handles: u32,
+    /// Freezes so far.
+    freezes: u64,
+    /// The freeze that holds changes up now.
+    frozen: Option<u64>,
 }
 
 /// What one backup has done so far.
 struct Work {
     kind: BackupKind,
+    medium: Medium,
     /// Log tip and time when it began.
     mark: LogPosition,
     time: LogTime,
@@ -115,6 +127,8 @@ struct Work {
     databases: BTreeMap<u8, DatabaseResult>,
     copied_logs: BTreeSet<Generation>,
     roll: Option<Roll>,
+    /// The generations that a surrogate backs up.
+    surrogate: Option<(Generation, Generation)>,
 }
 
 /// What was fixed when the log was rolled over.
@@ -139,7 +153,8 @@ impl ExternalBackup {
     pub fn new(parts: BackupParts) -> Self {
         // Another instance's handles begin elsewhere, so that one mistaken for ours is found out.
         let first_handle = u64::from(parts.clock.random_u32()) << 32;
-        Self { parts, first_handle, shared: Mutex::new(Shared::default()), changed: Condvar::new() }
+        let shared = Mutex::new(Shared::default());
+        Self { parts, first_handle, shared, changed: Condvar::new(), thawed: Condvar::new() }
     }
 
     /// The parts it works with.
@@ -180,36 +195,10 @@ impl ExternalBackup {
     pub fn begin(&self, flags: u32) -> Result<()> {
         self.pass(true)?;
         self.check_log()?;
-        let kind = match flags {
-            0 => BackupKind::Full,
-            INCREMENTAL => BackupKind::Incremental,
-            _ => {
-                let detail = format!("{flags:#x} is no way to begin a backup");
-                return Err(Error::new(JetErr::InvalidGrbit, detail));
-            }
-        };
+        let kind = kind_of(flags)?;
         self.check_circular(kind)?;
-        {
-            let mut shared = self.shared.lock();
-            if let Some(code) = decide(&shared.state, Call::Begin(kind)).error {
-                return Err(Error::from(code));
-            }
-            // A call that ended the last backup may still be on its way out.
-            while shared.busy {
-                self.changed.wait(&mut shared);
-                if let Some(code) = decide(&shared.state, Call::Begin(kind)).error {
-                    return Err(Error::from(code));
-                }
-            }
-            shared.state = BackupState::begun(kind);
-            shared.pinned = Some(Generation::NONE);
-            shared.busy = true;
-            while shared.attaching > 0 {
-                self.changed.wait(&mut shared);
-            }
-        }
-        let mut turn = Turn { backup: self, work: None };
-        match self.start(kind) {
+        let mut turn = self.claim(Call::Begin(kind), BackupState::begun(kind))?;
+        match self.start(kind, Medium::Stream) {
             Ok(work) => {
                 turn.work = Some(Box::new(work));
                 Ok(())
@@ -221,11 +210,34 @@ impl ExternalBackup {
         }
     }
 
+    /// Enters a state in which nobody else can begin, once attaches and detaches under way are done.
+    fn claim(&self, call: Call, state: BackupState) -> Result<Turn<'_>> {
+        let mut shared = self.shared.lock();
+        if let Some(code) = decide(&shared.state, call).error {
+            return Err(Error::from(code));
+        }
+        // A call that ended the last backup may still be on its way out.
+        while shared.busy {
+            self.changed.wait(&mut shared);
+            if let Some(code) = decide(&shared.state, call).error {
+                return Err(Error::from(code));
+            }
+        }
+        shared.state = state;
+        shared.pinned = Some(Generation::NONE);
+        shared.busy = true;
+        while shared.attaching > 0 {
+            self.changed.wait(&mut shared);
+        }
+        Ok(Turn { backup: self, work: None })
+    }
+
     /// What a begin does once nobody else can begin.
-    fn start(&self, kind: BackupKind) -> Result<Work> {
+    fn start(&self, kind: BackupKind, medium: Medium) -> Result<Work> {
         let log = self.log()?;
         let mut work = Work {
             kind,
+            medium,
             mark: log.tip(),
             time: self.parts.clock.now(),
             checkpoint: Generation::NONE,
@@ -233,26 +245,35 @@ impl ExternalBackup {
             databases: BTreeMap::new(),
             copied_logs: BTreeSet::new(),
             roll: None,
+            surrogate: None,
         };
+        let is_snapshot = medium == Medium::Snapshot;
         match kind {
             BackupKind::Full => {
                 work.checkpoint = log.checkpoint()?.generation;
                 self.shared.lock().pinned = Some(work.checkpoint);
-                self.report(id::FULL_BACKUP_STARTED, []);
+                if !is_snapshot {
+                    self.report(id::FULL_BACKUP_STARTED, []);
+                }
             }
             BackupKind::Incremental => {
                 for database in self.parts.host.databases() {
-                    if !allows_incremental(&database.header(), Medium::Stream) {
+                    if !allows_incremental(&database.header(), medium) {
                         let path = database.path();
                         self.report(id::NO_MATCHING_FULL_BACKUP, [path.display().to_string()]);
                         let detail = "there is no full backup that this one could build on";
                         return Err(Error::new(JetErr::MissingFullBackup, detail).file(path));
                     }
                 }
-                self.report(id::INCREMENTAL_BACKUP_STARTED, []);
+                if !is_snapshot {
+                    self.report(id::INCREMENTAL_BACKUP_STARTED, []);
+                }
             }
         }
-        self.write_record(Backup2::BEGIN, scope_of(kind), 0, BackupInfo::NONE)?;
+        let begin = self.write_record(medium, Backup2::BEGIN, scope_of(kind), 0, BackupInfo::NONE)?;
+        if medium == Medium::Surrogate && kind == BackupKind::Incremental {
+            work.mark = begin;
+        }
         Ok(work)
     }
 
@@ -279,6 +300,8 @@ impl ExternalBackup {
         }
         // A read under way ends sooner, and nothing new begins.
         self.stop();
+        // Whoever takes a snapshot counts on it; a freeze has its own limit.
+        self.wait_for_snapshot();
         let mut turn = self.turn();
         if let Effect::Finish(ending) = decide(&turn.state(), call).effect {
             turn.finish(ending, None);
@@ -315,13 +338,20 @@ impl ExternalBackup {
         self.parts.events.report(&Event::new(id, strings));
     }
 
-    fn write_record(&self, phase: u8, scope: u8, dbid: u8, info: BackupInfo) -> Result<LogPosition> {
-        self.log()?.append(&backup_record(phase, scope, dbid, info)?)
+    fn write_record(
+        &self,
+        medium: Medium,
+        phase: u8,
+        scope: u8,
+        dbid: u8,
+        info: BackupInfo,
+    ) -> Result<LogPosition> {
+        self.log()?.append(&backup_record(medium, phase, scope, dbid, info)?)
     }
 
     /// Writes a record of a backup that is over whether or not the log can say so.
-    fn write_closing_record(&self, phase: u8, scope: u8) {
-        if let Err(error) = self.write_record(phase, scope, 0, BackupInfo::NONE) {
+    fn write_closing_record(&self, medium: Medium, phase: u8, scope: u8) {
+        if let Err(error) = self.write_record(medium, phase, scope, 0, BackupInfo::NONE) {
             tracing::warn!(%error, phase, "the log does not say that the backup is over");
         }
     }
@@ -376,6 +406,15 @@ impl ExternalBackup {
     }
 }
 
+/// What flags of a begin mean.
+fn kind_of(flags: u32) -> Result<BackupKind> {
+    match flags {
+        0 => Ok(BackupKind::Full),
+        INCREMENTAL => Ok(BackupKind::Incremental),
+        _ => Err(Error::new(JetErr::InvalidGrbit, format!("{flags:#x} is no way to begin a backup"))),
+    }
+}
+
 /// The scope number that the records of a backup carry until it is known what it will count as.
 const fn scope_of(kind: BackupKind) -> u8 {
     match kind {
@@ -385,8 +424,8 @@ const fn scope_of(kind: BackupKind) -> u8 {
 }
 
 /// A record about a backup, as bytes.
-fn backup_record(phase: u8, scope: u8, dbid: u8, info: BackupInfo) -> Result<Vec<u8>> {
-    let kind = Medium::Stream.number();
+fn backup_record(medium: Medium, phase: u8, scope: u8, dbid: u8, info: BackupInfo) -> Result<Vec<u8>> {
+    let kind = medium.number();
     let record = Backup2 { phase, kind, scope, dbid, info, reserved: 0, path: Vec::new() };
     Ok(LogRecord::Backup2(record).encode()?)
 }
@@ -425,8 +464,8 @@ impl Turn<'_> {
     fn finish(&mut self, ending: Ending, code: Option<JetErr>) {
         let backup = self.backup;
         if let Some(work) = self.work.take() {
-            let scope = scope_of(work.kind);
-            backup.write_closing_record(Backup2::ABORT, scope);
+            let (medium, scope) = (work.medium, scope_of(work.kind));
+            backup.write_closing_record(medium, Backup2::ABORT, scope);
             match ending {
                 Ending::AbortedByCaller => backup.report(id::BACKUP_HALTED_BY_CLIENT, []),
                 Ending::AbortedByServer => backup.report(id::BACKUP_HALTED_BY_SERVER, []),
@@ -435,7 +474,7 @@ impl Turn<'_> {
                     backup.report(id::BACKUP_FAILED, [number]);
                 }
             }
-            backup.write_closing_record(Backup2::STOP, scope);
+            backup.write_closing_record(medium, Backup2::STOP, scope);
         }
         self.set_idle();
     }
