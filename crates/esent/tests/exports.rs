@@ -73,11 +73,7 @@ const MISSING: &[&str] = &[
     "JetStreamRecords",
     // Keys of encrypted columns.
     "JetCreateEncryptionKey",
-    // Snapshots together with the operating system.
-    "JetOSSnapshot",
-    // Backups taken elsewhere, or in sections.
-    "JetBeginSurrogateBackup",
-    "JetEndSurrogateBackup",
+    // Backups in sections.
     "JetOpenFileSectionInstance",
     // Repair of a database out of a copy of it, and going back in time.
     "JetOnlinePatchDatabasePage",

@@ -5,6 +5,7 @@
 
 mod bench;
 mod concurrent;
+mod conformance;
 mod generate;
 mod kill;
 mod python;

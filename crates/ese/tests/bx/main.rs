@@ -18,4 +18,6 @@ mod open_file;
 mod read_file;
 mod restore;
 mod service;
+mod snapshot;
+mod surrogate;
 mod truncate;

@@ -9,4 +9,5 @@ mod place;
 mod lists;
 mod modes;
 mod restore;
+mod snapshot;
 mod stream;

@@ -124,7 +124,7 @@ pub(crate) struct Running<'a> {
     pub(crate) place: &'a Place,
     pub(crate) instance: JET_INSTANCE,
     pub(crate) session: JET_SESID,
-    _mode: RwLockReadGuard<'static, ()>,
+    _mode: Option<RwLockReadGuard<'static, ()>>,
 }
 
 impl<'a> Running<'a> {
@@ -137,7 +137,23 @@ impl<'a> Running<'a> {
 
     /// One on a folder of logs, with parameters, and nothing attached.
     pub(crate) fn with(place: &'a Place, logs: &str, parameters: &[(u32, usize)]) -> Self {
-        let _mode = MODE.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mode = MODE.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Self::start(place, logs, parameters, Some(mode))
+    }
+
+    /// One of a test that has the process for itself, with the place's database attached.
+    pub(crate) fn beside(place: &'a Place, _alone: &RwLockWriteGuard<'static, ()>) -> Self {
+        let this = Self::start(place, "logs", &[], None);
+        this.attach("test.edb");
+        this
+    }
+
+    fn start(
+        place: &'a Place,
+        logs: &str,
+        parameters: &[(u32, usize)],
+        _mode: Option<RwLockReadGuard<'static, ()>>,
+    ) -> Self {
         let mut this = Self { place, instance: create(place, logs), session: 0, _mode };
         for (id, value) in parameters {
             set(&mut this.instance, *id, *value);

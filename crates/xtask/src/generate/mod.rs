@@ -11,8 +11,9 @@ mod params;
 mod sort_weights;
 mod structs;
 
+use crate::conformance::{self, Statement};
 use anyhow::{Context, Result, bail};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -85,7 +86,13 @@ fn outputs() -> Result<Vec<Output>> {
         Output::text("crates/esent/tests/c/layout.c", header::check_file(&tables)?),
     ];
     outputs.append(&mut sort_weights::outputs()?);
+    outputs.push(Output::text(conformance::PAGE, conformance::page(&checklist()?)?));
     Ok(outputs)
+}
+
+/// The acceptance checklist of backup and restore.
+pub(crate) fn checklist() -> Result<BTreeMap<String, Statement>> {
+    conformance::checklist(&workspace(), &table("backup_reasons")?)
 }
 
 /// The symbols that `libesent.so` exports, read from its sources: the header declares no others.
