@@ -3046,6 +3046,11 @@ JET_ERR JET_API JetBeginExternalBackup(JET_GRBIT grbit);
 /* Begin a streaming backup. */
 JET_ERR JET_API JetBeginExternalBackupInstance(JET_INSTANCE instance, JET_GRBIT grbit);
 
+#ifdef JET_INTERNAL_API
+/* Note that a backup runs elsewhere. */
+JET_ERR JET_API JetBeginSurrogateBackup(JET_INSTANCE instance, JET_ULONG lgenFirst, JET_ULONG lgenLast, JET_GRBIT grbit);
+#endif
+
 /* List databases to back up (single instance) (8-bit text). */
 JET_ERR JET_API JetGetAttachInfoA(JET_PSTR szzDatabases, JET_ULONG cbMax, JET_ULONG *pcbActual);
 
@@ -3121,6 +3126,11 @@ JET_ERR JET_API JetEndExternalBackupInstance(JET_INSTANCE instance);
 /* End a streaming backup with outcome. */
 JET_ERR JET_API JetEndExternalBackupInstance2(JET_INSTANCE instance, JET_GRBIT grbit);
 
+#ifdef JET_INTERNAL_API
+/* Note that a backup elsewhere ended. */
+JET_ERR JET_API JetEndSurrogateBackup(JET_INSTANCE instance, JET_GRBIT grbit);
+#endif
+
 /* Recover restored files in place (8-bit text). */
 JET_ERR JET_API JetExternalRestoreA(JET_PSTR szCheckpointFilePath, JET_PSTR szLogPath, JET_RSTMAP_A *rgrstmap, JET_LONG crstfilemap, JET_PSTR szBackupLogPath, JET_LONG genLow, JET_LONG genHigh, JET_PFNSTATUS pfn);
 
@@ -3150,6 +3160,39 @@ JET_ERR JET_API JetGetInstanceInfoW(JET_ULONG *pcInstanceInfo, JET_INSTANCE_INFO
 
 /* Free memory handed out by the engine. */
 JET_ERR JET_API JetFreeBuffer(char *pbBuf);
+
+/* Begin a shadow copy. */
+JET_ERR JET_API JetOSSnapshotPrepare(JET_OSSNAPID *psnapId, JET_GRBIT grbit);
+
+/* Add an instance to a shadow copy. */
+JET_ERR JET_API JetOSSnapshotPrepareInstance(JET_OSSNAPID snapId, JET_INSTANCE instance, JET_GRBIT grbit);
+
+/* Halt writes and list instances (8-bit text). */
+JET_ERR JET_API JetOSSnapshotFreezeA(JET_OSSNAPID snapId, JET_ULONG *pcInstanceInfo, JET_INSTANCE_INFO_A **paInstanceInfo, JET_GRBIT grbit);
+
+/* Halt writes and list instances (UTF-16 text). */
+JET_ERR JET_API JetOSSnapshotFreezeW(JET_OSSNAPID snapId, JET_ULONG *pcInstanceInfo, JET_INSTANCE_INFO_W **paInstanceInfo, JET_GRBIT grbit);
+
+/* Allow writes again. */
+JET_ERR JET_API JetOSSnapshotThaw(JET_OSSNAPID snapId, JET_GRBIT grbit);
+
+/* Give a shadow copy up. */
+JET_ERR JET_API JetOSSnapshotAbort(JET_OSSNAPID snapId, JET_GRBIT grbit);
+
+/* Remove logs of every snapshot instance. */
+JET_ERR JET_API JetOSSnapshotTruncateLog(JET_OSSNAPID snapId, JET_GRBIT grbit);
+
+/* Remove logs of one snapshot instance. */
+JET_ERR JET_API JetOSSnapshotTruncateLogInstance(JET_OSSNAPID snapId, JET_INSTANCE instance, JET_GRBIT grbit);
+
+/* List frozen instances (8-bit text). */
+JET_ERR JET_API JetOSSnapshotGetFreezeInfoA(JET_OSSNAPID snapId, JET_ULONG *pcInstanceInfo, JET_INSTANCE_INFO_A **paInstanceInfo, JET_GRBIT grbit);
+
+/* List frozen instances (UTF-16 text). */
+JET_ERR JET_API JetOSSnapshotGetFreezeInfoW(JET_OSSNAPID snapId, JET_ULONG *pcInstanceInfo, JET_INSTANCE_INFO_W **paInstanceInfo, JET_GRBIT grbit);
+
+/* End a shadow copy. */
+JET_ERR JET_API JetOSSnapshotEnd(JET_OSSNAPID snapId, JET_GRBIT grbit);
 
 /* Read facts of an error code (UTF-16 text). */
 JET_ERR JET_API JetGetErrorInfoW(void *pvContext, void *pvResult, JET_ULONG cbMax, JET_ULONG InfoLevel, JET_GRBIT grbit);
@@ -3211,6 +3254,8 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceW
 #define JetInit3 JetInit3W
 #define JetInit4 JetInit4W
+#define JetOSSnapshotFreeze JetOSSnapshotFreezeW
+#define JetOSSnapshotGetFreezeInfo JetOSSnapshotGetFreezeInfoW
 #define JetOpenDatabase JetOpenDatabaseW
 #define JetOpenFile JetOpenFileW
 #define JetOpenFileInstance JetOpenFileInstanceW
@@ -3277,6 +3322,8 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetGetTruncateLogInfoInstance JetGetTruncateLogInfoInstanceA
 #define JetInit3 JetInit3A
 #define JetInit4 JetInit4A
+#define JetOSSnapshotFreeze JetOSSnapshotFreezeA
+#define JetOSSnapshotGetFreezeInfo JetOSSnapshotGetFreezeInfoA
 #define JetOpenDatabase JetOpenDatabaseA
 #define JetOpenFile JetOpenFileA
 #define JetOpenFileInstance JetOpenFileInstanceA

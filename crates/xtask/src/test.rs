@@ -1,7 +1,8 @@
 //! `cargo xtask test`: all tests, and one closing line that says what ran and what did not.
 
-use crate::{python::Python, workspace};
+use crate::{conformance, generate, python::Python, workspace};
 use anyhow::{Context, Result};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -40,6 +41,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let Summary { failed, skipped, .. } = summary;
     let passed = summary.passed.saturating_sub(summary.said_skipped);
     println!("\n{passed} passed, {failed} failed, {skipped} skipped");
+    println!("{}", told(&summary.statements)?);
     let ci = std::env::var("CI").is_ok_and(|value| value == "true");
     if ci && summary.said_skipped > 0 {
         eprintln!("xtask: under CI=true no test may be skipped");
@@ -47,6 +49,16 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     }
     let good = status.success() && failed == 0 && passed > 0;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How the run stands to the checklist of backup and restore.
+fn told(passed: &BTreeSet<String>) -> Result<String> {
+    let (tested, reasoned) = conformance::counts(&generate::checklist()?);
+    let all = conformance::numbers().len();
+    Ok(format!(
+        "BX: {tested} of {all} statements tested, {} passed here, {reasoned} with reasons",
+        passed.len()
+    ))
 }
 
 /// What the lines of a test run add up to.
@@ -58,6 +70,8 @@ struct Summary {
     /// Ignored tests and those that said that they could not run.
     skipped: u64,
     said_skipped: u64,
+    /// Statements of the checklist of backup whose tests passed.
+    statements: BTreeSet<String>,
     /// Inside the list of what passing tests printed.
     in_successes: bool,
 }
@@ -78,6 +92,10 @@ impl Summary {
             self.skipped += count(counts, "ignored");
             return true;
         }
+        if let Some(test) = line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... ok")) {
+            let name = test.rsplit("::").next().unwrap_or(test);
+            self.statements.extend(conformance::number_of(name));
+        }
         match line {
             "successes:" => self.in_successes = true,
             "failures:" => self.in_successes = false,
@@ -91,6 +109,7 @@ impl Summary {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.said_skipped += other.said_skipped;
+        self.statements.extend(other.statements.iter().cloned());
     }
 }
 
@@ -120,7 +139,7 @@ mod tests {
     fn a_run_adds_up() {
         let run = "\
 running 3 tests
-test a ... ok
+test chapter::bx_007_a ... ok
 test b ... ok
 test c ... ignored
 
@@ -148,6 +167,7 @@ test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; 
         let summary = read(run.as_bytes(), |line| shown.borrow_mut().push(line.to_owned())).unwrap();
         assert_eq!((summary.passed, summary.failed, summary.skipped), (2, 1, 2));
         assert_eq!(summary.said_skipped, 1);
+        assert_eq!(summary.statements, ["007".to_owned()].into());
         let shown = shown.into_inner();
         assert!(!shown.iter().any(|line| line == "noise"));
         assert!(shown.iter().any(|line| line == "test d ... FAILED"));

@@ -167,7 +167,7 @@ fn bx_106_the_range_of_the_list() {
     };
     assert_eq!(info.ulGenLow, number(logs.first().unwrap()));
     assert_eq!(info.ulGenHigh, number(logs.last().unwrap()));
-    assert_eq!(info.szBaseName.map(|unit| unit as u8), *b"edb\0");
+    assert_eq!(info.szBaseName, *b"edb\0");
     let mut wide = JET_LOGINFO_W { cbSize: size_of::<JET_LOGINFO_W>() as u32, ..zeroed() };
     let wide_place = in_out(&mut wide);
     ok(jet!(JetGetLogInfoInstance2W(instance, no_bytes(), 0, nowhere(), wide_place)));

@@ -114,8 +114,15 @@ impl Place {
         let signature = Signature { random, created: time, computer: [0; 16] };
         let file = File::create(self.path(name)).unwrap();
         let empty = EmptyDatabase { pages, ..EmptyDatabase::new(PageSize::K4, signature, time) };
-        empty.write_to(|at, bytes| file.write_all_at(bytes, at)).unwrap();
         file.set_len((u64::from(pages) + 2) * PAGE as u64).unwrap();
+        // Only the pages that are something: the file is sparse.
+        let image = empty.encode().unwrap();
+        let header = image.header.encode();
+        file.write_all_at(&header, 0).unwrap();
+        file.write_all_at(&header, PAGE as u64).unwrap();
+        for (number, page) in image.pages {
+            file.write_all_at(&page, number.file_offset(PageSize::K4)).unwrap();
+        }
     }
 }
 

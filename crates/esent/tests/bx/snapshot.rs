@@ -24,7 +24,7 @@ fn taken(count: u32, array: usize) -> Vec<(JET_INSTANCE, Vec<PathBuf>)> {
     let entries = (0..count as usize).map(|at| {
         // SAFETY: the library gave an array of so many structures.
         let entry = unsafe { (array as *const JET_INSTANCE_INFO_A).add(at).read_unaligned() };
-        let databases = (0..entry.cDatabases as usize).map(|at| {
+        let databases = (0..entry.cDatabases).map(|at| {
             // SAFETY: the structure points to an array of so many texts.
             let text = unsafe { CStr::from_ptr(entry.szDatabaseFileName.add(at).read_unaligned().cast()) };
             PathBuf::from(text.to_str().unwrap())
