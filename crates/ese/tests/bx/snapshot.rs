@@ -14,7 +14,7 @@ use std::time::Duration;
 const LIVE_ON: SnapshotOptions = SnapshotOptions::CONTINUE_AFTER_THAW;
 
 fn prepare(world: &World, options: SnapshotOptions) -> Snapshot {
-    Snapshot::prepare("1".to_owned(), options, &[world.instance.clone()]).unwrap()
+    Snapshot::prepare("1".to_owned(), options, std::slice::from_ref(&world.instance)).unwrap()
 }
 
 /// A snapshot that is taken and thawed, and not ended.
