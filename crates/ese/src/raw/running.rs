@@ -143,7 +143,7 @@ impl Running {
         if self.stopped.load(Ordering::Acquire) {
             return Err(Error::from(JetErr::ClientRequestToStopJetService));
         }
-        self.check_healthy()
+        self.attachments.storage().health.check()
     }
 
     /// Moves the checkpoint after an attach or detach, whose owner holds it. That it cannot move is no failure
@@ -162,7 +162,8 @@ impl Running {
         self.jobs.lock().iter().for_each(JobRunner::wake);
     }
 
-    /// Whether databases can be changed, and left in order.
+    /// Whether databases can be left in order. What a lost transaction has changed is seen by nobody and nobody
+    /// else can change it, so work may go on, but recovery has to come.
     pub(super) fn check_healthy(&self) -> Result<()> {
         let storage = self.attachments.storage();
         storage.health.check()?;

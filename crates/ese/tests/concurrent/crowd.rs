@@ -244,10 +244,16 @@ fn the_next_start_finishes_a_rollback_that_failed() {
     assert_eq!(code(session.rollback_transaction(true)), JetErr::RollbackError);
     assert_eq!(code(session.commit_transaction(false)), JetErr::RollbackError);
     drop((session, database));
-    let (first, databases) = world.first;
-    assert_eq!(code(first.begin_transaction(false)), JetErr::RollbackError);
-    drop((first, databases));
     world.disk.clear_faults();
+    // Others go on; they see nothing of it, and what it changed stays closed to them.
+    let (first, databases) = world.first;
+    let open = Open::new(&databases[0], TABLE).unwrap();
+    first.begin_transaction(false).unwrap();
+    assert_eq!(open.all(Order::Id, false).unwrap().len(), 5);
+    assert_eq!(code(open.put(Some(1000), &row(1000), None)), JetErr::WriteConflict);
+    first.rollback_transaction(true).unwrap();
+    assert_eq!(code(first.detach(None)), JetErr::RollbackError);
+    drop((open, first, databases));
     assert_eq!(code(world.instance.term(TermOptions::default())), JetErr::RollbackError);
     let history = world.history.lock();
     recovered::recover(&world.setup, &world.disk, &history, &history.durable()).unwrap();
