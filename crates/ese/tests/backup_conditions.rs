@@ -39,18 +39,6 @@ fn end(instance: &Instance) -> JetErr {
 }
 
 #[test]
-fn backup_not_allowed_yet_while_recovery_runs() {
-    let world = World::new(1);
-    world.instance.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
-    let recovering = Instance::new(world.environment(), parameters("/log", "/system"));
-    assert_eq!((begin(&recovering), end(&recovering)), (JetErr::NotInitialized, JetErr::NotInitialized));
-    let again = recovering.clone();
-    let heard = meanwhile(&world, move || begin(&again), || recovering.init(InitOptions::default()).unwrap());
-    assert_eq!(heard, [JetErr::BackupNotAllowedYet]);
-    assert!(recovering.backup_to_begin().is_ok());
-}
-
-#[test]
 fn not_initialized_for_an_end_while_recovery_runs() {
     let world = World::new(2);
     world.instance.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
@@ -58,17 +46,6 @@ fn not_initialized_for_an_end_while_recovery_runs() {
     let again = recovering.clone();
     let heard = meanwhile(&world, move || end(&again), || recovering.init(InitOptions::default()).unwrap());
     assert_eq!(heard, [JetErr::NotInitialized]);
-}
-
-#[test]
-fn term_in_progress_while_the_instance_ends() {
-    let world = World::new(3);
-    for call in [begin as fn(&Instance) -> JetErr, end] {
-        let again = world.instance.clone();
-        let term = || world.instance.term(TermOptions::default()).unwrap();
-        assert_eq!(meanwhile(&world, move || call(&again), term), [JetErr::TermInProgress]);
-        world.instance.init(InitOptions::default()).unwrap();
-    }
 }
 
 #[test]
@@ -96,32 +73,6 @@ fn instance_unavailable_after_a_sync_of_the_log_failed() {
     assert_eq!(begin(&world.instance), JetErr::InstanceUnavailable);
     assert_eq!(end(&world.instance), JetErr::InstanceUnavailable);
     assert_eq!(code(world.back_up(0)), JetErr::InstanceUnavailable);
-}
-
-#[test]
-fn log_write_fail_after_a_write_of_the_log_failed() {
-    let world = World::new(6);
-    world.disk.add_fault(Fault::once(OpKind::Write, Effect::DeviceError).for_good());
-    assert_eq!(begin(&world.instance), JetErr::LogWriteFail);
-    assert_eq!(begin(&world.instance), JetErr::LogWriteFail);
-    assert_eq!(code(world.back_up(0)), JetErr::LogWriteFail);
-    assert_eq!(end(&world.instance), JetErr::NoBackup);
-}
-
-#[test]
-fn log_disk_full_while_the_instance_lives_on_its_reserve() {
-    let world = World::new(7);
-    // The next log file was not made ahead; the disk refuses it and the roll-over takes a reserve log.
-    let backup = world.instance.backup().unwrap();
-    backup.begin(0).unwrap();
-    world.disk.add_fault(Fault::once(OpKind::Write, Effect::StorageFull).of("edbtmp.log"));
-    let listed = backup.log_info();
-    world.disk.clear_faults();
-    // The record of the roll-over itself went into the reserve log; what follows is refused.
-    assert!(listed.is_ok(), "{listed:?}");
-    backup.end(EndOptions::from_flags(2).unwrap()).unwrap();
-    assert_eq!(begin(&world.instance), JetErr::LogDiskFull);
-    assert_eq!(code(world.back_up(0)), JetErr::LogDiskFull);
 }
 
 #[test]

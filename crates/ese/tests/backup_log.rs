@@ -171,18 +171,6 @@ fn log_disk_full_at_the_roll_over_of_a_backup_ends_it() {
 }
 
 #[test]
-fn out_of_memory_at_begin_leaves_the_instance_idle() {
-    let bench = Bench::new();
-    bench.disk.add_fault(Fault::once(OpKind::Read, Effect::OutOfMemory).of(CHECKPOINT));
-    assert_eq!(code(bench.backup.begin(0)), JetErr::OutOfMemory);
-    assert_eq!(bench.backup.state().phase, Phase::Idle);
-    assert_eq!(bench.backup.pinned(), None);
-    bench.disk.add_fault(Fault::once(OpKind::Read, Effect::OutOfMemory).of(CHECKPOINT));
-    assert_eq!(code(bench.to_folder(Some("/out"), 0)), JetErr::OutOfMemory);
-    bench.full();
-}
-
-#[test]
 fn out_of_memory_while_a_database_is_read_drops_it_and_while_logs_are_listed_ends_the_backup() {
     let bench = Bench::with(Options { databases: 2, ..Options::default() });
     let fault = Fault::once(OpKind::Read, Effect::OutOfMemory);

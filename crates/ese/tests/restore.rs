@@ -74,18 +74,6 @@ fn an_atomic_backup_restores_from_inside_its_folder() {
 }
 
 #[test]
-fn an_incremental_backup_adds_logs_that_the_restore_replays() {
-    let world = World::new(4);
-    world.back_up(0).unwrap();
-    let before = world.names("/out");
-    world.back_up(1).unwrap();
-    let added: Vec<_> = world.names("/out").into_iter().filter(|name| !before.contains(name)).collect();
-    assert!(!added.is_empty() && added.iter().all(|name| name.ends_with(".log")), "{added:?}");
-    let summary = world.restore(Some("/new"), "/newlog").0.unwrap();
-    assert_eq!(summary.replayed, (Generation(1), Generation(2)));
-}
-
-#[test]
 fn file_not_found_patch_file_missing_and_invalid_path() {
     let world = World::new(5);
     assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::FileNotFound);
@@ -95,17 +83,6 @@ fn file_not_found_patch_file_missing_and_invalid_path() {
         world.remove(name);
     }
     assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::PatchFileMissing);
-}
-
-#[test]
-fn an_unrecovered_copy_is_refused_by_attach() {
-    let world = World::new(6);
-    world.back_up(0).unwrap();
-    let copy = world.content("/out/a.edb");
-    world.disk.install(Path::new("/data/copy.edb"), &copy).unwrap();
-    let session = world.instance.begin_session().unwrap();
-    session.detach(Some(Path::new(DATABASES[0]))).unwrap();
-    assert_eq!(code(world.attach("/data/copy.edb")), JetErr::SoftRecoveryOnBackupDatabase);
 }
 
 #[test]
@@ -250,16 +227,6 @@ fn damage_behind_the_backup_is_told_as_such_and_a_torn_end_is_none() {
     let summary = world.restore(Some("/new"), "/log").0.unwrap();
     assert_eq!(summary.replayed.1, Generation(3));
     assert!(world.header("/new/a.edb").is_clean());
-}
-
-#[test]
-fn damage_in_a_log_of_the_backup_is_told_as_such() {
-    let world = World::new(9);
-    world.back_up(0).unwrap();
-    let file = world.disk.open(Path::new("/out/edb00001.log"), OpenMode::Write).unwrap();
-    let junk: Vec<u8> = (1..=60u8).map(|n| n.wrapping_mul(53)).collect();
-    file.write_at(&junk, 4096 + 300).unwrap();
-    assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::LogCorruptDuringHardRestore);
 }
 
 /// A batch in force in the double-write file of a system folder, for a database that a restore will put there or not.
