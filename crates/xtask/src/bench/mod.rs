@@ -1,6 +1,10 @@
 //! `cargo xtask bench`: measurements beside peers, in one run, on one machine: ratios, not records.
 
 #[cfg(feature = "peers")]
+mod backup;
+#[cfg(feature = "peers")]
+mod copying;
+#[cfg(feature = "peers")]
 mod figures;
 mod measure;
 mod read;
@@ -27,6 +31,19 @@ pub(crate) enum Bench {
     /// Many sessions at once: durable commits and reads per second by the number of sessions, beside a bare
     /// loop of write and sync and beside threads that share nothing.
     Threads(Settings),
+    /// Full backups to a folder with every page verified, beside `cp` of the same files and SQLite's online
+    /// backup, alone and with writers; incremental backups, restore, memory.
+    Backup(BackupSettings),
+}
+
+/// How to measure backups.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct BackupSettings {
+    /// Size of the largest database in MiB; a half and a quarter of it are measured as well.
+    #[arg(long, default_value_t = 2048)]
+    mib: u64,
+    #[command(flatten)]
+    common: Settings,
 }
 
 /// How to measure.
@@ -82,6 +99,10 @@ impl Bench {
             Self::Write(settings) => write::run(settings),
             #[cfg(feature = "peers")]
             Self::Threads(settings) => threads::run(settings),
+            #[cfg(feature = "peers")]
+            Self::Backup(settings) => backup::run(settings),
+            #[cfg(not(feature = "peers"))]
+            Self::Backup(settings) => optimised(&settings.common),
             #[cfg(not(feature = "peers"))]
             Self::Write(settings) | Self::Threads(settings) => optimised(settings),
         }

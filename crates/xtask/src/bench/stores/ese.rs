@@ -22,6 +22,15 @@ mod ese_column {
     pub(super) const BYTES: ColumnId = ColumnId(256);
 }
 
+/// How an instance is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EseOptions {
+    /// The table has an index.
+    pub(crate) indexed: bool,
+    /// Logs that no recovery needs are deleted at once, so that no incremental backup is possible.
+    pub(crate) circular: bool,
+}
+
 /// An instance with one database and one table.
 #[derive(Clone)]
 pub(crate) struct Ese(Arc<Owned>);
@@ -41,11 +50,16 @@ impl Drop for Owned {
 
 impl Ese {
     pub(crate) fn create(folder: &Path, indexed: bool) -> Result<Self> {
+        Self::create_with(folder, EseOptions { indexed, circular: true })
+    }
+
+    pub(crate) fn create_with(folder: &Path, options: EseOptions) -> Result<Self> {
+        let EseOptions { indexed, circular } = options;
         let name = folder.to_str().context("a folder's name")?;
         let mut parameters = Parameters::new();
         parameters.set_text(ParamId::LogFilePath, name)?;
         parameters.set_text(ParamId::SystemPath, name)?;
-        parameters.set_integer(ParamId::CircularLog, 1)?;
+        parameters.set_integer(ParamId::CircularLog, circular.into())?;
         let environment = Environment { cache: Some(PageCache::new(CACHE_BYTES)), ..Environment::default() };
         let instance = Instance::new(environment, parameters);
         instance.init(InitOptions::default())?;

@@ -4,7 +4,7 @@ mod ese;
 mod redb;
 mod sqlite;
 
-pub(crate) use ese::Ese;
+pub(crate) use ese::{Ese, EseOptions};
 
 use anyhow::Result;
 use std::path::Path;
