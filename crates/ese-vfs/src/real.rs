@@ -7,10 +7,14 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::fs::Advice;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
@@ -152,6 +156,24 @@ fn of_std(metadata: fs::Metadata) -> Metadata {
     Metadata { len: if is_dir { 0 } else { metadata.len() }, is_dir }
 }
 
+impl RealFile {
+    /// Tells the system what to expect; without such calls, nothing.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn advise(&self, offset: u64, len: u64, advice: Advice) {
+        // A file system that takes no advice works all the same.
+        let _ = rustix::fs::fadvise(&self.0, offset, NonZeroU64::new(len), advice);
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn advise(&self, _offset: u64, _len: u64, _advice: Advice) {}
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+enum Advice {
+    WillNeed,
+    DontNeed,
+}
+
 impl File for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
@@ -189,6 +211,15 @@ impl File for RealFile {
             }
         }
         if self.len()? < len { self.set_len(len) } else { Ok(()) }
+    }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        self.advise(offset, len, Advice::WillNeed);
+    }
+
+    fn will_sync(&self, offset: u64, len: u64) {
+        // Linux begins to write what is dirty in there, and does not wait.
+        self.advise(offset, len, Advice::DontNeed);
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -94,6 +94,11 @@ pub trait File: Send + Sync {
     fn allocate(&self, len: u64) -> io::Result<()> {
         if self.len()? < len { self.set_len(len) } else { Ok(()) }
     }
+    /// Says that this part will be read soon, so that the system can begin with that. Only a hint.
+    fn will_read(&self, _offset: u64, _len: u64) {}
+    /// Says that this part is written and will not be read soon, so that the system can begin to bring it
+    /// to the device, and [`File::sync`] has less to wait for. Only a hint: it makes nothing durable.
+    fn will_sync(&self, _offset: u64, _len: u64) {}
     /// Makes every write so far, and the length, durable. When it fails, nothing written since the last
     /// good sync can be trusted, and trying again proves nothing.
     fn sync(&self) -> io::Result<()>;

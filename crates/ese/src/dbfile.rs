@@ -288,6 +288,12 @@ impl DbFile {
             .map_err(|e| Error::io(e, "read pages", &self.path).page(first))
     }
 
+    /// Says that pages will be read soon, to whom it helps.
+    pub fn will_read(&self, first: PageNumber, count: u32) {
+        let bytes = u64::from(count) * self.page_size.bytes() as u64;
+        self.file.will_read(first.file_offset(self.page_size), bytes);
+    }
+
     /// Keeps writes off `count` pages from `first` on until what is returned is dropped: for those who read
     /// pages that the page cache may be writing. To be held across a read, no longer.
     pub fn hold_pages(&self, first: PageNumber, count: u32) -> HeldPages<'_> {

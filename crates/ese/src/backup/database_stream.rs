@@ -19,6 +19,9 @@ use std::time::Duration;
 /// A read that fails is repeated so often.
 const REPEATS: u32 = 16;
 
+/// So far ahead the disk is told what will be read.
+const READ_AHEAD_BYTES: usize = 4 << 20;
+
 /// What reading needs besides the database.
 pub struct ReadParts<'a> {
     /// Time, for the event about repeated reads.
@@ -51,6 +54,8 @@ pub struct DatabaseStream {
     header: Vec<u8>,
     last_page: PageNumber,
     position: u64,
+    /// Up to this page the disk was told that it will be read.
+    announced: PageNumber,
     counts: PageCounts,
 }
 
@@ -62,7 +67,15 @@ impl DatabaseStream {
     pub fn open(database: Arc<dyn BackupDatabase>, backup: BackupInfo) -> Result<Self> {
         let header = mark_copy(&database.header(), backup.mark, backup.time, backup.lowest).encode();
         let last_page = database.last_page()?;
-        Ok(Self { database, backup, header, last_page, position: 0, counts: PageCounts::default() })
+        Ok(Self {
+            database,
+            backup,
+            header,
+            last_page,
+            position: 0,
+            announced: PageNumber(0),
+            counts: PageCounts::default(),
+        })
     }
 
     /// The database.
@@ -131,6 +144,7 @@ impl DatabaseStream {
                 let left = usize::try_from(pages_end - at).unwrap_or(usize::MAX);
                 let bytes = (room.len() / page * page).min(most).min(left);
                 let first = PageNumber(u32::try_from(at / self.page_bytes() - 1).unwrap_or(u32::MAX));
+                self.announce(first, bytes);
                 self.read_verified(first, &mut room[..bytes], parts, &mut counts)?;
                 done += bytes;
             } else if at == pages_end {
@@ -147,6 +161,20 @@ impl DatabaseStream {
         self.counts = counts;
         self.position += done as u64;
         Ok(done)
+    }
+
+    /// Lets the disk begin with what comes behind a read: it works while these pages are verified and their
+    /// reader writes them elsewhere.
+    fn announce(&mut self, first: PageNumber, bytes: usize) {
+        let ahead = u32::try_from(READ_AHEAD_BYTES / self.page_size().bytes()).unwrap_or(u32::MAX);
+        let now = u32::try_from(bytes / self.page_size().bytes()).unwrap_or(u32::MAX);
+        let next = self.announced.0.saturating_add(1).max(first.0.saturating_add(now));
+        let last = first.0.saturating_add(now).saturating_add(ahead).min(self.last_page.0);
+        // In large pieces: each is a call.
+        if last >= next && (last - next >= ahead / 2 || last == self.last_page.0) {
+            self.database.will_read(PageNumber(next), last - next + 1);
+            self.announced = PageNumber(last);
+        }
     }
 
     fn trailer(&self, current: Generation) -> Vec<u8> {

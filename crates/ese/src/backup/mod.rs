@@ -14,6 +14,7 @@ pub mod external;
 pub mod freeze;
 pub mod gate;
 pub mod log_stream;
+pub(crate) mod output;
 pub mod socket;
 pub mod source;
 pub mod state;

@@ -41,6 +41,8 @@ pub trait BackupDatabase: Send + Sync {
     /// # Errors
     /// Those of the disk.
     fn read_pages(&self, first: PageNumber, into: &mut [u8]) -> Result<()>;
+    /// Says which pages will be read soon: the disk may begin.
+    fn will_read(&self, _first: PageNumber, _count: u32) {}
     /// Keeps the page writer off a range of pages, once writes under way are done, so that none is read
     /// half old and half new.
     fn hold_pages(&self, first: PageNumber, count: u32) -> Box<dyn PageHold + '_>;

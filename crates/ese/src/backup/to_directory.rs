@@ -2,10 +2,10 @@
 
 use super::directory::{BackupDirectory, DirectoryMode};
 use super::external::{ATOMIC, BackupSummary, EndOptions, ExternalBackup, FileHandle, INCREMENTAL};
+use super::output::Output;
 use crate::error::{Error, JetErr, Result};
 use crate::memory::zeroed;
 use ese_format::primitives::PageSize;
-use ese_vfs::OpenMode;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -181,34 +181,22 @@ impl<'a> Copier<'a> {
     }
 
     fn copy_opened(&mut self, handle: FileHandle, copy: &Path, progress: &mut dyn FnMut(u64)) -> Result<()> {
-        let disk = &self.backup.parts().disk;
-        let file = disk
-            .open(copy, OpenMode::CreateNew)
-            .map_err(|cause| Error::io(cause, "make a file of the backup", copy))?;
-        let mut at = 0;
+        let mut output = Output::create(self.backup.parts().disk.as_ref(), copy)?;
         loop {
             let read = self.backup.read_file(handle, &mut self.buffer)?;
             if read == 0 {
                 break;
             }
-            file.write_at(&self.buffer[..read], at)
-                .map_err(|cause| Error::io(cause, "write a file of the backup", copy))?;
-            at += read as u64;
-            progress(at);
+            output.write(&self.buffer[..read])?;
+            progress(output.written());
         }
-        file.sync().map_err(|cause| Error::io(cause, "sync a file of the backup", copy))
+        output.sync()
     }
 
     /// The empty file that names a database to JetRestore.
     fn leave_patch_file(&self, database: &Path) -> Result<()> {
         let path = self.target.join(patch_name(database));
-        let file = self
-            .backup
-            .parts()
-            .disk
-            .open(&path, OpenMode::CreateNew)
-            .map_err(|cause| Error::io(cause, "make a file of the backup", &path))?;
-        file.sync().map_err(|cause| Error::io(cause, "sync a file of the backup", &path))
+        Output::create(self.backup.parts().disk.as_ref(), &path)?.sync()
     }
 }
 

@@ -72,6 +72,10 @@ impl BackupDatabase for AttachedDatabase {
         self.0.file.read_pages(first, into)
     }
 
+    fn will_read(&self, first: PageNumber, count: u32) {
+        self.0.file.will_read(first, count);
+    }
+
     fn hold_pages(&self, first: PageNumber, count: u32) -> Box<dyn PageHold + '_> {
         Box::new(self.0.file.hold_pages(first, count))
     }

@@ -3,6 +3,7 @@
 use super::hard::{HardRecovery, RestoreParts, RestoreSummary, recover, told};
 use super::logs::BackupLogs;
 use crate::backup::directory::find_backup;
+use crate::backup::output::Output;
 use crate::backup::to_directory::{PATCH_EXTENSION, Status};
 use crate::dbfile::read_header;
 use crate::error::{Error, JetErr, Result};
@@ -190,18 +191,16 @@ fn prepare_destination(disk: &dyn Disk, destination: &Path, create: bool) -> Res
 fn copy_file(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<()> {
     let failed = |cause| Error::io(cause, "copy a database out of the backup", to);
     let source = disk.open(from, OpenMode::Read).map_err(failed)?;
-    let target = disk.open(to, OpenMode::Create).map_err(failed)?;
+    let mut target = Output::replace(disk.as_ref(), to)?;
     let mut buffer = vec![0; CHUNK];
-    let mut at = 0;
     loop {
-        let read = source.read_at(&mut buffer, at).map_err(failed)?;
+        let read = source.read_at(&mut buffer, target.written()).map_err(failed)?;
         if read == 0 {
             break;
         }
-        target.write_at(&buffer[..read], at).map_err(failed)?;
-        at += read as u64;
+        target.write(&buffer[..read])?;
     }
-    target.sync().map_err(failed)?;
+    target.sync()?;
     match to.parent() {
         Some(folder) => disk.sync_dir(folder).map_err(failed),
         None => Ok(()),

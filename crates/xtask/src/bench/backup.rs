@@ -85,9 +85,8 @@ impl Bench {
         Ok(())
     }
 
-    /// A full backup into an empty folder: its bytes.
+    /// A full backup, which replaces the one that is there: its bytes.
     fn full(&self) -> Result<u64> {
-        empty(&self.place("backup"))?;
         self.back_up(ATOMIC)?;
         size_of(&self.place("backup").join("new"))
     }
@@ -95,7 +94,6 @@ impl Bench {
     /// `cp` of the files that a backup takes, then a sync of each and of the folder: their bytes.
     fn copy(&self) -> Result<u64> {
         let target = self.place("copy");
-        empty(&target)?;
         let mut files = vec![self.database()];
         let backup = self.place("backup").join("new");
         for entry in std::fs::read_dir(&backup)? {
@@ -138,7 +136,6 @@ impl Sqlite {
 
     /// Its online backup in one go, which ends durable: its bytes.
     fn back_up(&self, target: &Path) -> Result<u64> {
-        empty(target)?;
         let source = rusqlite::Connection::open(&self.0)?;
         let copy = target.join("copy.sqlite");
         let mut connection = rusqlite::Connection::open(&copy)?;
@@ -195,6 +192,9 @@ fn still(bench: &Bench, sqlite: &Sqlite, rounds: usize) -> Result<()> {
             for at in 0..3 {
                 // Whoever comes first in a round comes last in the next.
                 let at = (at + round) % 3;
+                // What is there from the last round goes before the clock starts.
+                empty(&bench.place(["backup", "copy", "sqlite"][at]))?;
+                sync_folder(&bench.folder)?;
                 if cold {
                     bench.drop_cache()?;
                     drop_from_cache(&sqlite.0)?;
@@ -283,6 +283,7 @@ impl Writers {
 fn with_writers(bench: &Bench, rounds: usize) -> Result<()> {
     for count in [1, 2] {
         let writers = Writers::start(bench, count)?;
+        empty(&bench.place("copy"))?;
         let mut alone = Rounds::default();
         let mut kept = [Rounds::default(), Rounds::default()];
         let mut rates = [Rounds::default(), Rounds::default()];

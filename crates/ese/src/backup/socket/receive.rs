@@ -6,12 +6,13 @@ use super::message::{
     Begun, Ended, Failed, FileHead, FileKind, Hello, Logs, Sent, SocketBackupKind, kind, malformed,
 };
 use crate::backup::directory::{BackupDirectory, DirectoryMode};
+use crate::backup::output::Output;
 use crate::backup::to_directory::patch_name;
 use crate::database::backup_record::Scope;
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 use ese_format::primitives::{BackupInfo, Generation, PageSize};
-use ese_vfs::{Disk, File, OpenMode};
+use ese_vfs::Disk;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -208,40 +209,28 @@ impl Taker<'_> {
 
     fn take_data(&mut self, head: &FileHead, path: &Path) -> Result<()> {
         let mut check = FileCheck::new(head, self.page_size)?;
-        let file = self.create(path)?;
-        let mut at = 0;
-        while at < head.length {
+        let mut output = Output::create(self.disk.as_ref(), path)?;
+        while output.written() < head.length {
             let bytes = expect(self.connection, kind::DATA)?;
             let len = bytes.len() as u64;
-            if len == 0 || len > head.length - at {
+            if len == 0 || len > head.length - output.written() {
                 return Err(malformed("more or less of a file than there is"));
             }
             check.push(bytes)?;
-            file.write_at(bytes, at).map_err(|cause| Error::io(cause, "write a file of the backup", path))?;
-            at += len;
+            output.write(bytes)?;
             self.reached.done += len;
             self.reached.total = self.reached.total.max(self.reached.done);
             (self.progress)(self.reached);
         }
         check.finish()?;
         self.sent.files += 1;
-        self.sent.bytes += at;
-        sync(file.as_ref(), path)
+        self.sent.bytes += output.written();
+        output.sync()
     }
 
     /// The empty file that names a database to JetRestore.
     fn leave_patch_file(&self, database: &Path) -> Result<()> {
         let path = self.target.join(patch_name(database));
-        sync(self.create(&path)?.as_ref(), &path)
+        Output::create(self.disk.as_ref(), &path)?.sync()
     }
-
-    fn create(&self, path: &Path) -> Result<Arc<dyn File>> {
-        self.disk
-            .open(path, OpenMode::CreateNew)
-            .map_err(|cause| Error::io(cause, "make a file of the backup", path))
-    }
-}
-
-fn sync(file: &dyn File, path: &Path) -> Result<()> {
-    file.sync().map_err(|cause| Error::io(cause, "sync a file of the backup", path))
 }
