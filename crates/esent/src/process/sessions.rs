@@ -27,12 +27,22 @@ pub struct SessionEntry {
     instance: Arc<Entry>,
     /// What ties it to a client's context, and the thread that did it.
     context: Mutex<Option<(JET_API_PTR, ThreadId)>>,
+    /// Who began its transaction.
+    owner: Mutex<Option<Owner>>,
     settings: Mutex<Settings>,
     /// Cursors go before the databases of their tables.
     tables: OpenTables,
     /// Databases go before the session that opened them.
     databases: Mutex<Vec<Opening>>,
     session: Session,
+}
+
+/// Who may go on with a transaction: the thread that began it or, if the session was tied to a context then,
+/// whichever thread has tied it to that context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Thread(ThreadId),
+    Context(JET_API_PTR),
 }
 
 /// What session parameters hold.
@@ -80,6 +90,7 @@ impl Sessions {
         let session = SessionEntry {
             instance: Arc::clone(entry),
             context: Mutex::default(),
+            owner: Mutex::default(),
             settings: Mutex::default(),
             tables: OpenTables::default(),
             databases: Mutex::default(),
@@ -112,7 +123,8 @@ impl Sessions {
     /// Ends a session; databases it has open are closed.
     ///
     /// # Errors
-    /// JET_errInvalidSesid when there is none, JET_errSessionInUse while it is tied to a context.
+    /// JET_errInvalidSesid when there is none, JET_errSessionInUse while it is tied to a context,
+    /// JET_errSessionSharingViolation when its transaction is another thread's.
     pub fn end(&self, number: JET_SESID) -> Result<()> {
         let mut state = self.state.lock();
         let missing = || Error::new(JetErr::InvalidSesid, "the session does not exist");
@@ -120,6 +132,7 @@ impl Sessions {
         if session.context.lock().is_some() {
             return Err(Error::new(JetErr::SessionInUse, "the session is tied to a context"));
         }
+        session.check_owner()?;
         let ended = state.live.remove(&number);
         drop(state);
         drop(ended);
@@ -238,19 +251,56 @@ impl SessionEntry {
     /// Begins a transaction or a level of it.
     ///
     /// # Errors
-    /// Those of [`Session::begin_transaction`].
+    /// JET_errSessionSharingViolation when another thread began the transaction; those of
+    /// [`Session::begin_transaction`].
     pub fn begin_transaction(&self, read_only: bool) -> Result<()> {
-        self.session.begin_transaction(read_only)
+        self.check_owner()?;
+        self.session.begin_transaction(read_only)?;
+        self.owner.lock().get_or_insert(self.caller());
+        Ok(())
     }
 
     /// Commits the innermost level.
     ///
     /// # Errors
-    /// Those of [`Session::commit_transaction`].
+    /// JET_errSessionSharingViolation when another thread began the transaction; those of
+    /// [`Session::commit_transaction`].
     pub fn commit_transaction(&self, lazy: bool) -> Result<()> {
-        self.session.commit_transaction(lazy)?;
-        self.tables.committed(self.session.transaction_level()?);
+        self.check_owner()?;
+        let result = self.session.commit_transaction(lazy);
+        let level = self.level_ended()?;
+        result?;
+        self.tables.committed(level);
         Ok(())
+    }
+
+    /// Whom a call of this thread would be by.
+    fn caller(&self) -> Owner {
+        let thread = std::thread::current().id();
+        match *self.context.lock() {
+            Some((context, by)) if by == thread => Owner::Context(context),
+            _ => Owner::Thread(thread),
+        }
+    }
+
+    /// A transaction stays with the thread or context that began it.
+    fn check_owner(&self) -> Result<()> {
+        match *self.owner.lock() {
+            Some(owner) if owner != self.caller() => {
+                let what = "another thread has begun the session's transaction";
+                Err(Error::new(JetErr::SessionSharingViolation, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A level may have ended, and with it the transaction; how deep it is now.
+    fn level_ended(&self) -> Result<u8> {
+        let level = self.session.transaction_level()?;
+        if level == 0 {
+            *self.owner.lock() = None;
+        }
+        Ok(level)
     }
 
     /// Waits until all that was committed is durable.
@@ -265,13 +315,17 @@ impl SessionEntry {
     /// prepared in it.
     ///
     /// # Errors
-    /// Those of [`Session::rollback_transaction`].
+    /// JET_errSessionSharingViolation when another thread began the transaction; those of
+    /// [`Session::rollback_transaction`].
     pub fn rollback_transaction(&self, all: bool) -> Result<()> {
+        self.check_owner()?;
         let level = self.session.transaction_level()?;
         if level > 0 {
             self.tables.roll_back(if all { 0 } else { level - 1 });
         }
-        self.session.rollback_transaction(all)
+        let result = self.session.rollback_transaction(all);
+        self.level_ended()?;
+        result
     }
 
     /// Opens an attached database and gives its number.

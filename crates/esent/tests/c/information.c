@@ -13,9 +13,58 @@ static void *other_thread(void *unused)
     return unused;
 }
 
-static void contexts(JET_SESID session)
+/* Another thread has no part in a transaction that it did not begin. */
+static void *meddler(void *unused)
+{
+    EXPECT(JET_errSessionSharingViolation, JetBeginTransaction(shared));
+    EXPECT(JET_errSessionSharingViolation, JetCommitTransaction(shared, 0));
+    EXPECT(JET_errSessionSharingViolation, JetRollback(shared, JET_bitRollbackAll));
+    EXPECT(JET_errSessionSharingViolation, JetEndSession(shared, 0));
+    return unused;
+}
+
+/* It goes on with one that belongs to a context, once it is in that context. */
+static void *successor(void *unused)
+{
+    meddler(NULL);
+    EXPECT(JET_errSuccess, JetSetSessionContext(shared, 43));
+    EXPECT(JET_errSessionSharingViolation, JetCommitTransaction(shared, 0));
+    EXPECT(JET_errSuccess, JetResetSessionContext(shared));
+    EXPECT(JET_errSuccess, JetSetSessionContext(shared, 42));
+    EXPECT(JET_errSuccess, JetBeginTransaction(shared));
+    EXPECT(JET_errSuccess, JetCommitTransaction(shared, 0));
+    EXPECT(JET_errSuccess, JetCommitTransaction(shared, 0));
+    EXPECT(JET_errNotInTransaction, JetCommitTransaction(shared, 0));
+    EXPECT(JET_errSuccess, JetResetSessionContext(shared));
+    return unused;
+}
+
+static void in_another_thread(void *(*work)(void *))
 {
     pthread_t thread;
+
+    CHECK(pthread_create(&thread, NULL, work, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* A transaction stays with its thread, or with the context that its session was in. */
+static void owners(JET_SESID session)
+{
+    shared = session;
+    EXPECT(JET_errSuccess, JetBeginTransaction(session));
+    in_another_thread(meddler);
+    EXPECT(JET_errSuccess, JetCommitTransaction(session, 0));
+    EXPECT(JET_errSuccess, JetSetSessionContext(session, 42));
+    EXPECT(JET_errSuccess, JetBeginTransaction(session));
+    EXPECT(JET_errSuccess, JetResetSessionContext(session));
+    EXPECT(JET_errSessionSharingViolation, JetRollback(session, 0));
+    in_another_thread(successor);
+    EXPECT(JET_errSuccess, JetBeginTransaction(session));
+    EXPECT(JET_errSuccess, JetRollback(session, 0));
+}
+
+static void contexts(JET_SESID session)
+{
 
     EXPECT(JET_errSessionContextNotSetByThisThread, JetResetSessionContext(session));
     EXPECT(JET_errInvalidParameter, JetSetSessionContext(session, 0));
@@ -24,12 +73,12 @@ static void contexts(JET_SESID session)
     EXPECT(JET_errSessionContextAlreadySet, JetSetSessionContext(session, 42));
     EXPECT(JET_errSessionInUse, JetEndSession(session, 0));
     shared = session;
-    CHECK(pthread_create(&thread, NULL, other_thread, NULL) == 0);
-    CHECK(pthread_join(thread, NULL) == 0);
+    in_another_thread(other_thread);
     EXPECT(JET_errSuccess, JetResetSessionContext(session));
     EXPECT(JET_errSessionContextNotSetByThisThread, JetResetSessionContext(session));
     EXPECT(JET_errInvalidSesid, JetResetSessionContext(session + 1));
     EXPECT(JET_errInvalidSesid, JetSetSessionContext(session + 1, 42));
+    owners(session);
 }
 
 static void session_parameters(JET_SESID session)
