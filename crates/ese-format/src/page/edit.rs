@@ -333,6 +333,26 @@ impl<'a> PageMut<'a> {
         Ok(())
     }
 
+    /// Moves all data together and zeroes what lies behind them: what deleted lines left. Says whether a byte
+    /// changed. A page without tags stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::reorganise`].
+    pub fn wipe_dead_bytes(&mut self) -> Result<bool> {
+        let count = self.view().tag_count();
+        if count == 0 {
+            return Ok(false);
+        }
+        let before = self.bytes.to_vec();
+        self.reorganise()?;
+        let data_end = self.page_size.header_bytes() + self.view().data_end();
+        let tags = self.page_size.bytes().saturating_sub(count * TAG_BYTES);
+        if let Some(gap) = self.bytes.get_mut(data_end..tags) {
+            gap.fill(0);
+        }
+        Ok(*self.bytes != *before)
+    }
+
     /// How many bytes a key takes from the page's prefix: all it shares, if that is worth its two bytes.
     ///
     /// # Errors

@@ -98,6 +98,11 @@ impl DatabaseStream {
         self.position
     }
 
+    /// The last of the pages.
+    pub fn last_page(&self) -> PageNumber {
+        self.last_page
+    }
+
     /// Whether everything was delivered.
     pub fn is_at_end(&self) -> bool {
         self.position == self.length()

@@ -84,6 +84,15 @@ impl BackupDatabase for Memory {
         }
         Ok(())
     }
+    fn remove_deleted(&self) -> Result<()> {
+        Ok(())
+    }
+    fn scrub_pages(&self, _first: PageNumber, _count: u32) -> Result<u32> {
+        Ok(0)
+    }
+    fn write_pages(&self) -> Result<()> {
+        Ok(())
+    }
     fn hold_pages(&self, _first: PageNumber, _count: u32) -> Box<dyn PageHold + '_> {
         Box::new(())
     }

@@ -46,6 +46,21 @@ pub trait BackupDatabase: Send + Sync {
     /// Keeps the page writer off a range of pages, once writes under way are done, so that none is read
     /// half old and half new.
     fn hold_pages(&self, first: PageNumber, count: u32) -> Box<dyn PageHold + '_>;
+    /// Removes what is deleted and seen by nobody from the database, ahead of [`Self::scrub_pages`].
+    ///
+    /// # Errors
+    /// Those of pages and log.
+    fn remove_deleted(&self) -> Result<()>;
+    /// Overwrites what deleted data have left on some live pages; how many pages had any.
+    ///
+    /// # Errors
+    /// Those of the pages.
+    fn scrub_pages(&self, first: PageNumber, count: u32) -> Result<u32>;
+    /// Writes all changed pages to the file.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn write_pages(&self) -> Result<()>;
 }
 
 /// The log of an instance, as a backup sees it.

@@ -3,6 +3,7 @@
 use crate::backup::gate::Condition;
 use crate::backup::source::{BackupDatabase, BackupHost, BackupLog, LogNames, PageHold};
 use crate::checkpoint::Checkpointer;
+use crate::cleanup::Cleanup;
 use crate::database::{Attachment, Attachments};
 use crate::error::{JetErr, Result};
 use crate::log::{Log, LogFiles, read_checkpoint};
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct Host {
     pub(super) attachments: Arc<Attachments>,
     pub(super) status: Arc<Mutex<Condition>>,
+    pub(super) cleanup: Arc<Cleanup>,
 }
 
 impl BackupHost for Host {
@@ -35,12 +37,12 @@ impl BackupHost for Host {
             .all()
             .into_iter()
             .filter(logged)
-            .map(|a| Arc::new(AttachedDatabase(a)) as Arc<dyn BackupDatabase>)
+            .map(|a| Arc::new(AttachedDatabase(a, self.cleanup.clone())) as Arc<dyn BackupDatabase>)
             .collect()
     }
 }
 
-struct AttachedDatabase(Arc<Attachment>);
+struct AttachedDatabase(Arc<Attachment>, Arc<Cleanup>);
 
 impl BackupDatabase for AttachedDatabase {
     fn path(&self) -> &Path {
@@ -78,6 +80,31 @@ impl BackupDatabase for AttachedDatabase {
 
     fn hold_pages(&self, first: PageNumber, count: u32) -> Box<dyn PageHold + '_> {
         Box::new(self.0.file.hold_pages(first, count))
+    }
+
+    fn remove_deleted(&self) -> Result<()> {
+        self.1.run()
+    }
+
+    fn scrub_pages(&self, first: PageNumber, count: u32) -> Result<u32> {
+        let mut wiped = 0;
+        for number in (first.0..first.0.saturating_add(count)).map(PageNumber) {
+            let mut page = self.0.pages.write(number)?;
+            // Blank pages have no content yet, nor anything left of one.
+            if page.page().db_time().0 == 0 || page.page().tag_count() == 0 {
+                continue;
+            }
+            // No record of the log: what is written over is no part of any line.
+            if page.edit().wipe_dead_bytes()? {
+                page.changed(LogPosition::NONE, LogPosition::NONE);
+                wiped += 1;
+            }
+        }
+        Ok(wiped)
+    }
+
+    fn write_pages(&self) -> Result<()> {
+        self.0.pages.flush()
     }
 }
 

@@ -104,19 +104,10 @@ pub(super) fn start(
     });
     let mut settings = BackupSettings::new(parameters.page_size());
     settings.circular = parameters.circular_logging();
+    settings.scrub = parameters.zero_during_backup();
     settings.roll_at_end = parameters.aggressive_log_rollover();
     settings.chunk_bytes =
         usize::try_from(parameters.integer(ParamId::MaxCoalesceReadSize)).unwrap_or(settings.chunk_bytes);
-    let backup = Arc::new(ExternalBackup::new(BackupParts {
-        disk: disk.clone(),
-        clock: environment.clock.clone(),
-        events: events.clone(),
-        log: backup_log,
-        host: Arc::new(Host { attachments: attachments.clone(), status: status.clone() }),
-        settings,
-        gate,
-    }));
-    hooks.keep_logs_for(&backup);
     let cleanup = Cleanup::new(CleanupParts {
         log: log.clone(),
         versions: storage.versions.clone(),
@@ -124,6 +115,20 @@ pub(super) fn start(
         pages: storage.space.clone(),
         files: attachments.clone(),
     });
+    let backup = Arc::new(ExternalBackup::new(BackupParts {
+        disk: disk.clone(),
+        clock: environment.clock.clone(),
+        events: events.clone(),
+        log: backup_log,
+        host: Arc::new(Host {
+            attachments: attachments.clone(),
+            status: status.clone(),
+            cleanup: cleanup.clone(),
+        }),
+        settings,
+        gate,
+    }));
+    hooks.keep_logs_for(&backup);
     let distance = Distance::new(parameters.checkpoint_depth());
     let mut jobs = Vec::new();
     let clean = run(environment, CleanupJob::new(cleanup.clone()), Some(CleanupJob::PERIOD))?;

@@ -83,6 +83,15 @@ impl BackupDatabase for TestDatabase {
             .read_exact_at(into, first.file_offset(SIZE))
             .map_err(|e| Error::io(e, "read pages", &self.path))
     }
+    fn remove_deleted(&self) -> Result<()> {
+        Ok(())
+    }
+    fn scrub_pages(&self, _first: PageNumber, _count: u32) -> Result<u32> {
+        Ok(0)
+    }
+    fn write_pages(&self) -> Result<()> {
+        Ok(())
+    }
     fn hold_pages(&self, _first: PageNumber, _count: u32) -> Box<dyn PageHold + '_> {
         Box::new(())
     }

@@ -4,6 +4,8 @@ use crate::support::*;
 use ese::JetErr;
 use ese::backup::external::{EndOptions, FileHandle};
 use ese::backup::source::BackupDatabase;
+use ese::params::ParamId;
+use ese::raw::{InitOptions, Instance, TermOptions};
 use ese_format::checksum::verify_page;
 use ese_format::database::DatabaseHeader;
 use ese_format::primitives::{Generation, PageNumber};
@@ -381,4 +383,97 @@ fn bx_091_no_backup() {
     bench.backup.end(ending(ABORT)).unwrap();
     let read = bench.backup.read_file(opened.handle, &mut [0; 3 * PAGE]);
     assert_eq!(code(read), JetErr::NoBackup);
+}
+
+/// When the instance is told to, what was deleted is gone from the live file after the backup, and is still in the
+/// stream; the event log tells of the beginning and the end.
+#[test]
+fn bx_092_deleted_data_are_overwritten() {
+    let is_secret = |bytes: &[u8]| bytes.windows(800).any(|window| window.iter().all(|byte| *byte == 0xE7));
+    for scrubs in [false, true] {
+        let world = World::new(6);
+        let rows = Rows::create(&world.instance, DATABASES[0]);
+        rows.commit(0..5);
+        rows.commit(0xE7..0xE8);
+        rows.commit(10..15);
+        drop(rows);
+        world.instance.term(TermOptions::default()).unwrap();
+        let mut parameters = parameters("/log", "/system");
+        parameters.set_integer(ParamId::ZeroDatabaseDuringBackup, u64::from(scrubs)).unwrap();
+        let instance = Instance::new(world.environment(), parameters);
+        instance.init(InitOptions::default()).unwrap();
+        let rows = Rows::open(&instance, DATABASES[0]);
+        rows.clear();
+        rows.commit(20..22);
+        assert!(is_secret(&world.content(DATABASES[0])));
+        let (backup, before) = (instance.backup().unwrap(), world.events.ids().len());
+        backup.begin(0).unwrap();
+        let opened = backup.open_file(path(DATABASES[0])).unwrap();
+        let mut stream = vec![0; 512 * PAGE];
+        let length = backup.read_file(opened.handle, &mut stream).unwrap();
+        assert_eq!(length as u64, opened.length);
+        backup.close_file(opened.handle).unwrap();
+        assert!(is_secret(&stream));
+        assert_eq!(is_secret(&world.content(DATABASES[0])), !scrubs);
+        let events = world.events.ids().split_off(before);
+        let expected = if scrubs { vec![210, 220, 706, 707, 221] } else { vec![210, 220, 221] };
+        assert_eq!(sorted(&events), sorted(&expected));
+        assert_eq!(rows.numbers(), [20, 21].into());
+        backup.end(ending(ABORT)).unwrap();
+        drop(rows);
+        instance.term(TermOptions::default()).unwrap();
+        assert_eq!(restored_numbers(&world, DATABASES[0]), [20, 21].into());
+    }
+}
+
+fn sorted(ids: &[u32]) -> Vec<u32> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids
+}
+
+/// Not a statement of its own: overwriting beside writers loses nothing, also when the power goes after it.
+#[test]
+fn overwriting_under_load_loses_nothing() {
+    let world = World::new(7);
+    world.instance.term(TermOptions::default()).unwrap();
+    let mut parameters = parameters("/log", "/system");
+    parameters.set_integer(ParamId::ZeroDatabaseDuringBackup, 1).unwrap();
+    let instance = Instance::new(world.environment(), parameters.clone());
+    instance.init(InitOptions::default()).unwrap();
+    instance.begin_session().unwrap().attach(path(DATABASES[0]), Default::default()).unwrap();
+    let rows = Rows::create(&instance, DATABASES[0]);
+    let (done, count) = (AtomicBool::new(false), std::sync::atomic::AtomicI32::new(0));
+    threads(|scope| {
+        scope.spawn(|| {
+            let mut next = 0;
+            while !done.load(Ordering::Acquire) {
+                if next % 30 == 27 {
+                    rows.clear();
+                }
+                rows.commit(next..next + 3);
+                next += 3;
+                count.store(next, Ordering::Release);
+            }
+        });
+        let backup = instance.backup().unwrap();
+        backup.begin(0).unwrap();
+        let mut buffer = vec![0; 16 * PAGE];
+        while count.load(Ordering::Acquire) < 40 {
+            let opened = backup.open_file(path(DATABASES[0])).unwrap();
+            while backup.read_file(opened.handle, &mut buffer).unwrap() > 0 {
+                instance.step_jobs();
+            }
+            backup.close_file(opened.handle).unwrap();
+        }
+        backup.end(ending(ABORT)).unwrap();
+        done.store(true, Ordering::Release);
+    });
+    let expected = rows.numbers();
+    assert!(!expected.is_empty());
+    let copy = world.disk.crash(3);
+    let environment = crate::restore_bench::environment(&copy, &world.clock, &world.events);
+    let next = Instance::new(environment, parameters);
+    next.init(InitOptions::default()).unwrap();
+    assert_eq!(Rows::open(&next, DATABASES[0]).numbers(), expected);
 }

@@ -2,6 +2,7 @@
 
 use super::super::database_stream::DatabaseStream;
 use super::super::log_stream::LogStream;
+use super::super::scrub::Scrub;
 use super::super::source::BackupDatabase;
 use super::super::state::{BackupKind, Call, Effect, Phase, Work as Failing, after_failure};
 use super::{DatabaseResult, ExternalBackup, Turn};
@@ -32,6 +33,8 @@ pub struct OpenedFile {
 pub(super) struct OpenFile {
     pub(super) handle: FileHandle,
     pub(super) stream: Stream,
+    /// The scrubbing of the database, if it is to be.
+    pub(super) scrub: Option<Scrub>,
 }
 
 pub(super) enum Stream {
@@ -196,8 +199,15 @@ impl ExternalBackup {
             Named::Patch => Stream::Patch(path.to_path_buf()),
             Named::Nothing | Named::Foreign => return Err(Error::from(JetErr::InvalidParameter)),
         };
+        let scrub = match &stream {
+            Stream::Database(stream) if self.parts.settings.scrub => {
+                let (clock, events) = (self.parts.clock.as_ref(), self.parts.events.as_ref());
+                Some(Scrub::begin(stream.database().as_ref(), clock, events))
+            }
+            _ => None,
+        };
         let opened = OpenedFile { handle: self.next_handle(), length: stream.length() };
-        work.open = Some(OpenFile { handle: opened.handle, stream });
+        work.open = Some(OpenFile { handle: opened.handle, stream, scrub });
         Ok(opened)
     }
 
@@ -222,7 +232,14 @@ impl ExternalBackup {
         }
         let current = || self.parts.log.as_ref().map_or(Generation::NONE, |log| log.current());
         let result = match &mut open.stream {
-            Stream::Database(stream) => stream.read(into, &self.read_parts(), &current),
+            Stream::Database(stream) => {
+                let from = stream.position();
+                let read = stream.read(into, &self.read_parts(), &current);
+                if let (Ok(_), Some(scrub)) = (&read, open.scrub.as_mut()) {
+                    scrub.delivered(stream.database().as_ref(), from, stream.position(), stream.last_page());
+                }
+                read
+            }
             Stream::Log(stream) => stream.read(into),
             Stream::Patch(_) => Ok(0),
         };
@@ -247,7 +264,7 @@ impl ExternalBackup {
     /// Closes whatever is open and notes how far it was read.
     pub(super) fn close(&self, turn: &mut Turn<'_>) -> Result<()> {
         let work = turn.work()?;
-        let Some(OpenFile { stream, .. }) = work.open.take() else { return Ok(()) };
+        let Some(OpenFile { stream, scrub, .. }) = work.open.take() else { return Ok(()) };
         let (done, length) = (stream.position(), stream.length());
         let name = stream.path().display().to_string();
         match &stream {
@@ -265,6 +282,10 @@ impl ExternalBackup {
             }
             Stream::Log(_) | Stream::Patch(_) => {}
         }
+        if let (Some(scrub), Stream::Database(stream)) = (scrub, &stream) {
+            let (clock, events) = (self.parts.clock.as_ref(), self.parts.events.as_ref());
+            scrub.end(stream.database().as_ref(), clock, events);
+        }
         if done != length {
             self.report(id::COPY_CUT_SHORT, [name, done.to_string(), length.to_string()]);
         }
@@ -279,11 +300,15 @@ impl ExternalBackup {
             Effect::DropDatabase => {
                 self.report(id::DATABASE_BACKUP_FAILED, strings);
                 if let Some(work) = turn.work.as_mut()
-                    && let Some(OpenFile { stream: Stream::Database(stream), .. }) = work.open.take()
+                    && let Some(OpenFile { stream: Stream::Database(stream), scrub, .. }) = work.open.take()
                     && let Some(result) = work.databases.get_mut(&stream.database().id())
                 {
                     result.dropped = Some(error.code());
                     result.pages = stream.counts();
+                    if let Some(scrub) = scrub {
+                        let (clock, events) = (self.parts.clock.as_ref(), self.parts.events.as_ref());
+                        scrub.end(stream.database().as_ref(), clock, events);
+                    }
                 }
                 turn.apply(Effect::Enter(Phase::Database));
             }

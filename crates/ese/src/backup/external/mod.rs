@@ -65,6 +65,9 @@ pub struct BackupSettings {
     pub page_size: PageSize,
     /// Old logs are removed by the engine (JET_paramCircularLog).
     pub circular: bool,
+    /// What deleted data left on live pages is overwritten once they are copied
+    /// (JET_paramZeroDatabaseDuringBackup).
+    pub scrub: bool,
     /// The log is rolled over at the end as well (JET_paramAggressiveLogRollover).
     pub roll_at_end: bool,
     /// How long to wait before a failed read is repeated; grows with each repeat.
@@ -79,6 +82,7 @@ impl BackupSettings {
         Self {
             page_size,
             circular: false,
+            scrub: false,
             roll_at_end: false,
             repeat_delay: Duration::from_millis(100),
             chunk_bytes: 1 << 19,
