@@ -8,6 +8,7 @@
 
 use super::file::CachedFile;
 use super::frame::{Bytes, Frame};
+use super::progress::Progress;
 use super::shard::{Shard, Turn};
 use super::statistics::{CacheStatistics, Counters};
 use crate::error::{JetErr, Result};
@@ -51,6 +52,10 @@ const TICKS: usize = 64;
 /// Frames looked at for a clean one once a dirty one is found that could leave.
 const PATIENCE: usize = 256;
 
+/// How many writes of others a thread waits for that finds no room. Each cleans pages, so that more mean that
+/// yet others take the room first.
+const WAITS_MOST: u32 = 64;
+
 /// Memory that pages take, against what they may take.
 struct Budget {
     used: AtomicUsize,
@@ -74,7 +79,8 @@ impl Drop for Room {
 /// The page cache: pages of any number of files, of any page size, within a bound in bytes.
 ///
 /// The bound covers the pages. Above it come only pages that are latched or must not be written yet while
-/// everything else is driven out already, and the copies that a write in progress makes.
+/// everything else is driven out already, one for each thread that is about to read a page, and the copies
+/// that a write in progress makes.
 pub struct PageCache {
     shards: Box<[Mutex<Shard>]>,
     budget: Arc<Budget>,
@@ -85,6 +91,8 @@ pub struct PageCache {
     /// Bytes of changed pages.
     dirty: Arc<AtomicUsize>,
     counters: Counters,
+    /// Writes of pages on their way, for those who need the room.
+    progress: Arc<Progress>,
     #[cfg(any(debug_assertions, feature = "witness"))]
     witness: Option<Arc<dyn super::PageWitness>>,
 }
@@ -140,6 +148,7 @@ impl PageCache {
             misses: AtomicU32::new(0),
             dirty: Arc::default(),
             counters: Counters::default(),
+            progress: Arc::default(),
             #[cfg(any(debug_assertions, feature = "witness"))]
             witness: None,
         }
@@ -181,6 +190,10 @@ impl PageCache {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
     }
 
     pub(super) fn new_file_number(&self) -> u32 {
@@ -245,24 +258,33 @@ impl PageCache {
     fn shrink(&self) -> Result<()> {
         // Each write cleans a batch; more rounds than this mean that pages are dirtied as fast.
         let mut writes = 16;
+        let mut waits = WAITS_MOST;
         while self.used() > self.limit() {
+            let seen = self.progress.seen();
             match self.evict() {
-                Evicted::Freed => {}
+                Evicted::Freed => continue,
                 Evicted::Dirty(frame) if writes > 0 => {
                     writes -= 1;
                     let Some(file) = frame.file.upgrade() else { continue };
                     file.wake_writer();
                     match file.write_to_evict(&frame) {
-                        Ok(0) => break,
-                        Ok(_) => {}
+                        Ok(0) => {}
+                        Ok(_) => {
+                            self.evict_written(&frame);
+                            continue;
+                        }
                         // Logging has stopped, reads go on: what cannot be written stays, above the bound.
                         Err(e) if matches!(e.code(), JetErr::LogWriteFail | JetErr::LogDiskFull) => break,
                         Err(error) => return Err(error),
                     }
-                    self.evict_written(&frame);
                 }
-                Evicted::Dirty(_) | Evicted::Nothing => break,
+                Evicted::Dirty(_) | Evicted::Nothing => {}
             }
+            // What others are writing can leave once it is written.
+            if waits == 0 || !self.progress.wait(seen) {
+                break;
+            }
+            waits -= 1;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod health;
 mod hooks;
 mod latch;
 mod load;
+mod progress;
 mod shard;
 mod size;
 mod statistics;

@@ -9,6 +9,7 @@ use super::file::CachedFile;
 use super::frame::{Bytes, Frame, WriteClaim, older};
 use super::hooks::PageRelease;
 use super::latch::Mode;
+use super::progress::UnderWay;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::{Arc, thread};
 use ese_format::page::{Page, PageMut};
@@ -45,8 +46,11 @@ pub(super) struct Outcome {
 }
 
 /// Pages that are about to be written, ascending.
+#[derive(Default)]
 struct Batch {
     claims: Vec<WriteClaim>,
+    /// From the first claim on; behind them, so that it ends when they have.
+    under_way: Option<UnderWay>,
     images: Vec<u8>,
     /// The log must be durable up to here.
     end: LogPosition,
@@ -140,23 +144,26 @@ impl CachedFile {
             }
         }
         batch.claims.into_iter().for_each(WriteClaim::done);
+        drop(batch.under_way);
         Ok(outcome)
     }
 
     /// Copies the pages, ready to be written.
     fn copy(&self, pages: &[PageNumber], patience: Patience, outcome: &mut Outcome) -> Result<Batch> {
-        let mut batch = Batch { claims: Vec::new(), images: Vec::new(), end: LogPosition::NONE };
+        let mut batch = Batch::default();
         let Some(this) = self.this() else { return Ok(batch) };
         for &page in pages {
             let Some(frame) = self.cache().peek(self.key(page)) else { continue };
+            // Others may wait for what is claimed, with latches: so nobody waits for a latch with claims.
             let content = match patience {
-                Patience::Try => frame.latch.try_take(Mode::Shared),
-                Patience::Wait => Some(frame.latch.take(Mode::Shared)),
+                Patience::Wait if batch.under_way.is_none() => Some(frame.latch.take(Mode::Shared)),
+                _ => frame.latch.try_take(Mode::Shared),
             };
             let Some(content) = content else {
                 outcome.busy.push(frame);
                 continue;
             };
+            batch.under_way.get_or_insert_with(|| self.cache().progress().begin());
             let claim = WriteClaim::take(frame.clone(), this.clone());
             let copied = match claim {
                 Some(claim) => self.copy_page(claim, &content, &mut batch),
@@ -168,6 +175,9 @@ impl CachedFile {
                 }
             };
             frame.latch.release(Mode::Shared, content);
+            if batch.claims.is_empty() {
+                batch.under_way = None;
+            }
             if !copied? {
                 outcome.stayed += 1;
             }

@@ -68,7 +68,7 @@ impl Table {
     fn join(&self, new: &NewIndex<'_>, rules: (bool, bool)) -> Result<()> {
         let running = self.session.running();
         let mut state = self.session.state()?;
-        let _standing = running.moving.write();
+        let _standing = running.moving.stop();
         let State { work, .. } = &mut *state;
         let table = self.schema.table(work, self.object)?;
         let index = find(&table, new)?;

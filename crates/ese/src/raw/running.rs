@@ -17,7 +17,7 @@ use crate::params::Parameters;
 use crate::sort::Scratch;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::job::JobRunner;
-use crate::sync::{Arc, Mutex, RwLock, Weak};
+use crate::sync::{Arc, Mutex, RwLock, Standstill, Weak};
 use ese_format::{LogPosition, PageSize};
 use ese_vfs::{DirLock, Disk};
 use std::collections::BTreeMap;
@@ -52,9 +52,9 @@ pub(super) struct Running {
     pub(super) schemas: Mutex<BTreeMap<u8, Arc<OpenSchema>>>,
     /// Where large sorts go on.
     pub(super) scratch: Scratch,
-    /// Held for reading by whoever changes records, or ends a transaction or a level; for writing by who must
-    /// see all of them stand still.
-    pub(super) moving: RwLock<()>,
+    /// Entered by whoever changes records, or ends a transaction or a level; stopped by who must see all of
+    /// them stand still.
+    pub(super) moving: Standstill,
 }
 
 /// Numbers of the sessions that have begun and not ended (ESE: procid).

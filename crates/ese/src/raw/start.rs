@@ -30,7 +30,7 @@ use crate::restore::map::RestoreMap;
 use crate::sort::Scratch;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::job::{Job, JobRunner};
-use crate::sync::{Arc, Mutex, RwLock};
+use crate::sync::{Arc, Mutex, RwLock, Standstill};
 use crate::version::Relief;
 use ese_format::checkpoint::Checkpoint;
 use ese_format::log::record::{Init2, LogRecord};
@@ -178,7 +178,7 @@ pub(super) fn start(
         dropped,
         schemas: Mutex::default(),
         scratch,
-        moving: RwLock::new(()),
+        moving: Standstill::default(),
     })
 }
 

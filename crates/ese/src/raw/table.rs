@@ -173,7 +173,7 @@ impl Table {
         if self.session.transaction_level()? == 0 {
             return Err(Error::new(JetErr::NotInTransaction, "a change needs a transaction"));
         }
-        let _moving = self.session.running().moving.read();
+        let _moving = self.session.running().moving.enter(self.session.id());
         self.session.running().check_serving()?;
         let state = self.session.state()?;
         self.act(state, act)

@@ -98,7 +98,7 @@ impl Session {
     pub fn commit_transaction(&self, lazy: bool) -> Result<()> {
         self.running().check_alive()?;
         let mut state = self.state()?;
-        let _moving = self.running().moving.read();
+        let _moving = self.running().moving.enter(self.id());
         state.commit(self.running(), lazy)
     }
 
@@ -109,7 +109,7 @@ impl Session {
     pub fn rollback_transaction(&self, all: bool) -> Result<()> {
         self.running().check_alive()?;
         let mut state = self.state()?;
-        let _moving = self.running().moving.read();
+        let _moving = self.running().moving.enter(self.id());
         match all {
             true if state.work.transaction().level() > 0 => state.abandon(self.running()),
             _ => state.rollback(self.running()),

@@ -20,6 +20,7 @@ pub mod job;
 pub mod model;
 mod mutex;
 mod rwlock;
+mod standstill;
 pub mod thread;
 #[cfg(feature = "lock-times")]
 pub mod times;
@@ -27,6 +28,7 @@ pub mod times;
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use mutex::{Mutex, MutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use standstill::{Moving, Standing, Standstill};
 pub use std::sync::{Arc, Weak};
 
 /// Waits for a lock or latch that another thread has. Where that is measured, it is counted (`times`).

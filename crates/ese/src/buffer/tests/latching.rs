@@ -78,6 +78,9 @@ fn nothing_but_the_page_itself_is_locked_while_the_disk_works() {
     let disk = SimDisk::new(1);
     // So small that there is one shard, and that everything must be written to make room.
     let (file, _) = cached(&disk, PageSize::K4, 8);
+    // A thread that misses a page may wait for a write, so the one who writes does not miss this one.
+    drop(file.read(PageNumber(1)).unwrap());
+    let _pinned = file.cache().peek(file.key(PageNumber(1))).unwrap();
     let calls = Arc::new(AtomicU32::new(0));
     let (other, count) = (file.clone(), calls.clone());
     let busy = Mutex::new(());

@@ -13,6 +13,7 @@ use ese_vfs::SimDisk;
 use std::path::Path;
 
 mod behind_log;
+mod bound;
 mod double_write;
 mod faults;
 mod latching;
