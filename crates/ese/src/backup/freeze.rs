@@ -157,6 +157,14 @@ impl File for GatedFile {
         self.file.allocate(len)
     }
 
+    fn will_read(&self, offset: u64, len: u64) {
+        self.file.will_read(offset, len);
+    }
+
+    fn will_sync(&self, offset: u64, len: u64) {
+        self.file.will_sync(offset, len);
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.file.sync()
     }

@@ -227,6 +227,10 @@ impl Instance {
     pub fn term(&self, options: TermOptions) -> Result<()> {
         let _one = self.0.lifecycle.lock();
         let running = self.running()?;
+        if options.dirty {
+            // Nobody waits for the end of a snapshot in a crash.
+            running.backup.abort_snapshot(None);
+        }
         running.backup.terminate(options.stop_backup || options.dirty)?;
         self.0.status.lock().terminating = true;
         self.stop_serving_backups();

@@ -233,3 +233,41 @@ fn bx_229_incremental_after_a_streamed_backup() {
     assert_eq!(code(snapshot.freeze()), JetErr::MissingFullBackup);
     world.instance.backup().unwrap().begin(INCREMENTAL).unwrap();
 }
+
+/// Not a statement of its own: a term that may stop a backup waits for a snapshot, one like a crash does not.
+#[test]
+fn term_and_a_snapshot() {
+    let world = World::new(9);
+    let mut snapshot = prepare(&world, LIVE_ON);
+    snapshot.freeze().unwrap();
+    let is_over = AtomicBool::new(false);
+    threads(|scope| {
+        let term = scope.spawn(|| {
+            let done = world.instance.term(TermOptions { stop_backup: true, ..TermOptions::default() });
+            assert!(is_over.load(Ordering::Acquire), "the snapshot had not ended");
+            done
+        });
+        let_pass(30);
+        snapshot.thaw().unwrap();
+        let_pass(30);
+        is_over.store(true, Ordering::Release);
+        snapshot.end(false).unwrap();
+        term.join().unwrap().unwrap();
+    });
+    assert!(world.header(DATABASES[0]).last_full_backup.is_some());
+
+    world.instance.init(InitOptions::default()).unwrap();
+    world.attach(DATABASES[0]).unwrap();
+    let mut snapshot = prepare(&world, LIVE_ON);
+    snapshot.freeze().unwrap();
+    world.instance.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
+    world.instance.init(InitOptions::default()).unwrap();
+    drop(snapshot);
+    begun_and_given_up(&world);
+}
+
+fn begun_and_given_up(world: &World) {
+    let backup = world.instance.backup().unwrap();
+    backup.begin(0).unwrap();
+    backup.end(ending(ABORT)).unwrap();
+}
