@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// The system is told to begin with what was written after so many bytes.
 const BEGIN_EVERY: u64 = 8 << 20;
 
+/// So far behind it is told so again.
+const FORGET_WITHIN: u64 = 64 << 20;
+
 /// A new file that grows.
 pub(crate) struct Output {
     file: Arc<dyn File>,
@@ -55,7 +58,10 @@ impl Output {
             .map_err(|cause| Error::io(cause, "write a copy", &self.path))?;
         self.written += bytes.len() as u64;
         if self.written - self.begun >= BEGIN_EVERY {
-            self.file.will_sync(self.begun, self.written - self.begun);
+            // What was begun earlier is on the device by now: said once more, the system forgets it, and the
+            // memory serves what comes next instead of driving out what the live database needs.
+            let from = self.begun.saturating_sub(FORGET_WITHIN);
+            self.file.will_sync(from, self.written - from);
             self.begun = self.written;
         }
         Ok(())
