@@ -107,17 +107,36 @@ impl Cleanup {
     /// The first of those of pages and log. What was taken out of the store stays out: the nodes concerned
     /// remain deleted on their pages.
     pub fn step(&self) -> Result<bool> {
-        let number = {
-            let mut steps = self.steps.lock();
-            steps.next += 1;
-            let number = steps.next;
-            steps.running.push(number);
-            number
-        };
+        let number = self.begin_step();
         let result = self.collect_and_sweep();
+        self.end_step(number);
+        result
+    }
+
+    /// Does something with the trees of a database as a step of cleanup would: whoever waits for steps waits for it.
+    /// None, and nothing is done, while the database is held.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub fn beside<T>(&self, database: u8, act: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        let number = self.begin_step();
+        let is_held = self.held.lock().databases.contains(&database);
+        let result = if is_held { Ok(None) } else { act().map(Some) };
+        self.end_step(number);
+        result
+    }
+
+    fn begin_step(&self) -> u64 {
+        let mut steps = self.steps.lock();
+        steps.next += 1;
+        let number = steps.next;
+        steps.running.push(number);
+        number
+    }
+
+    fn end_step(&self, number: u64) {
         self.steps.lock().running.retain(|other| *other != number);
         self.step_ended.notify_all();
-        result
     }
 
     fn collect_and_sweep(&self) -> Result<bool> {
@@ -269,7 +288,7 @@ impl Cleanup {
             let (key, data) = (&bookmark.0[..], &bookmark.1[..]);
             match btree::merge(work, tree, Bookmark { key, data })? {
                 Merged::Done(next) => wanted.extend(next),
-                Merged::No => {}
+                Merged::No | Merged::Partly => {}
                 Merged::Busy => {
                     let mut all = self.put_off.lock();
                     if tries < MERGE_TRIES && all.len() < PUT_OFF_MOST {

@@ -2980,6 +2980,24 @@ JET_ERR JET_API JetGetBookmark(JET_SESID sesid, JET_TABLEID tableid, void *pvBoo
 /* Read the secondary and primary bookmarks. */
 JET_ERR JET_API JetGetSecondaryIndexBookmark(JET_SESID sesid, JET_TABLEID tableid, void *pvSecondaryKey, JET_ULONG cbSecondaryKeyMax, JET_ULONG *pcbSecondaryKeyActual, void *pvPrimaryBookmark, JET_ULONG cbPrimaryBookmarkMax, JET_ULONG *pcbPrimaryBookmarkActual, JET_GRBIT grbit);
 
+/* Control online defragmentation of a database (8-bit text). */
+JET_ERR JET_API JetDefragmentA(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szTableName, JET_ULONG *pcPasses, JET_ULONG *pcSeconds, JET_GRBIT grbit);
+
+/* Control online defragmentation of a database (UTF-16 text). */
+JET_ERR JET_API JetDefragmentW(JET_SESID sesid, JET_DBID dbid, JET_PCWSTR szTableName, JET_ULONG *pcPasses, JET_ULONG *pcSeconds, JET_GRBIT grbit);
+
+/* Control online defragmentation with callback (8-bit text). */
+JET_ERR JET_API JetDefragment2A(JET_SESID sesid, JET_DBID dbid, JET_PCSTR szTableName, JET_ULONG *pcPasses, JET_ULONG *pcSeconds, JET_CALLBACK callback, JET_GRBIT grbit);
+
+/* Control online defragmentation with callback (UTF-16 text). */
+JET_ERR JET_API JetDefragment2W(JET_SESID sesid, JET_DBID dbid, JET_PCWSTR szTableName, JET_ULONG *pcPasses, JET_ULONG *pcSeconds, JET_CALLBACK callback, JET_GRBIT grbit);
+
+/* Control online defragmentation by file name (8-bit text). */
+JET_ERR JET_API JetDefragment3A(JET_SESID sesid, JET_PCSTR szDatabaseName, JET_PCSTR szTableName, JET_ULONG *pcPasses, JET_ULONG *pcSeconds, JET_CALLBACK callback, void *pvContext, JET_GRBIT grbit);
+
+/* Control online defragmentation by file name (UTF-16 text). */
+JET_ERR JET_API JetDefragment3W(JET_SESID sesid, JET_PCWSTR szDatabaseName, JET_PCWSTR szTableName, JET_ULONG *pcPasses, JET_ULONG *pcSeconds, JET_CALLBACK callback, void *pvContext, JET_GRBIT grbit);
+
 /* Enlarge an open database. */
 JET_ERR JET_API JetGrowDatabase(JET_SESID sesid, JET_DBID dbid, JET_ULONG cpg, JET_ULONG *pcpgReal);
 
@@ -3225,6 +3243,9 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetCreateTableColumnIndex2 JetCreateTableColumnIndex2W
 #define JetCreateTableColumnIndex3 JetCreateTableColumnIndex3W
 #define JetCreateTableColumnIndex4 JetCreateTableColumnIndex4W
+#define JetDefragment JetDefragmentW
+#define JetDefragment2 JetDefragment2W
+#define JetDefragment3 JetDefragment3W
 #define JetDeleteColumn JetDeleteColumnW
 #define JetDeleteColumn2 JetDeleteColumn2W
 #define JetDeleteIndex JetDeleteIndexW
@@ -3293,6 +3314,9 @@ JET_ERR JET_API JetGetSessionParameter(JET_SESID sesid, JET_ULONG sesparamid, vo
 #define JetCreateTableColumnIndex2 JetCreateTableColumnIndex2A
 #define JetCreateTableColumnIndex3 JetCreateTableColumnIndex3A
 #define JetCreateTableColumnIndex4 JetCreateTableColumnIndex4A
+#define JetDefragment JetDefragmentA
+#define JetDefragment2 JetDefragment2A
+#define JetDefragment3 JetDefragment3A
 #define JetDeleteColumn JetDeleteColumnA
 #define JetDeleteColumn2 JetDeleteColumn2A
 #define JetDeleteIndex JetDeleteIndexA

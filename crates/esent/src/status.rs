@@ -39,6 +39,33 @@ pub(crate) fn to_callback_with_context(
     }
 }
 
+/// JET_cbtypOnlineDefragCompleted.
+const DEFRAGMENTED: JET_CBTYP = 0x100;
+
+/// Who is told that a defragmentation in the background has ended.
+pub(crate) struct Defragmentation {
+    pub(crate) session: JET_SESID,
+    pub(crate) database: JET_DBID,
+    pub(crate) callback: JET_CALLBACK,
+    pub(crate) context: *mut c_void,
+}
+
+// SAFETY: the pointer is only handed back to the client, who asked for the call from another thread.
+unsafe impl Send for Defragmentation {}
+
+impl Defragmentation {
+    /// Tells it. What the callback returns does not matter.
+    pub(crate) fn tell(&self) {
+        let Some(callback) = self.callback else { return };
+        let (none, context) = (std::ptr::null_mut(), self.context);
+        // SAFETY: the caller of the exported function promised a function of this type, to be called with
+        // this context when the background has ended.
+        unsafe {
+            callback(self.session, self.database, JET_TABLEID_NIL, DEFRAGMENTED, none, none, context, 0)
+        };
+    }
+}
+
 fn describe(status: Status) -> (JET_SNT, JET_SNPROG) {
     let snt = match status {
         Status::Begin => SNT_BEGIN,

@@ -36,6 +36,12 @@ fn many_values_at_once_and_records_in_place_of_others() {
 }
 
 #[test]
+fn versions_have_a_limit_and_tables_are_defragmented() {
+    let root = tempfile::tempdir().unwrap();
+    run("bounds", root.path(), &[]);
+}
+
+#[test]
 fn tables_hold_what_was_put_in() {
     let root = tempfile::tempdir().unwrap();
     run("tables", root.path(), &["make"]);

@@ -20,6 +20,7 @@ use ese_format::log::record::{
     EmptiedPage, EmptiedPages, EmptyTree, LogRecord, LongBytes, MERGE_DELETE_NODE, MERGE_EMPTY_PAGE,
     MERGE_KEY_CHANGE, Merge2, MergeKind,
 };
+use ese_format::node::{Node, separator};
 use ese_format::page::{LineFlags, Page, encode_image};
 use ese_format::{DbTime, PageNumber};
 
@@ -33,6 +34,31 @@ pub enum Merged {
     /// The leaf left the tree. With it go bookmarks on those neighbours that have no records either: left over
     /// by a crash, or held back because the leaf was in the way.
     Done(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Some of its records went to the page before it, which is full now.
+    Partly,
+}
+
+/// What is worth a merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Thrift {
+    /// What leaves room for records to come: cleanup, which goes where records are deleted.
+    Roomy,
+    /// Whatever saves a page: compaction, which goes through the whole tree.
+    Tight {
+        /// Records may move although their page stays.
+        partial: bool,
+    },
+}
+
+impl Thrift {
+    /// Bytes that stay free where the records go.
+    pub(super) fn spare(self, page: &Page<'_>) -> usize {
+        match self {
+            // A merge that the next insert undoes by a split would be worse than none.
+            Self::Roomy => capacity(page) / 4,
+            Self::Tight { .. } => capacity(page) / 16,
+        }
+    }
 }
 
 /// Merges the leaf where a bookmark belongs with a neighbour, or takes it out of the tree when it has no
@@ -41,10 +67,22 @@ pub enum Merged {
 /// # Errors
 /// Those of pages and log. When only giving pages back fails, the tree is sound and they are lost.
 pub fn merge(work: &mut Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<Merged> {
+    merge_with(work, tree, bookmark, Thrift::Roomy)
+}
+
+pub(super) fn merge_with(
+    work: &mut Work,
+    tree: &Tree,
+    bookmark: Bookmark<'_>,
+    thrift: Thrift,
+) -> Result<Merged> {
     let target = Target::exact(bookmark.key, bookmark.data);
     let Some(path) = Path::latch(tree, target)? else { return Ok(Merged::No) };
     let Some(pages) = path.siblings(tree)? else { return Ok(Merged::Busy) };
-    let Some(done) = pages.merge(work, tree)? else { return Ok(Merged::No) };
+    let Some(done) = pages.merge(work, tree, thrift)? else { return Ok(Merged::No) };
+    if done.is_partial {
+        return Ok(Merged::Partly);
+    }
     work.pages().clone().give(tree, &done.emptied)?;
     Ok(Merged::Done(done.follow))
 }
@@ -151,86 +189,148 @@ struct Plan {
     most_bytes: usize,
     /// What rollbacks may want of the page that the lines move to, afterwards.
     reserved: usize,
+    /// The key that parts the two pages when only some lines move.
+    separator: Vec<u8>,
+}
+
+impl Plan {
+    fn is_partial(&self) -> bool {
+        self.kind == MergeKind::PartialLeft
+    }
 }
 
 struct Done {
+    is_partial: bool,
     emptied: Vec<PageNumber>,
     follow: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Pages {
-    fn merge(mut self, work: &mut Work, tree: &Tree) -> Result<Option<Done>> {
-        let Some(plan) = self.plan(work, tree)? else { return Ok(None) };
+    fn merge(mut self, work: &mut Work, tree: &Tree, thrift: Thrift) -> Result<Option<Done>> {
+        let Some(plan) = self.plan(work, tree, thrift)? else { return Ok(None) };
         let after = tree.file.file().next_db_time();
         if plan.kind == MergeKind::EmptyTree {
             let record = LogRecord::EmptyTree(self.empty_tree(work, tree, after));
             let emptied = self.carry_out(work, tree, after, vec![record])?;
-            return Ok(Some(Done { emptied, follow: Vec::new() }));
+            return Ok(Some(Done { is_partial: false, emptied, follow: Vec::new() }));
         }
-        let Some((mut records, separator)) = self.records_above(work, tree, plan.kind, after)? else {
+        let Some((mut records, separator)) = self.records_above(work, tree, &plan, after)? else {
             return Ok(None);
         };
         records.push(LogRecord::Merge2(self.leaf_record(work, tree, &plan, separator, after)));
+        let last_moved = self.last_moved(tree, &plan)?;
+        if plan.is_partial() {
+            // It has no part in this.
+            self.right = None;
+        }
         let emptied = self.carry_out(work, tree, after, records)?;
         let destination = match plan.kind {
-            MergeKind::FullLeft => self.left.as_ref(),
+            MergeKind::FullLeft | MergeKind::PartialLeft => self.left.as_ref(),
             MergeKind::FullRight => self.right.as_ref(),
             _ => None,
         };
         if let Some(page) = destination {
             // Before-images that are not logged yet wait on the page where their node is.
-            work.store().nodes_moved(tree.file.id(), self.leaf.number(), page.number(), |_| true);
+            work.store().nodes_moved(tree.file.id(), self.leaf.number(), page.number(), |bookmark| {
+                last_moved.as_ref().is_none_or(|(key, data)| (bookmark.key, bookmark.data) <= (key, data))
+            });
+        }
+        if plan.is_partial() {
+            return Ok(Some(Done { is_partial: true, emptied, follow: Vec::new() }));
         }
         let mut follow = Vec::new();
         for neighbour in self.left.iter().chain(&self.right) {
             follow.extend(follower(work, tree, &neighbour.page())?);
         }
-        Ok(Some(Done { emptied, follow }))
+        Ok(Some(Done { is_partial: false, emptied, follow }))
     }
 
-    fn plan(&self, work: &Work, tree: &Tree) -> Result<Option<Plan>> {
+    /// The bookmark of the last node that moves when only some do.
+    fn last_moved(&self, tree: &Tree, plan: &Plan) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        if !plan.is_partial() {
+            return Ok(None);
+        }
+        let page = self.leaf.page();
+        let node = page.node(plan.line)?;
+        Ok(Some((node.key(), if tree.is_unique { Vec::new() } else { node.data.to_vec() })))
+    }
+
+    fn plan(&self, work: &Work, tree: &Tree, thrift: Thrift) -> Result<Option<Plan>> {
         let page = self.leaf.page();
         let Some((parent, line)) = self.above.last() else { return Ok(None) };
         let mut live = Vec::new();
-        for node in page.nodes()? {
+        let mut lines = Vec::new();
+        for (at, node) in page.nodes()?.enumerate() {
             let node = node?;
             if !node.is_deleted() {
                 let flags = node.flags - LineFlags::COMPRESSED;
                 live.push(VirtualLine { key: node.key(), data: node.data.to_vec(), flags });
+                lines.push(at);
             } else if !is_removable(work, tree, &node) {
                 // The cleanup of its versions will come back.
                 return Ok(None);
             }
         }
-        let nothing = Plan { kind: MergeKind::EmptyPage, line: 0, bytes: 0, most_bytes: 0, reserved: 0 };
+        let nothing = || Plan {
+            kind: MergeKind::EmptyPage,
+            line: 0,
+            bytes: 0,
+            most_bytes: 0,
+            reserved: 0,
+            separator: Vec::new(),
+        };
         if self.left.is_none() && self.right.is_none() {
             let kind = MergeKind::EmptyTree;
             let is_whole = self.above.first().is_some_and(|(page, _)| page.page().is_root());
-            return Ok((live.is_empty() && is_whole).then_some(Plan { kind, ..nothing }));
+            return Ok((live.is_empty() && is_whole).then(|| Plan { kind, ..nothing() }));
         }
         if self.right.is_none() && parent.page().line_count() == 1 {
             // The page before the parent would have to become the endless one, and no record says so.
             return Ok(None);
         }
         if live.is_empty() {
-            return Ok(Some(nothing));
+            return Ok(Some(nothing()));
         }
-        if !is_small(&page) {
+        if thrift == Thrift::Roomy && !is_small(&page) {
             return Ok(None);
         }
-        if let Some(left) = self.left.as_ref().filter(|_| *line > 0) {
-            let plan = Plan { kind: MergeKind::FullLeft, line: page.line_count() - 1, ..nothing };
-            if let Some(plan) = fits(work, tree, &live, &left.page(), plan)? {
+        let left = self.left.as_ref().filter(|_| *line > 0);
+        if let Some(left) = left {
+            let plan = Plan { kind: MergeKind::FullLeft, line: page.line_count() - 1, ..nothing() };
+            if let Some(plan) = fits(work, tree, &live, &left.page(), plan, thrift)? {
                 return Ok(Some(plan));
             }
         }
-        match &self.right {
-            Some(right) => {
-                let plan = Plan { kind: MergeKind::FullRight, line: 0, ..nothing };
-                fits(work, tree, &live, &right.page(), plan)
+        if let Some(right) = &self.right {
+            let plan = Plan { kind: MergeKind::FullRight, line: 0, ..nothing() };
+            if let Some(plan) = fits(work, tree, &live, &right.page(), plan, thrift)? {
+                return Ok(Some(plan));
             }
-            None => Ok(None),
         }
+        let (Some(left), Thrift::Tight { partial: true }) = (left, thrift) else { return Ok(None) };
+        // As many of the first ones as fit.
+        let (mut few, mut many) = (0, live.len());
+        let mut best = None;
+        while few + 1 < many {
+            let count = few + (many - few) / 2;
+            let Some(at) = lines.get(count - 1) else { break };
+            let plan = Plan { kind: MergeKind::PartialLeft, line: *at, ..nothing() };
+            match fits(work, tree, live.get(..count).unwrap_or_default(), &left.page(), plan, thrift)? {
+                Some(plan) => (few, best) = (count, Some(plan)),
+                None => many = count,
+            }
+        }
+        // Few bytes are not worth the log.
+        let Some(plan) = best.filter(|plan| plan.bytes > capacity(&page) / 8) else { return Ok(None) };
+        let (last, first) = (page.node(plan.line)?, page.node(plan.line + 1)?);
+        let separator = match tree.is_unique || last.key() != first.key() {
+            true => separator(&last.key(), &first.key()).to_vec(),
+            false => {
+                let whole = |node: &Node<'_>| [&node.key()[..], node.data].concat();
+                separator(&whole(&last), &whole(&first)).to_vec()
+            }
+        };
+        Ok(Some(Plan { separator, ..plan }))
     }
 
     /// The record of a tree that loses its only leaf and all between that and the root.
@@ -252,9 +352,20 @@ impl Pages {
         &self,
         work: &Work,
         tree: &Tree,
-        kind: MergeKind,
+        plan: &Plan,
         after: DbTime,
     ) -> Result<Option<(Vec<LogRecord>, Vec<u8>)>> {
+        let kind = plan.kind;
+        if plan.is_partial() {
+            let Some((page, line)) = self.above.last() else { return Ok(None) };
+            let view = page.page();
+            let Some(before) = line.checked_sub(1) else { return Ok(None) };
+            if plan.separator.len() > view.node(before)?.suffix.len() + view.free_bytes() {
+                return Ok(None);
+            }
+            let record = Merge2 { flags: MERGE_KEY_CHANGE, ..self.record(work, tree, page, *line, after) };
+            return Ok(Some((vec![LogRecord::Merge2(record)], plan.separator.clone())));
+        }
         let mut records: Vec<Merge2> = Vec::new();
         let mut separator: Option<Vec<u8>> = None;
         let mut is_child_emptied = true;
@@ -310,7 +421,7 @@ impl Pages {
             Some(page) => (page.number(), page.page().db_time()),
             None => (PageNumber::NONE, DbTime::NIL),
         };
-        let (right, right_before) = place(self.right.as_ref());
+        let (right, right_before) = place(self.right.as_ref().filter(|_| !plan.is_partial()));
         let (left, left_before) = place(self.left.as_ref());
         let (parent, parent_before) = place(self.above.last().map(|(page, _)| page));
         Merge2 {
@@ -324,7 +435,7 @@ impl Pages {
             total_max_bytes: short(plan.most_bytes),
             destination_uncommitted_free: short(plan.reserved),
             merge_line: plan.line as u16,
-            flags: MERGE_EMPTY_PAGE,
+            flags: if plan.is_partial() { 0 } else { MERGE_EMPTY_PAGE },
             kind: plan.kind,
             separator,
             image_flags: image.flags,
@@ -396,7 +507,14 @@ impl Pages {
 }
 
 /// Completes a plan to move lines to a page, if they fit there and leave room to grow.
-fn fits(work: &Work, tree: &Tree, live: &[VirtualLine], to: &Page<'_>, plan: Plan) -> Result<Option<Plan>> {
+fn fits(
+    work: &Work,
+    tree: &Tree,
+    live: &[VirtualLine],
+    to: &Page<'_>,
+    plan: Plan,
+    thrift: Thrift,
+) -> Result<Option<Plan>> {
     let prefix = match tree.is_space() {
         true => &[][..],
         false => to.key_prefix()?,
@@ -409,8 +527,7 @@ fn fits(work: &Work, tree: &Tree, live: &[VirtualLine], to: &Page<'_>, plan: Pla
         .sum();
     let reserved = reserved_bytes(work, tree, to)?;
     let most_bytes = bytes + wanted;
-    // A merge that the next insert undoes by a split would be worse than none.
-    let spare = capacity(to) / 4;
+    let spare = thrift.spare(to);
     if to.tag_count() + live.len() >= super::change::tags_most(to)
         || most_bytes + reserved + spare > to.free_bytes()
     {

@@ -10,6 +10,7 @@
 
 mod ahead;
 mod change;
+mod compact;
 mod cursor;
 mod load;
 mod merge;
@@ -22,6 +23,7 @@ mod work;
 
 pub use change::{add, delete, insert, is_deleted, lock, remove, replace, set_external_header, undo};
 pub(crate) use change::{remove_node, undone};
+pub use compact::{Compacted, Place, compact};
 pub use cursor::{TreeCursor, history};
 pub use load::load;
 pub use merge::{Merged, merge};

@@ -3,7 +3,7 @@
 use super::tests::remove_key;
 use crate::apply::{Layout, prepare, touched};
 use crate::btree::tests::{Bench, ROOT};
-use crate::btree::{Versioning, insert, replace};
+use crate::btree::{Place, Versioning, compact, insert, replace};
 use crate::log::{LogReader, ReadEvent, ReadOptions};
 use ese_format::log::record::{LogRecord, MERGE_DELETE_NODE, MERGE_EMPTY_PAGE, MERGE_KEY_CHANGE, MergeKind};
 use ese_format::page::{Page, PageFlags};
@@ -83,7 +83,7 @@ fn redo_of_merges_makes_the_same_pages() {
     let cleanup = bench.cleanup();
     let mut rng = SimRng::new(77);
     let mut work = bench.session();
-    for round in 0..4u64 {
+    for round in 0..6u64 {
         let mut there = BTreeSet::new();
         for step in 0..6000u64 {
             work.begin(false).unwrap();
@@ -109,6 +109,20 @@ fn redo_of_merges_makes_the_same_pages() {
             work.commit(true).unwrap();
             if rng.below(40) == 0 {
                 cleanup.step().unwrap();
+            }
+            if round >= 4 && rng.below(100) == 0 {
+                // Beside changes that are not committed: what they changed moves, too.
+                let mut other = bench.session();
+                let open = there.iter().nth(there.len() / 2).copied();
+                other.begin(false).unwrap();
+                if let Some(n) = open {
+                    replace(&mut other, &bench.tree, &long_key(n), &[9; 5], Versioning::Versioned).unwrap();
+                }
+                work.begin(false).unwrap();
+                let done = compact(&mut work, &bench.tree, &Place::default(), 1000, true).unwrap();
+                assert_eq!(done.next, None);
+                work.commit(true).unwrap();
+                other.commit(true).unwrap();
             }
         }
         work.begin(false).unwrap();
@@ -136,6 +150,7 @@ fn redo_of_merges_makes_the_same_pages() {
         format!("{:?} {MERGE_EMPTY_PAGE}", MergeKind::EmptyPage),
         format!("{:?} {MERGE_EMPTY_PAGE}", MergeKind::FullLeft),
         format!("{:?} {MERGE_EMPTY_PAGE}", MergeKind::FullRight),
+        format!("{:?} 0", MergeKind::PartialLeft),
         format!("{:?} {MERGE_DELETE_NODE}", MergeKind::None),
         format!("{:?} {}", MergeKind::None, MERGE_DELETE_NODE | MERGE_KEY_CHANGE),
         format!("{:?} {MERGE_KEY_CHANGE}", MergeKind::None),

@@ -326,6 +326,9 @@ impl Instance {
             if resumed.contains(StopService::QUIESCE_CACHES) {
                 running.quiesce(false);
             }
+            if resumed.contains(StopService::BACKGROUND_TASKS) {
+                running.defragmentations.is_paused.store(false, Ordering::Release);
+            }
             return Ok(());
         }
         if options.contains(StopService::END_LOG) {
@@ -342,6 +345,9 @@ impl Instance {
             running.checkpoint.follow(log, &running.attachments.storage().transactions)?;
             // What changes from now on follows as soon as the background gets to it.
             running.quiesce(true);
+        }
+        if stopping.contains(StopService::BACKGROUND_TASKS) {
+            running.defragmentations.is_paused.store(true, Ordering::Release);
         }
         self.0.stopped.lock().insert(stopping);
         match options.is_empty() {
@@ -379,6 +385,7 @@ impl Instance {
             for job in running.jobs.lock().iter() {
                 job.step();
             }
+            running.defragmentations.step();
         }
     }
 

@@ -6,6 +6,7 @@
 //! database. All of them are cheap to clone and may be used from any thread.
 
 mod backup_host;
+mod defragment;
 mod dropped;
 mod format_version;
 mod hooks;
@@ -32,6 +33,7 @@ mod text_index_tests;
 mod text_indexes;
 mod transaction;
 
+pub use defragment::{DefragmentOptions, DefragmentStart, Defragmented, OnDefragmented};
 pub use instance::{BackupAccess, Environment, Instance, Statistics, StopService, TermOptions};
 pub use recover::{RecoverRequest, Recovered, parameters_of_stream, recover};
 pub use resize::{Resize, Resized};

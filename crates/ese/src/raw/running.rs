@@ -1,5 +1,6 @@
 //! The parts of an initialised instance.
 
+use super::defragment::Defragmentations;
 use super::dropped::DroppedTrees;
 use super::page_jobs::Distance;
 use super::schema::OpenSchema;
@@ -48,6 +49,9 @@ pub(super) struct Running {
     pub(super) jobs: Mutex<Vec<JobRunner>>,
     pub(super) cleanup: Arc<Cleanup>,
     pub(super) dropped: Arc<DroppedTrees>,
+    pub(super) defragmentations: Defragmentations,
+    /// Whether background jobs have threads.
+    pub(super) has_threads: bool,
     /// The schemas of databases whose tables were opened, by their numbers.
     pub(super) schemas: Mutex<BTreeMap<u8, Arc<OpenSchema>>>,
     /// Where large sorts go on.
@@ -102,6 +106,7 @@ impl Running {
 
     /// Before a database is detached, which nobody has open: finishes what was left for the background.
     pub(super) fn settle(&self, database: u8) -> Result<()> {
+        self.defragmentations.stop(database);
         self.schemas.lock().remove(&database);
         self.clean_up();
         self.dropped.step()?;
@@ -174,6 +179,7 @@ impl Running {
     /// as a crash would leave it.
     pub(super) fn stop(&self, clean: bool) -> Result<()> {
         self.ended.store(true, Ordering::Release);
+        self.defragmentations.stop_all();
         if clean {
             self.clean_up();
         }

@@ -1,6 +1,7 @@
 //! Init: folders, recovery, log.
 
 use super::backup_host::{Host, LogForBackup};
+use super::defragment::Defragmentations;
 use super::dropped::{DroppedTrees, FreeDropped};
 use super::format_version::check_stream_version;
 use super::hooks::Hooks;
@@ -176,6 +177,8 @@ pub(super) fn start(
         jobs: Mutex::new(jobs),
         cleanup,
         dropped,
+        defragmentations: Defragmentations::default(),
+        has_threads: environment.threads,
         schemas: Mutex::default(),
         scratch,
         moving: Standstill::default(),

@@ -15,6 +15,7 @@
 //! Order of latches: the tree's root page; pages of its owned extents and its available extents; then the root
 //! page of its parent, and so on up to the database's root. Nobody who holds another latch may ask for space.
 
+mod compact;
 mod extents;
 mod give;
 mod grow;

@@ -2,7 +2,7 @@
 
 use super::Space;
 use super::extents::Extents;
-use crate::btree::{self, PageSource, Tree, Versioning, Work};
+use crate::btree::{self, Compacted, PageSource, Place, Tree, Versioning, Work};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::{Arc, Mutex, Weak};
 use crate::version::Bookmark;
@@ -92,6 +92,15 @@ impl Session {
             let _ = btree::merge(&mut self.work, tree, bookmark);
         }
         Ok(())
+    }
+
+    /// Compacts some leaves of one of the trees of extents.
+    pub(super) fn compact(&mut self, extents: &Extents, tree: &Tree, from: &Place) -> Result<Compacted> {
+        const LEAVES: usize = 64;
+        self.source.state.lock().available = Some(extents.available.clone());
+        let result = btree::compact(&mut self.work, tree, from, LEAVES, false);
+        self.source.state.lock().available = None;
+        result
     }
 
     /// Removes an entry and no page.

@@ -1,5 +1,6 @@
 //! Nothing grows without bound: versions, pages of tables under constant change, files.
 
 mod bench;
+mod defragment;
 mod flat;
 mod versions;

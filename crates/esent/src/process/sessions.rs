@@ -350,6 +350,14 @@ impl SessionEntry {
         Ok(OpenDatabase { path: database.path().into(), header: database.header(), options: *options })
     }
 
+    /// Opens an attached database for the time of one call, whose end nobody else waits for.
+    ///
+    /// # Errors
+    /// Those of [`Session::open`].
+    pub fn open_for_now(&self, path: &Path) -> Result<Database> {
+        self.session.open(path)
+    }
+
     /// Changes the size of an open database.
     ///
     /// # Errors

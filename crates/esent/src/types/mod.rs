@@ -51,6 +51,19 @@ pub type JET_SNT = u32;
 /// A status callback.
 pub type JET_PFNSTATUS =
     Option<unsafe extern "C" fn(sesid: JET_SESID, snp: JET_SNP, snt: JET_SNT, pv: *mut c_void) -> JET_ERR>;
+/// A callback about something that happens in the background or to a cursor.
+pub type JET_CALLBACK = Option<
+    unsafe extern "C" fn(
+        sesid: JET_SESID,
+        dbid: JET_DBID,
+        tableid: JET_TABLEID,
+        cbtyp: JET_CBTYP,
+        pvArg1: *mut c_void,
+        pvArg2: *mut c_void,
+        pvContext: *mut c_void,
+        ulUnused: JET_API_PTR,
+    ) -> JET_ERR,
+>;
 /// A status callback with a context.
 pub type JET_PFNINITCALLBACK = Option<
     unsafe extern "C" fn(snp: JET_SNP, snt: JET_SNT, pv: *mut c_void, context: *mut c_void) -> JET_ERR,
@@ -58,5 +71,7 @@ pub type JET_PFNINITCALLBACK = Option<
 
 /// No instance.
 pub const JET_INSTANCE_NIL: JET_INSTANCE = usize::MAX;
+/// No cursor.
+pub const JET_TABLEID_NIL: JET_TABLEID = usize::MAX;
 /// No session.
 pub const JET_SESID_NIL: JET_SESID = usize::MAX;
