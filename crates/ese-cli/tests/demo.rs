@@ -28,6 +28,7 @@ fn nothing_acknowledged_is_lost() {
     assert_eq!(report["consistent"], true, "{report}");
     let committed = number(&report, "/committed");
     assert!(committed > 0);
+    assert!(number(&report, "/snapshots") > 0, "two readers looked meanwhile");
     assert_eq!(number(&report, "/recovered/certain"), committed);
     assert!(number(&report, "/recovered/transactions") >= committed);
     let before = number(&report, "/incremental_backup/committed_before");

@@ -19,6 +19,8 @@ pub(super) struct Told {
     pub(super) committed: Vec<u32>,
     /// How often writers met.
     pub(super) conflicts: u64,
+    /// How many snapshots readers have found to be whole.
+    pub(super) looks: u64,
 }
 
 impl Told {
@@ -36,6 +38,7 @@ impl Told {
                 *last = number;
             }
             Message::Conflict => self.conflicts += 1,
+            Message::Looked => self.looks += 1,
             Message::Ready | Message::BackupBegins | Message::BackupEnds { .. } => {}
         }
         Ok(())
@@ -62,12 +65,12 @@ pub(super) struct Backup {
 
 impl Writer {
     /// Starts it, and waits until it writes.
-    pub(super) fn start(folder: &Path, writers: u32) -> Result<Self> {
+    pub(super) fn start(folder: &Path, writers: u32, readers: u32) -> Result<Self> {
         let program = std::env::current_exe().context("finding this program")?;
         let mut process = Command::new(program)
             .arg("demo-writer")
             .arg(folder)
-            .args(["--writers", &writers.to_string()])
+            .args(["--writers", &writers.to_string(), "--readers", &readers.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -76,7 +79,7 @@ impl Writer {
         let output = process.stdout.take().context("the writing process has no output")?;
         let (sender, lines) = channel();
         thread::spawn(move || BufReader::new(output).lines().try_for_each(|line| sender.send(line)));
-        let told = Told { committed: vec![0; writers as usize], conflicts: 0 };
+        let told = Told { committed: vec![0; writers as usize], ..Told::default() };
         let mut writer = Self { process, commands, lines, told };
         writer.listen_for(PATIENCE, |message| message == Message::Ready)?;
         Ok(writer)

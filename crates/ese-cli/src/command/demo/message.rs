@@ -12,6 +12,8 @@ pub(super) enum Message {
     Committed { writer: u32, number: u32 },
     /// A transfer met another writer and is tried again.
     Conflict,
+    /// A reader has found its snapshot to be whole.
+    Looked,
     /// A backup begins.
     BackupBegins,
     /// The backup is complete.
@@ -24,6 +26,7 @@ impl fmt::Display for Message {
             Self::Ready => f.write_str("ready"),
             Self::Committed { writer, number } => write!(f, "committed {writer} {number}"),
             Self::Conflict => f.write_str("conflict"),
+            Self::Looked => f.write_str("looked"),
             Self::BackupBegins => f.write_str("backup-begins"),
             Self::BackupEnds { milliseconds } => write!(f, "backup-ends {milliseconds}"),
         }
@@ -44,6 +47,7 @@ impl FromStr for Message {
                 .zip(next(&mut words))
                 .map(|(writer, number)| Self::Committed { writer, number }),
             Some("conflict") => Some(Self::Conflict),
+            Some("looked") => Some(Self::Looked),
             Some("backup-begins") => Some(Self::BackupBegins),
             Some("backup-ends") => next(&mut words).map(|milliseconds| Self::BackupEnds { milliseconds }),
             _ => None,
@@ -62,6 +66,7 @@ mod tests {
             Message::Ready,
             Message::Committed { writer: 3, number: 77 },
             Message::Conflict,
+            Message::Looked,
             Message::BackupBegins,
             Message::BackupEnds { milliseconds: 12 },
         ] {

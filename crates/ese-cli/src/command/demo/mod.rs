@@ -36,21 +36,25 @@ const LOG_KIB: u64 = 1024;
 #[command(
     long_about = "Show what the engine does, in a temporary folder and in less than a minute.\n\n\
         A process of its own makes a database and writes to it with several threads: transfers between accounts, \
-        each in a durable transaction that changes three tables and their indexes. While they go on it takes a full \
+        each in a durable transaction that changes three tables and their indexes. Other threads read all of it \
+        meanwhile: each of their snapshots must be explained by the transfers in it. While they go on it takes a full \
         backup and an incremental one. Then it is killed in the middle of its work.\n\n\
         The database is recovered, and the backup is restored to another place. Both are checked: every transaction \
         that was acknowledged is there, all sums are right, every record is under its key in every index, every \
         long value is what was written, every page of every tree is sound.\n\n\
         Exit status 3 when anything is wrong.",
-    after_long_help = "Examples:\n  ese demo\n  ese demo --seconds 30 --writers 8 --keep /tmp/demo\n  ese --json demo"
+    after_long_help = "Examples:\n  ese demo\n  ese demo --seconds 30 --writers 16 --keep /tmp/demo\n  ese --json demo"
 )]
 pub(crate) struct Args {
     /// How long to write, in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=3600))]
     seconds: u16,
     /// How many threads write.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     writers: u16,
+    /// How many threads read meanwhile, and check that what they see is whole.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=32))]
+    readers: u16,
     /// Work in this folder, which must be new or empty, and leave everything there.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -84,6 +88,8 @@ fn parameters(logs: &Path) -> Result<Parameters> {
     parameters.set_integer(ParamId::LogFileSize, LOG_KIB)?;
     parameters.set_integer(ParamId::CheckpointDepthMax, CHECKPOINT_DEPTH)?;
     parameters.set_integer(ParamId::MaxSessions, 128)?;
+    // Readers look at everything in one transaction, and what is changed meanwhile is kept for them.
+    parameters.set_integer(ParamId::MaxVerPages, 2048)?;
     Ok(parameters)
 }
 
@@ -130,11 +136,11 @@ fn demonstrate(args: &Args, folder: &Path) -> Result<Report> {
         fs::create_dir(path).with_context(|| format!("making {}", path.display()))?;
     }
     steps.step("starting a process that makes a database and writes to it");
-    let mut writer = Writer::start(folder, args.writers.into())?;
+    let mut writer = Writer::start(folder, args.writers.into(), args.readers.into())?;
     let start = Instant::now();
     // Before the full backup, between both, and after the incremental one.
     let part = Duration::from_secs(args.seconds.into()) / 3;
-    steps.step(format!("{} threads write", args.writers));
+    steps.step(format!("{} threads write, {} read", args.writers, args.readers));
     writer.write_for(part)?;
     steps.step(format!("{} transactions; a full backup begins, they go on", writer.told.commits()));
     let full = writer.back_up("full")?;

@@ -78,6 +78,10 @@ impl Report {
             written.committed.len(),
             thousands(written.conflicts)
         )?;
+        if written.looks > 0 {
+            let looks = thousands(written.looks);
+            writeln!(out, "Read        {looks} snapshots meanwhile, each explained by the transfers in it")?;
+        }
         for (name, backup) in [("full", full), ("incremental", incremental)] {
             let (time, meanwhile) = (seconds(backup.time), thousands(backup.meanwhile));
             writeln!(out, "Backed up   {name} in {time}; {meanwhile} transactions were committed meanwhile")?;
@@ -131,6 +135,7 @@ impl Report {
         let mut fields = Fields::new();
         fields.add("consistent", self.is_good());
         fields.add("committed", self.written.commits()).add("conflicts", self.written.conflicts);
+        fields.add("snapshots", self.written.looks);
         fields.add("writing milliseconds", milliseconds(self.writing));
         for (name, backup) in [("full backup", &self.full), ("incremental backup", &self.incremental)] {
             let mut group = Fields::new();

@@ -1,5 +1,6 @@
-//! The process that owns the instance: its threads write until somebody kills it.
+//! The process that owns the instance: its threads write and read until somebody kills it.
 
+use super::check::look;
 use super::ledger::{Ledger, Transfer, create};
 use super::message::Message;
 use super::{BACKUP, Folders, parameters};
@@ -9,7 +10,7 @@ use ese::JetErr;
 use ese::backup::external::{ATOMIC, INCREMENTAL};
 use ese::backup::to_directory::DirectoryRequest;
 use ese::database::CreateOptions;
-use ese::raw::{Environment, InitOptions, Instance};
+use ese::raw::{Environment, InitOptions, Instance, Session};
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::thread;
@@ -23,6 +24,9 @@ pub(crate) struct Args {
     /// How many threads write.
     #[arg(long)]
     writers: u32,
+    /// How many threads read.
+    #[arg(long, default_value_t = 0)]
+    readers: u32,
 }
 
 /// Says a line; whole lines only, whoever says them.
@@ -44,19 +48,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     create(&session, &database).context("making the tables")?;
     Ledger::open(&session, &database)?.fill().context("opening the accounts")?;
     say(Message::Ready)?;
-    for writer in 0..args.writers {
-        let (instance, path) = (instance.clone(), folders.database());
-        thread::spawn(move || {
-            let write = || -> Result<()> {
-                let session = instance.begin_session()?;
-                let database = session.open(&path)?;
-                write_for_ever(&Ledger::open(&session, &database)?, writer)
-            };
-            if let Err(error) = write() {
-                // The watcher must not take silence for success.
-                eprintln!("ese: writer {writer}: {error:#}");
-                std::process::exit(1);
-            }
+    let writers = args.writers;
+    for writer in 0..writers {
+        begin(&instance, &folders, format!("writer {writer}"), move |_, ledger| {
+            write_for_ever(ledger, writer)
+        });
+    }
+    for reader in 0..args.readers {
+        begin(&instance, &folders, format!("reader {reader}"), move |session, ledger| {
+            read_for_ever(session, ledger, writers)
         });
     }
     for line in io::stdin().lock().lines() {
@@ -77,6 +77,42 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         say(Message::BackupEnds { milliseconds: start.elapsed().as_millis() as u64 })?;
     }
     bail!("nobody watches the writing process any more")
+}
+
+/// Begins a thread with a session of its own.
+fn begin(
+    instance: &Instance,
+    folders: &Folders,
+    who: String,
+    work: impl FnOnce(&Session, &Ledger) -> Result<()> + Send + 'static,
+) {
+    let (instance, path) = (instance.clone(), folders.database());
+    thread::spawn(move || {
+        let run = || -> Result<()> {
+            let session = instance.begin_session()?;
+            let database = session.open(&path)?;
+            work(&session, &Ledger::open(&session, &database)?)
+        };
+        if let Err(error) = run() {
+            // The watcher must not take silence for success.
+            eprintln!("ese: {who}: {error:#}");
+            std::process::exit(1);
+        }
+    });
+}
+
+/// Looks at everything again and again, each time in one transaction that only reads.
+fn read_for_ever(session: &Session, ledger: &Ledger, writers: u32) -> Result<()> {
+    loop {
+        session.begin_transaction(true)?;
+        let looked = look(ledger, writers);
+        session.commit_transaction(true)?;
+        let problems = looked?;
+        if let Some(problem) = problems.first() {
+            bail!("a snapshot is not whole: {problem} ({} problems)", problems.len());
+        }
+        say(Message::Looked)?;
+    }
 }
 
 fn write_for_ever(ledger: &Ledger, writer: u32) -> Result<()> {
