@@ -9,6 +9,7 @@ mod conformance;
 mod generate;
 mod kill;
 mod python;
+mod soak;
 mod test;
 mod torture;
 mod workspace;
@@ -32,6 +33,8 @@ enum Chore {
     Concurrent(concurrent::Args),
     /// Kill real processes that write, again and again, and check what they leave.
     Kill(kill::Args),
+    /// Let everything work at once on a real disk for some minutes; nothing may grow.
+    Soak(soak::Args),
     /// Measure beside peers.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Chore::Restores(chore) => chore.run(),
         Chore::Concurrent(args) => concurrent::run(args),
         Chore::Kill(args) => kill::run(args),
+        Chore::Soak(args) => soak::run(args),
         Chore::Bench(bench) => bench.run(),
         Chore::Generate { check: true } => generate::check().map(|()| ExitCode::SUCCESS),
         Chore::Generate { check: false } => generate::write().map(|()| ExitCode::SUCCESS),

@@ -1,4 +1,5 @@
 //! An instance on a simulated disk with a queue-like table, whose background jobs take steps by hand.
+#![allow(dead_code, reason = "the soak uses a part of it")]
 
 use ese::api::{ColumnType, Table, TableDefinition, Transaction};
 use ese::clock::SeededClock;
@@ -47,8 +48,8 @@ pub fn instance(disk: &SimDisk, settings: &[(ParamId, u64)]) -> Instance {
 }
 
 /// A new database with the table `Queue`: records by number, an index by group, long values.
-pub fn create(session: &Session) -> Database {
-    let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+pub fn create(session: &Session, path: &Path) -> Database {
+    let database = session.create(path, CreateOptions::default()).unwrap();
     let transaction = Transaction::begin(session).unwrap();
     TableDefinition::new("Queue")
         .column("Id", ColumnType::LongLong)

@@ -60,7 +60,7 @@ fn leaves_are_merged_and_the_file_gets_shorter() {
     let disk = disk();
     let instance = instance(&disk, &[VERSIONS]);
     let session = instance.begin_session().unwrap();
-    let database = create(&session);
+    let database = create(&session, Path::new(PATH));
     thin(&instance, &session, &database);
     let before = in_use(&database);
     let full = DefragmentOptions { no_partial_merges: true, ..DefragmentOptions::default() };
@@ -109,7 +109,7 @@ fn others_work_meanwhile() {
     let disk = disk();
     let instance = instance(&disk, &[VERSIONS]);
     let (session, other) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
-    let database = create(&session);
+    let database = create(&session, Path::new(PATH));
     thin(&instance, &session, &database);
     let others = other.open(Path::new(PATH)).unwrap();
     let read = Table::open(&others, "Queue").unwrap();
@@ -165,7 +165,7 @@ fn the_limits_hold_and_the_end_is_told() {
     let disk = disk();
     let instance = instance(&disk, &[VERSIONS]);
     let session = instance.begin_session().unwrap();
-    let database = create(&session);
+    let database = create(&session, Path::new(PATH));
     thin(&instance, &session, &database);
     let told = Arc::new(Mutex::new(None));
     let hears = told.clone();
@@ -219,7 +219,7 @@ fn the_power_goes_in_the_middle() {
     let disk = disk();
     let running = instance(&disk, &[VERSIONS, (ParamId::CacheSizeMax, 60), (ParamId::CacheSizeMin, 60)]);
     let session = running.begin_session().unwrap();
-    let database = create(&session);
+    let database = create(&session, Path::new(PATH));
     thin(&running, &session, &database);
     // The records must be on the disk in the images: a lazy commit need not be.
     session.flush_commits(false).unwrap();

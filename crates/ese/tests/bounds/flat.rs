@@ -75,7 +75,7 @@ fn stays_flat(goes: Goes, rounds: usize) {
     let disk = disk();
     let instance = instance(&disk, &[(ParamId::MaxVerPages, 512)]);
     let (session, other) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
-    let database = create(&session);
+    let database = create(&session, Path::new(PATH));
     let others = other.open(Path::new(PATH)).unwrap();
     let (table, read) = (Table::open(&database, "Queue").unwrap(), Table::open(&others, "Queue").unwrap());
     let random = SimRng::new(77);

@@ -3,4 +3,5 @@
 mod bench;
 mod defragment;
 mod flat;
+mod many;
 mod versions;

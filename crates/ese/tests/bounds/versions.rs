@@ -27,7 +27,7 @@ fn a_transaction_too_long_is_refused_and_others_go_on_when_it_has_ended() {
         let disk = disk();
         let instance = instance(&disk, &SMALL);
         let (session, other) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
-        let database = create(&session);
+        let database = create(&session, Path::new(PATH));
         let others = other.open(Path::new(PATH)).unwrap();
         let (table, read) =
             (Table::open(&database, "Queue").unwrap(), Table::open(&others, "Queue").unwrap());
@@ -78,7 +78,7 @@ fn a_snapshot_kept_too_long_stops_writers_until_it_ends() {
     let disk = disk();
     let instance = instance(&disk, &SMALL);
     let (session, other) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
-    let database = create(&session);
+    let database = create(&session, Path::new(PATH));
     let others = other.open(Path::new(PATH)).unwrap();
     let (table, read) = (Table::open(&database, "Queue").unwrap(), Table::open(&others, "Queue").unwrap());
     let first = Transaction::begin(&session).unwrap();
@@ -112,7 +112,7 @@ fn the_parameters_say_how_much_fits() {
         let disk = disk();
         let instance = instance(&disk, &[(ParamId::MaxVerPages, pages)]);
         let session = instance.begin_session().unwrap();
-        let database = create(&session);
+        let database = create(&session, Path::new(PATH));
         let table = Table::open(&database, "Queue").unwrap();
         let long = Transaction::begin(&session).unwrap();
         fits.push(fill(&table, 0));

@@ -1,0 +1,135 @@
+//! Several instances in one process, each with several databases, in one page cache.
+
+use crate::bench::{check_blobs, create, ids, put};
+use ese::JetErr;
+use ese::api::{Table, Transaction};
+use ese::buffer::PageCache;
+use ese::maintain::deep::{DeepOptions, deep_check};
+use ese::offline::OfflineDatabase;
+use ese::params::{ParamId, Parameters};
+use ese::raw::{AttachOptions, Attached, Environment, InitOptions, Instance, Session, TermOptions};
+use ese::sync::thread;
+use ese_vfs::RealDisk;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const INSTANCES: usize = 2;
+const DATABASES: usize = 3;
+const ROUNDS: i64 = 40;
+const PIECE: i64 = 12;
+
+fn instance(folder: &Path, cache: &Arc<PageCache>) -> Instance {
+    std::fs::create_dir(folder).unwrap();
+    let name = folder.to_str().unwrap();
+    let mut parameters = Parameters::new();
+    parameters.set_text(ParamId::LogFilePath, name).unwrap();
+    parameters.set_text(ParamId::SystemPath, name).unwrap();
+    parameters.set_integer(ParamId::LogFileSize, 256).unwrap();
+    parameters.set_integer(ParamId::CircularLog, 1).unwrap();
+    let environment = Environment { cache: Some(cache.clone()), ..Environment::default() };
+    let instance = Instance::new(environment, parameters);
+    instance.init(InitOptions::default()).unwrap();
+    instance
+}
+
+/// Adds some records and takes the ones before away.
+fn work(session: &Session, table: &Table<'_>, round: i64) {
+    let transaction = Transaction::begin(session).unwrap();
+    for id in round * PIECE..(round + 1) * PIECE {
+        put(table, id, 700).unwrap();
+        assert_eq!(table.delete(&[&(id - 5 * PIECE)]).unwrap(), round >= 5);
+    }
+    transaction.commit_lazily().unwrap();
+}
+
+/// A session that works in all databases of its instance, in the ones that stay attached.
+fn stays(instance: &Instance, paths: &[PathBuf]) {
+    let session = instance.begin_session().unwrap();
+    let databases: Vec<_> = paths.iter().map(|path| session.open(path).unwrap()).collect();
+    let tables: Vec<_> = databases.iter().map(|d| Table::open(d, "Queue").unwrap()).collect();
+    for round in 0..ROUNDS {
+        tables.iter().for_each(|table| work(&session, table, round));
+        // One that somebody has open is not detached.
+        let error = session.detach(Some(&paths[0])).unwrap_err();
+        assert_eq!(error.code(), JetErr::DatabaseInUse);
+    }
+}
+
+/// A session that attaches one database, works there, and detaches it, again and again.
+fn comes_and_goes(instance: &Instance, path: &Path, others: &Instance) {
+    let session = instance.begin_session().unwrap();
+    let stranger = others.begin_session().unwrap();
+    for round in 0..ROUNDS {
+        assert_eq!(session.attach(path, AttachOptions::default()).unwrap(), Attached::New);
+        assert_eq!(session.attach(path, AttachOptions::default()).unwrap(), Attached::Before);
+        // Another instance cannot have it as well.
+        let error = stranger.attach(path, AttachOptions::default()).unwrap_err();
+        assert!(
+            matches!(error.code(), JetErr::FileAccessDenied | JetErr::DatabaseSharingViolation),
+            "{error}"
+        );
+        assert_eq!(stranger.open(path).err().map(|error| error.code()), Some(JetErr::DatabaseNotFound));
+        let database = session.open(path).unwrap();
+        let table = Table::open(&database, "Queue").unwrap();
+        work(&session, &table, round);
+        drop(table);
+        drop(database);
+        session.detach(Some(path)).unwrap();
+        let error = session.detach(Some(path)).unwrap_err();
+        assert_eq!(error.code(), JetErr::DatabaseNotFound);
+    }
+}
+
+#[test]
+fn instances_and_their_databases_do_not_get_in_each_others_way() {
+    let root = tempfile::tempdir().unwrap();
+    // Far less than all pages.
+    let cache = PageCache::new(1 << 20);
+    let instances: Vec<Instance> =
+        (0..INSTANCES).map(|n| instance(&root.path().join(n.to_string()), &cache)).collect();
+    let path = |n: usize, d: usize| root.path().join(n.to_string()).join(format!("{d}.edb"));
+    for (n, instance) in instances.iter().enumerate() {
+        let session = instance.begin_session().unwrap();
+        (0..DATABASES).for_each(|d| drop(create(&session, &path(n, d))));
+        session.detach(Some(&path(n, DATABASES - 1))).unwrap();
+        assert_eq!(session.attached().len(), DATABASES - 1);
+        // Two instances cannot have one folder.
+        let parameters = instance.parameters();
+        let second = Instance::new(Environment::default(), parameters);
+        let error = second.init(InitOptions::default()).unwrap_err();
+        assert!(matches!(error.code(), JetErr::LogFilePathInUse | JetErr::SystemPathInUse), "{error}");
+    }
+    let mut threads = Vec::new();
+    for n in 0..INSTANCES {
+        let (own, others) = (instances[n].clone(), instances[(n + 1) % INSTANCES].clone());
+        let steady: Vec<PathBuf> = (0..DATABASES - 1).map(|d| path(n, d)).collect();
+        let last = path(n, DATABASES - 1);
+        let also = own.clone();
+        threads.push(thread::spawn("stays", move || stays(&own, &steady)).unwrap());
+        threads.push(thread::spawn("goes", move || comes_and_goes(&also, &last, &others)).unwrap());
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let expected = Vec::from_iter((ROUNDS - 5) * PIECE..ROUNDS * PIECE);
+    for (n, instance) in instances.iter().enumerate() {
+        let session = instance.begin_session().unwrap();
+        session.attach(&path(n, DATABASES - 1), AttachOptions::default()).unwrap();
+        for d in 0..DATABASES {
+            let database = session.open(&path(n, d)).unwrap();
+            let table = Table::open(&database, "Queue").unwrap();
+            assert!(ids(&table, None) == expected, "instance {n}, database {d}");
+            check_blobs(&table, |_| 700);
+        }
+        drop(session);
+        instance.term(TermOptions::default()).unwrap();
+        // The others go on.
+        if let Some(next) = instances.get(n + 1) {
+            next.begin_session().unwrap().open(&path(n + 1, 0)).unwrap();
+        }
+    }
+    for (n, d) in (0..INSTANCES).flat_map(|n| (0..DATABASES).map(move |d| (n, d))) {
+        let database = OfflineDatabase::open(&RealDisk::new(), &path(n, d)).unwrap();
+        let options = DeepOptions { header: Some(database.header().clone()), ..DeepOptions::default() };
+        let report = deep_check(Arc::new(database), &options, Arc::new(|_, _| {}));
+        assert!(report.is_sound(), "{n} {d}: {:#?} {:?}", report.findings, report.leaks);
+    }
+}
