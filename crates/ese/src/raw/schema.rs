@@ -12,6 +12,9 @@ use std::collections::HashMap;
 /// A table's definition, and the form of its schema that it was made from.
 type Defined = (Arc<CatalogTable>, Arc<TableDef>);
 
+/// How many definitions are kept that no cursor uses.
+const DEFINITIONS_KEPT: usize = 4096;
+
 /// The schema of one attached database.
 pub(super) struct OpenSchema {
     pub(super) attachment: Arc<Attachment>,
@@ -54,7 +57,15 @@ impl OpenSchema {
         let counters = self.counters.lock().entry(id).or_default().clone();
         let (file, is_logged) = (&self.attachment.pages, self.attachment.is_logged());
         let definition = Arc::new(TableDef::new(file, is_logged, table.schema.clone(), counters)?);
-        self.definitions.lock().insert(id, (table, definition.clone()));
+        let mut definitions = self.definitions.lock();
+        let count = definitions.len();
+        if count >= DEFINITIONS_KEPT && count.is_power_of_two() {
+            // They are made again when somebody wants them; some are of tables that are gone.
+            let opens = self.opens.lock();
+            definitions.retain(|id, _| opens.contains_key(id));
+        }
+        definitions.insert(id, (table, definition.clone()));
+        drop(definitions);
         Ok(definition)
     }
 
