@@ -119,7 +119,7 @@ impl Disk for RealDisk {
     fn lock_dir(&self, path: &Path) -> io::Result<Box<dyn DirLock>> {
         let dir = open_dir(path)?;
         flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Box::new(RealDirLock { _dir: dir }))
+        Ok(Box::new(RealDirLock { dir }))
     }
 
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
@@ -241,10 +241,58 @@ impl File for RealFile {
     }
 }
 
+impl Drop for RealFile {
+    fn drop(&mut self) {
+        unlock(&self.0);
+    }
+}
+
+/// Releases what a descriptor has locked. Closing it is not enough: a child process that is just being started
+/// may have a copy of it for a moment, and the copy shares the lock.
+fn unlock(file: &fs::File) {
+    let _ = flock(file, FlockOperation::NonBlockingUnlock);
+}
+
 /// Keeps the folder's descriptor, and with it the lock.
 #[derive(Debug)]
 struct RealDirLock {
-    _dir: fs::File,
+    dir: fs::File,
 }
 
 impl DirLock for RealDirLock {}
+
+impl Drop for RealDirLock {
+    fn drop(&mut self) {
+        unlock(&self.dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_a_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new();
+        // As fork() copies it.
+        let dir = fs::File::open(folder.path()).unwrap();
+        let copy = dir.try_clone().unwrap();
+        flock(&dir, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert!(disk.lock_dir(folder.path()).is_err());
+        drop(RealDirLock { dir });
+        disk.lock_dir(folder.path()).unwrap();
+        drop(copy);
+
+        let path = folder.path().join("a");
+        let file = fs::File::create(&path).unwrap();
+        let copy = file.try_clone().unwrap();
+        let file = RealFile(file);
+        file.try_lock(true).unwrap();
+        let other = disk.open(&path, OpenMode::Write).unwrap();
+        assert!(other.try_lock(false).is_err());
+        drop(file);
+        other.try_lock(true).unwrap();
+        drop(copy);
+    }
+}
