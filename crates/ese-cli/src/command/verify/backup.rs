@@ -131,7 +131,7 @@ fn rehearse(folder: &Path, place: &Path) -> Result<(Fields, bool)> {
     let mut is_sound = true;
     let mut databases = Vec::new();
     for restored in &summary.databases {
-        let (fields, sound) = deep::check(&restored.path)?;
+        let (fields, sound) = deep::check_restored(&restored.path)?;
         is_sound &= sound;
         // Where it was restored to is gone by the time that this is read.
         let name = restored.path.file_name().unwrap_or_default().to_string_lossy().into_owned();

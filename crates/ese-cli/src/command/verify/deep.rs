@@ -17,18 +17,21 @@ use std::thread::available_parallelism;
 
 /// Checks headers and pages, then the structure, and prints both.
 pub(super) fn run(path: &Path, file: &dyn File, chosen: &Chosen, out: &Output) -> anyhow::Result<ExitCode> {
-    let (fields, is_sound) = check_open(path, file, chosen)?;
+    let (fields, is_right, leaks) = check_open(path, file, chosen)?;
+    let is_sound = is_right && !leaks;
     out.result(&fields, |writer, fields| fields.write(writer))?;
     Ok(if is_sound { ExitCode::Success } else { ExitCode::Findings })
 }
 
-/// The same of a database by its path: what was found, and whether it is sound.
-pub(super) fn check(path: &Path) -> anyhow::Result<(Fields, bool)> {
+/// The same of a restored database by its path: what was found, and whether it is right. Pages that somebody had
+/// taken and not yet used when the log ended are no damage.
+pub(super) fn check_restored(path: &Path) -> anyhow::Result<(Fields, bool)> {
     let (file, chosen) = Source::open_database(path)?;
-    check_open(path, &*file, &chosen)
+    check_open(path, &*file, &chosen).map(|(fields, is_right, _)| (fields, is_right))
 }
 
-fn check_open(path: &Path, file: &dyn File, chosen: &Chosen) -> anyhow::Result<(Fields, bool)> {
+/// What was found, whether there are no errors, and whether there are leaks.
+fn check_open(path: &Path, file: &dyn File, chosen: &Chosen) -> anyhow::Result<(Fields, bool, bool)> {
     let (mut fields, pages_sound) = database::check(path, file, chosen)?;
     let database = OfflineDatabase::open(&RealDisk::new(), path)
         .with_context(|| format!("opening {}", path.display()))?;
@@ -49,7 +52,7 @@ fn check_open(path: &Path, file: &dyn File, chosen: &Chosen) -> anyhow::Result<(
     );
     bar.finish_and_clear();
     fields.add("structure", structure(&report));
-    Ok((fields, pages_sound && report.is_sound()))
+    Ok((fields, pages_sound && report.errors().next().is_none(), !report.leaks.is_empty()))
 }
 
 fn structure(report: &DeepReport) -> Value {
