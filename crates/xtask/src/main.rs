@@ -6,6 +6,7 @@
 mod bench;
 mod concurrent;
 mod conformance;
+mod fire;
 mod generate;
 mod kill;
 mod python;
@@ -31,6 +32,8 @@ enum Chore {
     Restores(torture::Restores),
     /// Let many sessions work on one instance at once, under the seeded scheduler or in threads of the system.
     Concurrent(concurrent::Args),
+    /// Take backups while sessions write, restore them in all combinations, and compare.
+    Fire(fire::Args),
     /// Kill real processes that write, again and again, and check what they leave.
     Kill(kill::Args),
     /// Let everything work at once on a real disk for some minutes; nothing may grow.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Chore::Faults(chore) => chore.run(),
         Chore::Restores(chore) => chore.run(),
         Chore::Concurrent(args) => concurrent::run(args),
+        Chore::Fire(args) => fire::run(args),
         Chore::Kill(args) => kill::run(args),
         Chore::Soak(args) => soak::run(args),
         Chore::Bench(bench) => bench.run(),

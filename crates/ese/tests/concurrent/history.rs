@@ -145,6 +145,13 @@ impl History {
         *self.counts.entry(what).or_default() += 1;
     }
 
+    /// Those of the transactions so far whose commit was acknowledged, lazy ones too.
+    pub fn acknowledged(&self) -> BTreeSet<usize> {
+        let all = self.transactions.iter().enumerate();
+        let is_one = |t: &Transaction| t.end == End::Committed && t.to != u64::MAX && !t.is_read_only();
+        all.filter(|(_, transaction)| is_one(transaction)).map(|(at, _)| at).collect()
+    }
+
     /// Those of the transactions so far that are surely on the disk.
     pub fn durable(&self) -> BTreeSet<usize> {
         let all = self.transactions.iter().enumerate();

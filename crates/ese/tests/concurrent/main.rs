@@ -5,6 +5,7 @@
 
 mod crowd;
 mod faults;
+mod fire;
 mod history;
 mod log_order;
 mod oracle;

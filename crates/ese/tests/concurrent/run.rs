@@ -72,6 +72,7 @@ pub fn run(setup: Setup, trouble: &Trouble) -> Outcome {
         history: history.clone(),
         guests: Arc::default(),
         may_fail: matches!(trouble, Trouble::Fault(_)),
+        goes_on: Arc::default(),
     };
     work(&shared);
     disk.set_hook(None);
@@ -144,7 +145,7 @@ fn watch(
 }
 
 /// All sessions at once, with the background's work beside them.
-fn work(shared: &Shared) {
+pub fn work(shared: &Shared) {
     let is_over = Arc::new(AtomicBool::new(false));
     let stepper = (!shared.setup.job_threads).then(|| {
         let (instance, is_over) = (shared.instance.clone(), is_over.clone());

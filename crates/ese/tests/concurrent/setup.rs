@@ -40,6 +40,8 @@ pub struct Setup {
     pub accounts: i32,
     /// Keys that records of other tables have.
     pub keys: u64,
+    /// Whether the engine itself removes logs behind the checkpoint.
+    pub circular: bool,
 }
 
 impl Setup {
@@ -57,11 +59,18 @@ impl Setup {
             job_threads: rng.chance(1, 2),
             accounts: 4 + rng.below(30) as i32,
             keys: [24, 24, 60, 200][rng.below(4) as usize],
+            circular: false,
         }
     }
 
     /// An instance as a process would make it; `day` stands for the time of day.
     pub fn instance(&self, disk: &SimDisk, day: u64) -> Instance {
+        let (environment, parameters) = self.surroundings(disk, day);
+        Instance::new(environment, parameters)
+    }
+
+    /// What such an instance, or a restore, is made with.
+    pub fn surroundings(&self, disk: &SimDisk, day: u64) -> (Environment, Parameters) {
         let pages = self.cache_pages.max(self.sessions * 24);
         let environment = Environment {
             disk: Arc::new(disk.clone()),
@@ -77,7 +86,8 @@ impl Setup {
         parameters.set_integer(ParamId::CheckpointDepthMax, self.checkpoint_depth).unwrap();
         parameters.set_integer(ParamId::DatabasePageSize, self.page_size.bytes() as u64).unwrap();
         parameters.set_integer(ParamId::MaxSessions, 600).unwrap();
-        Instance::new(environment, parameters)
+        parameters.set_integer(ParamId::CircularLog, self.circular.into()).unwrap();
+        (environment, parameters)
     }
 
     /// A disk with nothing but a folder.

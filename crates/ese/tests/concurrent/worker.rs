@@ -4,6 +4,7 @@ use crate::history::{End, History, Item, Order, Read, Row, Seen, Transaction, Va
 use crate::rows::{self, GUEST_COLUMN, GUEST_INDEX, Open};
 use crate::setup::{AMOUNT, COUNTERS, DATABASES, Setup, TABLES};
 use ese::raw::{Database, Instance, Session};
+use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::{Arc, Mutex, thread};
 use ese::{Error, JetErr, Result};
 use ese_vfs::SimRng;
@@ -23,6 +24,8 @@ pub struct Shared {
     pub guests: Arc<Mutex<Vec<Arc<str>>>>,
     /// Errors of the disk are expected.
     pub may_fail: bool,
+    /// While this is set workers go on, up to some times their number of transactions.
+    pub goes_on: Arc<AtomicBool>,
 }
 
 /// How a step ended that did not fail.
@@ -84,7 +87,11 @@ impl Worker {
     }
 
     fn run(&mut self) -> Result<()> {
-        for _ in 0..self.shared.setup.transactions {
+        let wanted = self.shared.setup.transactions;
+        for done in 0..4 * wanted {
+            if done >= wanted && !self.shared.goes_on.load(Ordering::SeqCst) {
+                break;
+            }
             self.transaction()?;
         }
         Ok(())

@@ -1,0 +1,134 @@
+//! Backups under fire: sessions write, the log rolls over, checkpoints pass, databases become larger and
+//! smaller, and a client takes backups of all kinds. Whatever can be put together from what it has, with or without
+//! the logs that survived, must come back as the state behind one commit that is not before the end of the copy.
+
+mod client;
+mod restored;
+mod siege;
+
+use crate::oracle;
+use restored::Restores;
+use siege::{Evidence, Siege};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// What some runs came to.
+#[derive(Debug, Default)]
+struct Total {
+    transactions: u64,
+    restores: Restores,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Total {
+    fn add(&mut self, siege: &Siege, evidence: Result<Evidence, String>, most: usize) {
+        let evidence = match evidence {
+            Ok(evidence) => evidence,
+            Err(what) => return self.restores.failures.push(what),
+        };
+        let mut found = restored::check(&evidence, most);
+        found.failures.extend(restored::check_complete(&evidence));
+        found.failures.extend(evidence.history.failures.iter().cloned());
+        found.failures.extend(oracle::check(&evidence.history).into_iter().take(3));
+        let all = &mut self.restores;
+        self.transactions += evidence.history.transactions.len() as u64;
+        all.alone += found.alone;
+        all.with_logs += found.with_logs;
+        all.onwards += found.onwards;
+        all.recoveries += found.recoveries;
+        all.gaps += found.gaps;
+        for what in found.failures {
+            println!("fire: FAILURE: seed {}: {what}\n    {siege:?}", siege.setup.seed);
+            all.failures.push(what);
+        }
+        for (what, count) in evidence.history.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+    }
+
+    fn report(&self, name: &str, since: Instant) {
+        let Restores { alone, with_logs, onwards, recoveries, gaps, failures } = &self.restores;
+        println!(
+            "fire: {name}: {} transactions; restores: {alone} of a full backup alone, {with_logs} with later logs, \
+             {onwards} with the logs that survived, {recoveries} recoveries without a backup, {gaps} combinations \
+             lack a log; {:.1} seconds, {} failures: {:?}",
+            self.transactions,
+            since.elapsed().as_secs_f64(),
+            failures.len(),
+            self.counts,
+        );
+        assert!(failures.is_empty(), "{} failures", failures.len());
+    }
+}
+
+/// A run under the scheduler with the feature `sim`, else in threads of the system.
+#[cfg(feature = "sim")]
+fn scheduled(siege: &Siege) -> Result<Evidence, String> {
+    use ese::sync::{Arc, Mutex, model};
+    let gathered = Arc::new(Mutex::new(None));
+    let (shared, siege) = (gathered.clone(), *siege);
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        model::check_long(siege.setup.seed, 60_000_000, move || {
+            let evidence = siege::run(&siege);
+            *shared.lock() = Some(evidence);
+        });
+    }));
+    let evidence = gathered.lock().take();
+    match (ended, evidence) {
+        (Ok(()), Some(evidence)) => evidence,
+        (Err(panic), _) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Err(format!("a panic: {}", text.unwrap_or_default()))
+        }
+        (Ok(()), None) => Err("a run without an end".to_owned()),
+    }
+}
+
+#[cfg(not(feature = "sim"))]
+fn scheduled(siege: &Siege) -> Result<Evidence, String> {
+    siege::run(siege)
+}
+
+#[test]
+fn backups_under_fire_come_back() {
+    let (since, mut total) = (Instant::now(), Total::default());
+    for seed in 1..5 {
+        let siege = Siege::of(seed, 3, 8);
+        total.add(&siege, scheduled(&siege), 6);
+    }
+    total.report("short", since);
+}
+
+/// Hundreds of generations and many checkpoints pass while one backup reads.
+#[test]
+fn a_very_slow_backup_comes_back() {
+    let (since, mut total) = (Instant::now(), Total::default());
+    for seed in 31..33 {
+        let mut siege = Siege { slowness: 3, cuts: 1, backups: 2, ..Siege::of(seed, 2, 10) };
+        siege.setup.log_kib = 64.max(siege.setup.page_size.bytes() as u64 / 64);
+        siege.setup.circular = false;
+        total.add(&siege, scheduled(&siege), 4);
+    }
+    let passed = total.counts.get("generations during a read").copied().unwrap_or(0);
+    assert!(passed > 200, "only {passed} generations passed");
+    total.report("slow", since);
+}
+
+/// `OPENESE_FIRE_RUNS` runs from `OPENESE_FIRE_SEED` on, of `OPENESE_FIRE_SESSIONS` sessions.
+#[test]
+#[ignore = "long: run by cargo xtask fire"]
+fn many_runs_under_fire() {
+    let (since, mut total) = (Instant::now(), Total::default());
+    let count = crate::number("OPENESE_FIRE_RUNS").unwrap_or(20);
+    let first = crate::number("OPENESE_FIRE_SEED").unwrap_or(1000);
+    let sessions = crate::number("OPENESE_FIRE_SESSIONS").unwrap_or(8) as usize;
+    for seed in first..first + count {
+        let siege = Siege::of(seed, sessions, (80 / sessions).max(4));
+        total.add(&siege, scheduled(&siege), 12);
+        if total.restores.failures.len() > 20 {
+            break;
+        }
+    }
+    total.report("long", since);
+}

@@ -1,0 +1,191 @@
+//! Every combination of what was backed up, and of the logs that survived, restored to another place.
+
+use super::client::{Backup, Kind, generation_of};
+use super::siege::{Evidence, Image};
+use crate::recovered;
+use crate::setup::{DATABASES, Setup};
+use ese::raw::{ExternalRestore, external_restore};
+use ese::restore::map::{MapEntry, RestoreMap};
+use ese_format::Generation;
+use ese_vfs::{Disk, SimDisk, SimRng};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+type Checked<T> = Result<T, String>;
+type Logs = BTreeMap<Generation, (PathBuf, Vec<u8>)>;
+
+/// What the restores came to.
+#[derive(Debug, Default)]
+pub struct Restores {
+    pub alone: u64,
+    pub with_logs: u64,
+    pub onwards: u64,
+    pub recoveries: u64,
+    /// Combinations that lack a log which was truncated, as the rules allow.
+    pub gaps: u64,
+    pub failures: Vec<String>,
+}
+
+/// One way to bring databases back.
+struct Plan<'a> {
+    name: String,
+    full: &'a Backup,
+    logs: Logs,
+    survivors: Option<&'a SimDisk>,
+    holds: BTreeSet<usize>,
+}
+
+/// The logs as one range, or `None` when one between is missing.
+fn unbroken(full: &Backup, others: &[&Backup]) -> Option<Logs> {
+    let mut logs = full.logs.clone();
+    let first = *logs.keys().next()?;
+    for other in others {
+        logs.extend(other.logs.range(first..).map(|(generation, log)| (*generation, log.clone())));
+    }
+    let last = *logs.keys().next_back()?;
+    ((last.0 - first.0) as usize + 1 == logs.len()).then_some(logs)
+}
+
+/// The generations of a disk's archives.
+fn archives(disk: &SimDisk) -> BTreeSet<Generation> {
+    let names = disk.files().into_iter().filter(|(path, _)| path.starts_with("/data"));
+    names.filter_map(|(path, _)| generation_of(&path.file_name()?.to_string_lossy())).collect()
+}
+
+impl Plan<'_> {
+    fn run(&self, setup: &Setup, elsewhere: bool) -> Checked<SimDisk> {
+        let disk = setup.disk();
+        for folder in ["/backup", "/place"] {
+            disk.create_dir_all(Path::new(folder)).map_err(|error| error.to_string())?;
+        }
+        let install =
+            |path: &Path, bytes: &[u8]| disk.install(path, bytes).map_err(|error| error.to_string());
+        for (path, bytes) in self.logs.values() {
+            install(&Path::new("/backup").join(path.file_name().unwrap_or_default()), bytes)?;
+        }
+        for (path, _) in self.survivors.map(SimDisk::files).unwrap_or_default() {
+            if path.starts_with("/data") && path.extension().is_some_and(|extension| extension == "log") {
+                let bytes = self.survivors.map(|disk| disk.content(&path)).transpose();
+                install(&path, &bytes.map_err(|error| error.to_string())?.unwrap_or_default())?;
+            }
+        }
+        let mut entries = Vec::new();
+        for (old, bytes) in &self.full.databases {
+            let name = old.file_name().unwrap_or_default();
+            let new = if elsewhere { Path::new("/place").join(name) } else { old.clone() };
+            install(&new, bytes)?;
+            entries.push(MapEntry { old: old.clone(), new });
+        }
+        let (environment, parameters) = setup.surroundings(&disk, 3);
+        let map = RestoreMap::new(entries.clone()).map_err(|error| error.to_string())?;
+        let (lowest, highest) = (Generation(0), Generation(0));
+        let request = ExternalRestore { map: &map, backup_logs: Path::new("/backup"), lowest, highest };
+        external_restore(&environment, &parameters, &request, &mut |_| {})
+            .map_err(|error| format!("restore: {error}"))?;
+        let fresh = setup.disk();
+        for MapEntry { old, new } in entries {
+            let bytes = disk.content(&new).map_err(|error| error.to_string())?;
+            fresh.install(&old, &bytes).map_err(|error| error.to_string())?;
+        }
+        Ok(fresh)
+    }
+}
+
+/// Restores and compares.
+pub fn check(evidence: &Evidence, most: usize) -> Restores {
+    let mut restores = Restores::default();
+    let setup = &evidence.siege.setup;
+    let mut rng = SimRng::new(setup.seed ^ 0x7265_7374);
+    for (number, image) in evidence.images.iter().enumerate() {
+        restores.recoveries += 1;
+        let recovered = recovered::recover(setup, &image.disk.kill(), &evidence.history, &image.durable);
+        if let Err(what) = recovered {
+            let files: Vec<_> = image.disk.files().into_iter().map(|(path, _)| path).collect();
+            restores
+                .failures
+                .push(format!("image {number} (clean: {}): {what}\n    {files:?}", image.is_clean));
+        }
+        onwards(evidence, number, image, &mut rng, &mut restores);
+    }
+    let mut plans = Vec::new();
+    for (at, full) in evidence.taken.backups.iter().enumerate().filter(|(_, b)| !b.databases.is_empty()) {
+        let later = &evidence.taken.backups[at + 1..];
+        plans.push((Vec::new(), at, full));
+        plans.extend(later.iter().map(|backup| (vec![backup], at, full)));
+        for end in 2..=later.len() {
+            plans.push((later[..end].iter().collect(), at, full));
+        }
+    }
+    rng.shuffle(&mut plans);
+    let mut done = 0;
+    for (others, at, full) in plans {
+        if done == most {
+            break;
+        }
+        let Some(logs) = unbroken(full, &others) else {
+            restores.gaps += 1;
+            continue;
+        };
+        done += 1;
+        *(if others.is_empty() { &mut restores.alone } else { &mut restores.with_logs }) += 1;
+        let holds = others.iter().fold(full.holds.clone(), |holds, other| &holds | &other.holds);
+        let kinds: Vec<_> = others.iter().map(|other| other.kind).collect();
+        let name = format!("{:?} {at} and {kinds:?}", full.kind);
+        let plan = Plan { name, full, logs, survivors: None, holds };
+        judge(evidence, &plan, &mut rng, &mut restores);
+    }
+    restores
+}
+
+fn judge(evidence: &Evidence, plan: &Plan<'_>, rng: &mut SimRng, restores: &mut Restores) {
+    let setup = &evidence.siege.setup;
+    let restored = plan.run(setup, rng.chance(1, 2));
+    let compared = restored.and_then(|disk| recovered::recover(setup, &disk, &evidence.history, &plan.holds));
+    if let Err(what) = compared {
+        restores.failures.push(format!("{}: {what}", plan.name));
+    }
+}
+
+/// The last full backup, the later ones and what survived bring back every acknowledged commit.
+fn onwards(evidence: &Evidence, number: usize, image: &Image, rng: &mut SimRng, restores: &mut Restores) {
+    let backups = &evidence.taken.backups[..image.backups];
+    let Some(at) = backups.iter().rposition(|backup| !backup.databases.is_empty()) else { return };
+    // While the engine writes a folder and truncates, the logs between may be in that folder only.
+    let must = !evidence.siege.setup.circular
+        && !image.in_folder
+        && backups[at..].iter().all(|backup| backup.kind != Kind::Nothing);
+    let full = &backups[at];
+    let others: Vec<_> = backups[at + 1..].iter().collect();
+    let wants_others = rng.chance(1, 2);
+    let survivors = archives(&image.disk);
+    let reaches = |logs: &Logs| {
+        let Some(last) = logs.keys().next_back() else { return false };
+        survivors.first().is_none_or(|first| first.0 <= last.0 + 1)
+    };
+    let alone = unbroken(full, &[]).filter(|logs| !wants_others && reaches(logs));
+    let Some(logs) = alone.or_else(|| unbroken(full, &others).filter(|logs| reaches(logs))) else {
+        if must {
+            let first = survivors.first();
+            restores.failures.push(format!(
+                "image {number}: logs of {:?} {at} and {:?} do not reach those that survived, from {first:?}",
+                full.kind,
+                others.iter().map(|other| other.kind).collect::<Vec<_>>()
+            ));
+        } else {
+            restores.gaps += 1;
+        }
+        return;
+    };
+    restores.onwards += 1;
+    let holds = &full.holds | &image.durable;
+    let name = format!("{:?} {at} and the logs of image {number} (clean: {})", full.kind, image.is_clean);
+    judge(evidence, &Plan { name, full, logs, survivors: Some(&image.disk), holds }, rng, restores);
+}
+
+/// The databases of a run have copies in each full backup.
+pub fn check_complete(evidence: &Evidence) -> Vec<String> {
+    let wanted = evidence.siege.setup.databases;
+    let fulls = evidence.taken.backups.iter().filter(|backup| !backup.databases.is_empty());
+    let wrong = fulls.filter(|backup| backup.databases.len() != wanted);
+    wrong.map(|b| format!("{:?} has {} of {:?}", b.kind, b.databases.len(), &DATABASES[..wanted])).collect()
+}
