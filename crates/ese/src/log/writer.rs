@@ -202,14 +202,9 @@ impl Log {
     /// # Errors
     /// Those of [`Self::append`] and [`Self::flush`].
     pub fn force_new_generation(&self) -> Result<Generation> {
-        let text = b"forced";
-        let mut record = vec![TYPE_FORCE_ROLL];
-        record.extend_from_slice(&NO_SESSION.to_le_bytes());
-        record.extend_from_slice(&(text.len() as u16).to_le_bytes());
-        record.extend_from_slice(text);
         let generation = self.locked(|tail| {
             tail.admit(Urgency::Rollback)?;
-            tail.append_last(&record, self.config.clock.as_ref())?;
+            tail.append_last(&forced_roll(), self.config.clock.as_ref())?;
             tail.end_generation()
         })?;
         self.flush(LogPosition::start_of(generation))?;
@@ -225,6 +220,10 @@ impl Log {
     pub fn begin_generation_with(&self, record: &[u8]) -> Result<Appended> {
         let appended = self.locked(|tail| {
             tail.admit(Urgency::Update)?;
+            if tail.is_empty() {
+                // An archive without records would be a hole in the stream.
+                tail.append_last(&forced_roll(), self.config.clock.as_ref())?;
+            }
             tail.append_first(record, self.config.clock.as_ref())
         })?;
         self.flush(appended.end)?;
@@ -345,4 +344,14 @@ impl fmt::Debug for Log {
             .field("durable", &self.durable())
             .finish_non_exhaustive()
     }
+}
+
+/// The record that says why a generation ends (ESE: lrtypForceLogRollover).
+fn forced_roll() -> Vec<u8> {
+    let text = b"forced";
+    let mut record = vec![TYPE_FORCE_ROLL];
+    record.extend_from_slice(&NO_SESSION.to_le_bytes());
+    record.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    record.extend_from_slice(text);
+    record
 }

@@ -205,6 +205,32 @@ fn the_hook_comes_before_the_first_record_of_a_generation() {
     assert_eq!(deleted, ["/edb00001.log", "/edb00002.log"].map(std::path::PathBuf::from));
 }
 
+/// A backup that comes right behind another roll-over ends a generation in which nothing is yet.
+#[test]
+fn no_archive_is_without_records() {
+    let disk = SimDisk::new(1);
+    let log = create(&disk);
+    fill(&log, &mut SimRng::new(4), 3);
+    let first = log.force_new_generation().unwrap();
+    let record = record(7, 40);
+    for round in 1..4 {
+        // The second time it comes behind one like itself, the third behind a new generation.
+        let begun = log.begin_generation_with(&record).unwrap().start;
+        assert_eq!(begun, LogPosition::start_of(log.current()));
+        if round == 2 {
+            log.force_new_generation().unwrap();
+        }
+    }
+    assert_eq!(log.current().0, first.0 + 4);
+    log.flush_all().unwrap();
+    drop(log);
+    let all = read_all(&disk).unwrap();
+    assert_eq!(all.last().map(|(_, bytes)| bytes), Some(&record));
+    for generation in 1..=first.0 + 4 {
+        assert!(all.iter().any(|(at, _)| at.generation.0 == generation), "{generation} is empty");
+    }
+}
+
 #[test]
 fn circular_logging_reuses_files_and_old_segments_are_no_records() {
     let disk = SimDisk::new(1);
