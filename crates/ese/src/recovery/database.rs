@@ -14,7 +14,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 /// The first database format update whose header knows when the file's size was last changed.
-const HAS_RESIZE_POSITION: DatabaseVersion = DatabaseVersion::new(DatabaseVersion::FORMAT, 110, 240);
+pub(super) const HAS_RESIZE_POSITION: DatabaseVersion =
+    DatabaseVersion::new(DatabaseVersion::FORMAT, 110, 240);
 
 impl Redo<'_> {
     /// A database is created. One that is there from a later time is left to later records; a creation that
@@ -154,16 +155,17 @@ impl Redo<'_> {
     }
 
     /// The file grows.
-    pub(super) fn extend(&self, database: u8, last: PageNumber, at: LogPosition) -> Result<()> {
+    pub(super) fn extend(&mut self, database: u8, last: PageNumber, at: LogPosition) -> Result<()> {
         let Some(a) = self.parts.attachments.by_id(database).filter(|a| at > a.attached_at) else {
             return Ok(());
         };
-        if last <= a.file.last_page() {
-            return Ok(());
-        }
         let header = a.file.header();
         let knows = header.version() >= HAS_RESIZE_POSITION;
         if knows && header.resize_position > at {
+            return Ok(());
+        }
+        self.open.grows(database, last, at);
+        if last <= a.file.last_page() {
             return Ok(());
         }
         a.file.extend_to(last)?;
@@ -190,13 +192,9 @@ impl Redo<'_> {
         if is_later || last >= a.file.last_page() {
             return Ok(());
         }
-        a.pages.flush()?;
         a.pages.forget_from(PageNumber(last.0.saturating_add(1)));
-        a.file.truncate_to(last)?;
-        match knows {
-            true => a.file.update_header(|h| h.resize_position = at),
-            false => Ok(()),
-        }
+        self.open.shrink_later(database, last, at);
+        Ok(())
     }
 
     /// Pages are not in use any more. What is on them stays: whoever uses them next makes them anew.
@@ -215,6 +213,7 @@ impl Redo<'_> {
             return Ok(());
         }
         attachment.pages.flush()?;
+        self.open.shrink_now(attachment)?;
         let now = self.parts.clock.now();
         let purpose = self.purpose;
         attachment.file.update_header(|h| match purpose {

@@ -1,9 +1,11 @@
 //! Sessions, transactions and macros as redo meets them in the log.
 
 use super::analysis::Analysis;
+use super::database::HAS_RESIZE_POSITION;
 use crate::btree::{PageSource, Tree, Work};
-use crate::database::Storage;
+use crate::database::{Attachment, Storage};
 use crate::error::{Error, JetErr, Result};
+use crate::space::last_owned_page;
 use crate::sync::Arc;
 use crate::transaction::Stamp;
 use ese_format::log::record::{Begin, Begin0, Commit, Commit0, LogRecord, MacroMark, Rollback};
@@ -28,11 +30,20 @@ pub struct OpenWork {
     storage: Arc<Storage>,
     pub(super) sessions: BTreeMap<u16, RedoSession>,
     macros: BTreeMap<MacroId, Vec<LogRecord>>,
+    /// Databases whose file is still longer than the log says, by number.
+    shrunk: BTreeMap<u8, Shrunk>,
+}
+
+/// How long a file has to be, and where the log says so.
+#[derive(Debug, Clone, Copy)]
+struct Shrunk {
+    last: PageNumber,
+    at: LogPosition,
 }
 
 impl OpenWork {
     pub(super) fn new(storage: Arc<Storage>) -> Self {
-        Self { storage, sessions: BTreeMap::new(), macros: BTreeMap::new() }
+        Self { storage, sessions: BTreeMap::new(), macros: BTreeMap::new(), shrunk: BTreeMap::new() }
     }
 
     /// A transaction begins.
@@ -140,6 +151,34 @@ impl OpenWork {
         }
         self.forget_ended();
         Ok(())
+    }
+
+    /// A file has to become shorter. Not yet: what stood at its end may have moved to pages that must not be
+    /// written while their transactions are open, and were it cut off, a second recovery could not move it.
+    pub(super) fn shrink_later(&mut self, database: u8, last: PageNumber, at: LogPosition) {
+        self.shrunk.insert(database, Shrunk { last, at });
+    }
+
+    /// A file that has to become shorter grows again.
+    pub(super) fn grows(&mut self, database: u8, last: PageNumber, at: LogPosition) {
+        if let Some(shrunk) = self.shrunk.get_mut(&database) {
+            *shrunk = Shrunk { last: shrunk.last.max(last), at };
+        }
+    }
+
+    /// Makes a file as short as the log says, once all pages are in it.
+    pub(super) fn shrink_now(&mut self, a: &Attachment) -> Result<()> {
+        let Some(Shrunk { last, at }) = self.shrunk.remove(&a.id) else { return Ok(()) };
+        let last = last.max(last_owned_page(&a.pages)?);
+        if last >= a.file.last_page() {
+            return Ok(());
+        }
+        a.pages.forget_from(PageNumber(last.0.saturating_add(1)));
+        a.file.truncate_to(last)?;
+        match a.file.header().version() >= HAS_RESIZE_POSITION {
+            true => a.file.update_header(|h| h.resize_position = at),
+            false => Ok(()),
+        }
     }
 
     /// Lets go of the versions of transactions that have ended: nobody reads during recovery.

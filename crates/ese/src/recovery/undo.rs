@@ -39,15 +39,16 @@ impl Ending<'_> {
     ///
     /// # Errors
     /// `RollbackError` when a change cannot be undone; those of log, pages and headers.
-    pub fn finish(&self, open: OpenWork) -> Result<()> {
+    pub fn finish(&self, mut open: OpenWork) -> Result<()> {
         let Self { log, attachments, clock, .. } = *self;
         let undo = log.append(&encode(&LogRecord::RecoveryUndo2(RecoveryUndo2 { time: clock.now() }))?)?;
         // Before-images that redo has kept in memory can be logged from here on, not earlier.
         attachments.storage().begin_logging(log);
-        self.roll_back(open)?;
+        self.roll_back(&mut open)?;
         for a in attachments.all() {
             if !is_unfinished(&a) {
                 a.pages.flush()?;
+                open.shrink_now(&a)?;
             }
         }
         let quit = log.append(&encode(&LogRecord::RecoveryQuit2(Terminate {
@@ -74,7 +75,7 @@ impl Ending<'_> {
         self.checkpoint.close(quit.start)
     }
 
-    fn roll_back(&self, mut open: OpenWork) -> Result<()> {
+    fn roll_back(&self, open: &mut OpenWork) -> Result<()> {
         for (session, after) in open.open_macros() {
             let mark = MacroMark { session, after };
             self.log.append_as(Urgency::Rollback, &encode(&LogRecord::MacroAbort(mark))?)?;
