@@ -209,3 +209,42 @@ fn a_crash_at_any_operation_of_a_resize_is_recovered() {
         is_sound(&image);
     }
 }
+
+/// A shrink is in the log, and before it a change whose transaction never ended: its page must not be written before
+/// the old content is in the log again, so redo cannot cut the file off there and then.
+#[test]
+fn a_crash_behind_a_shrink_is_recovered_with_a_transaction_open() {
+    let disk = disk();
+    let running = instance(&disk, 0);
+    let session = running.begin_session().unwrap();
+    let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
+    fill(&session, &database, "Kept", 20);
+    database.resize(1000, Resize::OnlyGrow).unwrap();
+    let image = disk.kill();
+    let other = running.begin_session().unwrap();
+    let opened = other.open(Path::new(PATH)).unwrap();
+    other.begin_transaction(false).unwrap();
+    let table = opened.open_table("Kept").unwrap();
+    table.move_first().unwrap();
+    table.delete().unwrap();
+    let less = database.resize(1, Resize::Both).unwrap().pages;
+    assert!(less < 1000);
+    session.flush_commits(false).unwrap();
+    // The pages as they were before all that, as in a backup, and the log.
+    let after = disk.kill();
+    for (path, _) in
+        after.files().into_iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "log"))
+    {
+        image.install(&path, &after.content(&path).unwrap()).unwrap();
+    }
+    let instance = instance(&image, 0);
+    let session = instance.begin_session().unwrap();
+    session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
+    let database = session.open(Path::new(PATH)).unwrap();
+    assert_eq!(records(&database, "Kept"), 20);
+    assert_eq!(database.pages().unwrap(), less);
+    drop((database, session));
+    instance.term(TermOptions::default()).unwrap();
+    assert!(file_pages(&image) < 1000);
+    is_sound(&image);
+}

@@ -37,13 +37,23 @@ pub fn read_clean(setup: &Setup, disk: &SimDisk) -> Checked<State> {
 
 /// After a crash: a state behind all commits that were acknowledged, or a later one.
 pub fn recover(setup: &Setup, disk: &SimDisk, history: &History, durable: &BTreeSet<usize>) -> Checked<()> {
+    recover_to(setup, disk, history, durable).map(drop)
+}
+
+/// As [`recover()`]; how many commits it has brought back.
+pub fn recover_to(
+    setup: &Setup,
+    disk: &SimDisk,
+    history: &History,
+    durable: &BTreeSet<usize>,
+) -> Checked<usize> {
     let found = read_all(setup, disk).map_err(|what| format!("recovery: {what}"))?;
     structure(setup, disk, false).map_err(|what| format!("recovery: {what}"))?;
     let order = Order0::of(history);
     let last = order.committed.iter().rposition(|(at, _)| durable.contains(at)).map_or(0, |at| at + 1);
     let possible = &order.states[last..];
-    if possible.contains(&found) {
-        return Ok(());
+    if let Some(at) = possible.iter().rposition(|state| *state == found) {
+        return Ok(last + at);
     }
     let earlier = order.states[..last].iter().rposition(|state| *state == found);
     let differences: Vec<_> = possible.iter().take(4).map(|state| difference(state, &found)).collect();

@@ -73,6 +73,7 @@ pub fn run(setup: Setup, trouble: &Trouble) -> Outcome {
         guests: Arc::default(),
         may_fail: matches!(trouble, Trouble::Fault(_)),
         goes_on: Arc::default(),
+        base: 0,
     };
     work(&shared);
     disk.set_hook(None);

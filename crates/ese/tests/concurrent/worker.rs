@@ -26,6 +26,8 @@ pub struct Shared {
     pub may_fail: bool,
     /// While this is set workers go on, up to some times their number of transactions.
     pub goes_on: Arc<AtomicBool>,
+    /// What the numbers of transactions are raised by, so that they grow over the lives of several instances.
+    pub base: u64,
 }
 
 /// How a step ended that did not fail.
@@ -69,7 +71,7 @@ pub fn run(shared: &Shared, number: usize) {
 }
 
 impl Worker {
-    fn new(shared: &Shared, number: usize) -> Result<Self> {
+    pub fn new(shared: &Shared, number: usize) -> Result<Self> {
         let session = shared.instance.begin_session()?;
         let paths = DATABASES.iter().take(shared.setup.databases);
         let databases = paths.map(|path| session.open(Path::new(path))).collect::<Result<_>>()?;
@@ -123,7 +125,7 @@ impl Worker {
         history.transactions.push(Transaction {
             worker: self.number,
             session: numbers.session,
-            begun: numbers.begun.map_or(0, |stamp| stamp.0),
+            begun: self.shared.base + numbers.begun.map_or(0, |stamp| stamp.0),
             committed: None,
             end: End::Open,
             is_durable: false,
@@ -141,7 +143,8 @@ impl Worker {
         Ok(())
     }
 
-    fn transaction(&mut self) -> Result<()> {
+    /// One transaction from begin to end.
+    pub fn transaction(&mut self) -> Result<()> {
         if self.rng.chance(1, 5) {
             return self.reader();
         }
@@ -180,7 +183,8 @@ impl Worker {
         let transaction = &mut history.transactions[self.at];
         if after != before {
             // In the log, and so in everybody's sight, whether or not that became durable.
-            (transaction.end, transaction.committed) = (End::Committed, after.map(|stamp| stamp.0));
+            (transaction.end, transaction.committed) =
+                (End::Committed, after.map(|stamp| self.shared.base + stamp.0));
             transaction.is_durable = result.is_ok() && !lazy && !transaction.is_read_only();
         }
         transaction.to = to;

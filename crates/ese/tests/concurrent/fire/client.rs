@@ -1,10 +1,12 @@
 //! Who takes backups while the sessions work: a client that reads pages in small pieces and lets others go on
 //! between any two reads.
 
+use super::restored::archives;
 use crate::setup::DATABASES;
-use crate::worker::Shared;
+use crate::worker::{Shared, Worker};
 use ese::backup::external::{EndOptions, INCREMENTAL};
 use ese::backup::to_directory::{DirectoryRequest, Status};
+use ese::log::read_checkpoint;
 use ese::raw::BackupAccess;
 use ese::sync::{Arc, Mutex, thread};
 use ese::{Error, JetErr, Result};
@@ -55,6 +57,8 @@ pub struct Client {
     pub count: usize,
     /// How many generations should pass between two reads of a database.
     pub slowness: u32,
+    /// Who works between any two of its calls; without one others are waited for.
+    pub beside: Option<Worker>,
 }
 
 impl Client {
@@ -67,7 +71,7 @@ impl Client {
     fn take_all(&mut self) -> Result<()> {
         self.take(Kind::Full)?;
         for _ in 1..self.count {
-            self.pause(40);
+            self.pause(40)?;
             let kind = match self.rng.below(12) {
                 0 => Kind::Full,
                 1 => Kind::Copy,
@@ -92,10 +96,10 @@ impl Client {
         Ok(())
     }
 
-    fn take(&mut self, kind: Kind) -> Result<()> {
+    pub fn take(&mut self, kind: Kind) -> Result<()> {
         let access = self.shared.instance.backup()?;
         match kind {
-            Kind::Folder | Kind::Nothing => self.to_folder(&access, kind)?,
+            Kind::Folder | Kind::Nothing => self.back_up_to_folder(&access, kind)?,
             _ => self.stream(&access, kind)?,
         }
         let name = match kind {
@@ -137,7 +141,7 @@ impl Client {
             kind => kind == Kind::Incremental,
         };
         if is_truncated {
-            let deleted = access.truncate()?;
+            let deleted = self.truncate(access, set.highest)?;
             *self.shared.history.lock().counts.entry("logs truncated").or_default() += u64::from(deleted);
         }
         let options = match kind {
@@ -146,6 +150,27 @@ impl Client {
         };
         access.end(options)?;
         Ok(())
+    }
+
+    /// Truncates; with nobody else at the log, exactly what the rules allow goes: what is below the checkpoint and
+    /// in a backup.
+    fn truncate(&self, access: &BackupAccess, highest: Generation) -> Result<u32> {
+        if self.beside.is_none() {
+            return access.truncate();
+        }
+        let checkpoint = read_checkpoint(&self.disk, Path::new("/data/edb.chk"), None)?.checkpoint.generation;
+        let end = checkpoint.min(highest.next());
+        let (gone, kept): (BTreeSet<_>, BTreeSet<_>) =
+            archives(&self.disk).into_iter().partition(|g| *g < end);
+        let listed = access.truncate_info()?;
+        let deleted = access.truncate()?;
+        let left = archives(&self.disk);
+        let names = listed.iter().filter_map(|path| generation_of(&path.file_name()?.to_string_lossy()));
+        if names.collect::<BTreeSet<_>>() != gone || left != kept || deleted as usize != gone.len() {
+            let what = format!("{deleted} logs truncated: {listed:?}, left {left:?}, not below {end}");
+            return Err(Error::new(JetErr::InternalError, what));
+        }
+        Ok(deleted)
     }
 
     /// A backup that its client abandons somewhere; nothing is changed by it.
@@ -180,7 +205,7 @@ impl Client {
             }
             all.extend_from_slice(&buffer[..read]);
             if waits {
-                self.pause(6);
+                self.pause(6)?;
                 self.wait_for_generations()?;
             }
         }
@@ -189,7 +214,16 @@ impl Client {
     }
 
     /// Lets some transactions happen, while there are any.
-    fn pause(&mut self, most: u64) {
+    fn pause(&mut self, most: u64) -> Result<()> {
+        if let Some(worker) = &mut self.beside {
+            if self.rng.chance(1, 3) {
+                worker.transaction()?;
+            }
+            if self.rng.chance(1, 4) {
+                self.shared.instance.step_jobs();
+            }
+            return Ok(());
+        }
         let wanted = self.shared.history.lock().ticks + self.rng.below(most + 1);
         for _ in 0..20_000 {
             thread::yield_now();
@@ -197,6 +231,7 @@ impl Client {
                 break;
             }
         }
+        Ok(())
     }
 
     /// Lets the log go on by the generations that a very slow client lets pass.
@@ -214,7 +249,7 @@ impl Client {
         Ok(())
     }
 
-    fn to_folder(&mut self, access: &BackupAccess, kind: Kind) -> Result<()> {
+    fn back_up_to_folder(&mut self, access: &BackupAccess, kind: Kind) -> Result<()> {
         let number = self.taken.lock().backups.len();
         let folder = PathBuf::from(format!("/out{number}"));
         if kind == Kind::Nothing {

@@ -3,6 +3,7 @@
 //! the logs that survived, must come back as the state behind one commit that is not before the end of the copy.
 
 mod client;
+mod life;
 mod restored;
 mod siege;
 
@@ -30,17 +31,11 @@ impl Total {
         found.failures.extend(restored::check_complete(&evidence));
         found.failures.extend(evidence.history.failures.iter().cloned());
         found.failures.extend(oracle::check(&evidence.history).into_iter().take(3));
-        let all = &mut self.restores;
         self.transactions += evidence.history.transactions.len() as u64;
-        all.alone += found.alone;
-        all.with_logs += found.with_logs;
-        all.onwards += found.onwards;
-        all.recoveries += found.recoveries;
-        all.gaps += found.gaps;
-        for what in found.failures {
+        for what in &found.failures {
             println!("fire: FAILURE: seed {}: {what}\n    {siege:?}", siege.setup.seed);
-            all.failures.push(what);
         }
+        self.restores.add(found);
         for (what, count) in evidence.history.counts {
             *self.counts.entry(what).or_default() += count;
         }
@@ -113,6 +108,33 @@ fn a_very_slow_backup_comes_back() {
     let passed = total.counts.get("generations during a read").copied().unwrap_or(0);
     assert!(passed > 200, "only {passed} generations passed");
     total.report("slow", since);
+}
+
+fn lives(name: &str, seeds: std::ops::Range<u64>, steps: usize) {
+    let (since, mut restores, mut counts) = (Instant::now(), Restores::default(), BTreeMap::new());
+    for seed in seeds {
+        let (found, counted) = life::run(seed, steps);
+        for what in &found.failures {
+            println!("fire: FAILURE: life {seed}: {what}");
+        }
+        restores.add(found);
+        counted.into_iter().for_each(|(what, count)| *counts.entry(what).or_default() += count);
+    }
+    Total { transactions: 0, restores, counts }.report(name, since);
+}
+
+/// Whatever sequence of work, backups, truncations, crashes and restores: the last acknowledged commit comes
+/// back from what is on the disk, and from the backups and the logs that are on the disk.
+#[test]
+fn no_truncation_loses_a_commit() {
+    lives("lives", 1..5, 24);
+}
+
+#[test]
+#[ignore = "long: run by cargo xtask fire"]
+fn many_lives() {
+    let first = crate::number("OPENESE_FIRE_SEED").unwrap_or(1000);
+    lives("lives", first..first + crate::number("OPENESE_FIRE_LIVES").unwrap_or(20), 60);
 }
 
 /// `OPENESE_FIRE_RUNS` runs from `OPENESE_FIRE_SEED` on, of `OPENESE_FIRE_SESSIONS` sessions.

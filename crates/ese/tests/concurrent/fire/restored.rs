@@ -4,6 +4,7 @@ use super::client::{Backup, Kind, generation_of};
 use super::siege::{Evidence, Image};
 use crate::recovered;
 use crate::setup::{DATABASES, Setup};
+use ese::log::read_log_header;
 use ese::raw::{ExternalRestore, external_restore};
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese_format::Generation;
@@ -26,6 +27,17 @@ pub struct Restores {
     pub failures: Vec<String>,
 }
 
+impl Restores {
+    pub fn add(&mut self, other: Self) {
+        self.alone += other.alone;
+        self.with_logs += other.with_logs;
+        self.onwards += other.onwards;
+        self.recoveries += other.recoveries;
+        self.gaps += other.gaps;
+        self.failures.extend(other.failures);
+    }
+}
+
 /// One way to bring databases back.
 struct Plan<'a> {
     name: String,
@@ -36,7 +48,7 @@ struct Plan<'a> {
 }
 
 /// The logs as one range, or `None` when one between is missing.
-fn unbroken(full: &Backup, others: &[&Backup]) -> Option<Logs> {
+pub fn unbroken(full: &Backup, others: &[&Backup]) -> Option<Logs> {
     let mut logs = full.logs.clone();
     let first = *logs.keys().next()?;
     for other in others {
@@ -47,7 +59,7 @@ fn unbroken(full: &Backup, others: &[&Backup]) -> Option<Logs> {
 }
 
 /// The generations of a disk's archives.
-fn archives(disk: &SimDisk) -> BTreeSet<Generation> {
+pub fn archives(disk: &SimDisk) -> BTreeSet<Generation> {
     let names = disk.files().into_iter().filter(|(path, _)| path.starts_with("/data"));
     names.filter_map(|(path, _)| generation_of(&path.file_name()?.to_string_lossy())).collect()
 }
@@ -147,7 +159,7 @@ fn judge(evidence: &Evidence, plan: &Plan<'_>, rng: &mut SimRng, restores: &mut 
 }
 
 /// The last full backup, the later ones and what survived bring back every acknowledged commit.
-fn onwards(evidence: &Evidence, number: usize, image: &Image, rng: &mut SimRng, restores: &mut Restores) {
+pub fn onwards(evidence: &Evidence, number: usize, image: &Image, rng: &mut SimRng, restores: &mut Restores) {
     let backups = &evidence.taken.backups[..image.backups];
     let Some(at) = backups.iter().rposition(|backup| !backup.databases.is_empty()) else { return };
     // While the engine writes a folder and truncates, the logs between may be in that folder only.
@@ -157,7 +169,10 @@ fn onwards(evidence: &Evidence, number: usize, image: &Image, rng: &mut SimRng, 
     let full = &backups[at];
     let others: Vec<_> = backups[at + 1..].iter().collect();
     let wants_others = rng.chance(1, 2);
-    let survivors = archives(&image.disk);
+    let mut survivors = archives(&image.disk);
+    survivors.extend(
+        read_log_header(&image.disk, Path::new("/data/edb.log")).map(|header| header.generation).ok(),
+    );
     let reaches = |logs: &Logs| {
         let Some(last) = logs.keys().next_back() else { return false };
         survivors.first().is_none_or(|first| first.0 <= last.0 + 1)

@@ -76,6 +76,7 @@ pub fn run(siege: &Siege) -> std::result::Result<Evidence, String> {
         guests: Arc::default(),
         may_fail: false,
         goes_on: Arc::new(AtomicBool::new(true)),
+        base: 0,
     };
     let mut client = Client {
         shared: shared.clone(),
@@ -84,6 +85,7 @@ pub fn run(siege: &Siege) -> std::result::Result<Evidence, String> {
         taken: taken.clone(),
         count: siege.backups,
         slowness: siege.slowness,
+        beside: None,
     };
     let goes_on = shared.goes_on.clone();
     let client = thread::spawn("backup", move || {
@@ -121,7 +123,7 @@ pub fn run(siege: &Siege) -> std::result::Result<Evidence, String> {
 }
 
 /// The disk as the power leaves it, or as a process that was killed does.
-fn image(
+pub fn image(
     disk: &SimDisk,
     history: &Arc<Mutex<History>>,
     taken: &Arc<Mutex<Taken>>,
