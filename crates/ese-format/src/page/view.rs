@@ -34,6 +34,64 @@ pub(super) struct Tag {
     pub(super) bytes: usize,
 }
 
+/// The lines of a page; see [`Page::lines`].
+#[derive(Debug, Clone, Copy)]
+pub struct Lines<'a> {
+    /// All between the page's header and its tags.
+    data: &'a [u8],
+    /// The tags of the lines, the last line's first.
+    tags: &'a [u8],
+    prefix: &'a [u8],
+    mask: u16,
+    is_large: bool,
+}
+
+impl<'a> Lines<'a> {
+    /// How many there are.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.tags.len() / TAG_BYTES
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// As [`Page::node`].
+    ///
+    /// # Errors
+    /// Those of [`Page::node`].
+    #[inline]
+    pub fn node(&self, index: usize) -> Result<Node<'a>> {
+        let behind = self.tags.len().checked_sub(index.saturating_mul(TAG_BYTES));
+        let tag = behind.and_then(|end| self.tags.get(..end)).and_then(|tags| tags.last_chunk::<TAG_BYTES>());
+        let Some(&[size_low, size_high, start_low, start_high]) = tag else { return Err(no_line(index)) };
+        let size = usize::from(u16::from_le_bytes([size_low, size_high]) & self.mask);
+        let start = usize::from(u16::from_le_bytes([start_low, start_high]) & self.mask);
+        let bytes = match size {
+            0 => &[],
+            _ => self.data.get(start..start + size).ok_or_else(|| outside(index))?,
+        };
+        let flags = match self.is_large {
+            true => bytes.get(1).copied().unwrap_or(0) >> 5,
+            false => start_high >> 5,
+        };
+        Node::parse(Line { bytes, flags: LineFlags::from_bits_truncate(flags) }, self.prefix)
+    }
+}
+
+#[cold]
+fn no_line(index: usize) -> FormatError {
+    FormatError::corrupt(format!("there is no line {index} on the page"))
+}
+
+#[cold]
+fn outside(index: usize) -> FormatError {
+    FormatError::corrupt(format!("line {index} is not inside the page's data"))
+}
+
 impl<'a> Page<'a> {
     /// Looks at a page's bytes.
     ///
@@ -204,13 +262,22 @@ impl<'a> Page<'a> {
         Node::parse(self.line(index)?, self.key_prefix()?)
     }
 
-    /// As [`Self::node`], with [`Self::key_prefix`] at hand: for whoever looks at several.
+    /// The lines as nodes, for whoever looks at several here and there: what the page says of all of them is
+    /// read once.
     ///
     /// # Errors
-    /// As [`Self::node`].
+    /// As [`Self::key_prefix`].
     #[inline]
-    pub fn node_under(&self, prefix: &'a [u8], index: usize) -> Result<Node<'a>> {
-        Node::parse(self.line(index)?, prefix)
+    pub fn lines(&self) -> Result<Lines<'a>> {
+        let (bytes, page_size) = (self.bytes, self.page_size);
+        let limit = bytes.len() - self.tag_count() * TAG_BYTES;
+        Ok(Lines {
+            data: bytes.get(page_size.header_bytes()..limit).unwrap_or(&[]),
+            tags: bytes.get(limit..bytes.len() - self.reserved_tags() * TAG_BYTES).unwrap_or(&[]),
+            prefix: self.key_prefix()?,
+            mask: tag_mask(page_size),
+            is_large: page_size.is_large(),
+        })
     }
 
     /// All nodes in key order, those flagged deleted included. For many nodes of a page this is cheaper than

@@ -100,31 +100,43 @@ impl<'a> RecordWriter<'a> {
         self.fixed.sort_by_key(|column| column.0);
         self.variable.sort_by_key(|column| column.0);
         self.tagged.sort_by_key(|column| (!column.inherited, column.id));
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.bytes_most());
         self.write_fixed(&mut out)?;
         self.write_variable(&mut out)?;
         self.write_tagged(&mut out)?;
         Ok(out)
     }
 
+    /// Room for the record: no less than it takes, and little more.
+    fn bytes_most(&self) -> usize {
+        let fixed = self.fixed.iter().map(|&(_, offset, size, _)| offset + size).max().unwrap_or(HEADER);
+        let variable = self.variable.iter().map(|(_, value)| value.map_or(0, <[u8]>::len)).sum::<usize>();
+        // The bitmap and the ends of the variable columns: at most so much.
+        let columns = self.fixed.len() / 8 + 1 + 2 * usize::from(self.variable.last().map_or(0, |c| c.0.0));
+        let pieces = |column: &Tagged<'_>| {
+            let values = column.values.as_deref().unwrap_or(&[]);
+            ENTRY + 1 + values.iter().map(|piece| 2 + piece.bytes.len()).sum::<usize>()
+        };
+        fixed + variable + columns + self.tagged.iter().map(pieces).sum::<usize>()
+    }
+
     fn write_fixed(&self, out: &mut Vec<u8>) -> Result<()> {
         let last = self.fixed.last().map_or(0, |column| column.0.0 as u8);
         let variable_last = self.variable.last().map_or(127, |column| column.0.0 as u8);
         let data_end = self.fixed.iter().map(|&(_, offset, size, _)| offset + size).max().unwrap_or(HEADER);
-        let mut bitmap = vec![ALL_NULL; usize::from(last).div_ceil(8)];
-        let end =
-            u16::try_from(data_end + bitmap.len()).map_err(|_| too_large("the fixed data are too long"))?;
+        let end = data_end + usize::from(last).div_ceil(8);
+        let stored_end = u16::try_from(end).map_err(|_| too_large("the fixed data are too long"))?;
         out.extend_from_slice(&[last, variable_last]);
-        out.extend_from_slice(&end.to_le_bytes());
+        out.extend_from_slice(&stored_end.to_le_bytes());
         out.resize(data_end, FILLER);
+        out.resize(end, ALL_NULL);
         for &(id, offset, size, value) in &self.fixed {
             if let Some(value) = value {
                 out[offset..offset + size].copy_from_slice(value);
                 let bit = usize::from(id.0) - 1;
-                bitmap[bit / 8] &= !(1 << (bit % 8));
+                out[data_end + bit / 8] &= !(1 << (bit % 8));
             }
         }
-        out.extend_from_slice(&bitmap);
         Ok(())
     }
 

@@ -158,10 +158,21 @@ fn split(work: &mut Work<'_, '_>, record: &Split2, operation: &Operation<'_>) ->
         Some(bytes) => Some(Page::new(bytes, size).map_err(|e| Error::from(e.at_page(number)))?),
         None => None,
     };
-    let (lines, before) = lines_after(source.as_ref(), record, operation)?;
-    let (stay, go) = partition(record, &lines, source.is_some())?;
+    // All lines of the page stay where they are, if it has those that the record means.
+    let stays = moves_only_new_line(record)
+        && matches!(operation, Operation::Leaf(PageChange::Insert(_)))
+        && record.kind == SplitKind::Append;
+    if let (true, Some(page)) = (stays, &source)
+        && page.line_count() + 1 != usize::from(record.lines)
+    {
+        let (said, there) = (record.lines, page.line_count() + 1);
+        return Err(mismatch(number, format!("a split of {said} lines meets a page that has {there}")));
+    }
+    let (lines, before) = lines_after(source.as_ref().filter(|_| !stays), record, operation)?;
+    let (stay, go) = partition(record, &lines, source.is_some() && !stays)?;
     let new_bytes = if is_new_needed { Some(new_page(work, record, go)?) } else { None };
     let split_bytes = match source {
+        Some(source) if is_needed && stays => Some(page_before_new(record, &source)?),
         Some(source) if is_needed => Some(split_page(work, record, &source, stay)?),
         _ => None,
     };
@@ -282,6 +293,22 @@ fn new_page(work: &Work<'_, '_>, record: &Split2, lines: &[VirtualLine]) -> Resu
         page.set_uncommitted_free_bytes(usize::try_from(record.new_uncommitted_free).unwrap_or(0));
         Ok(())
     })
+}
+
+/// A page whose lines stay as they are: it only has a new neighbour.
+fn page_before_new(record: &Split2, page: &Page<'_>) -> Result<Vec<u8>> {
+    let number = record.page.page;
+    if page.is_root() || page.line_count() == 0 {
+        return Err(mismatch(number, "the kind of a split and of its page do not agree"));
+    }
+    let mut bytes = page.bytes().to_vec();
+    let mut edit = PageMut::new(&mut bytes, page.page_size()).map_err(|e| Error::from(e.at_page(number)))?;
+    if page.is_leaf() {
+        edit.set_next(record.new_page);
+    }
+    edit.set_db_time(record.page.after);
+    edit.set_uncommitted_free_bytes(usize::try_from(record.split_uncommitted_free).unwrap_or(0));
+    Ok(bytes)
 }
 
 fn split_page(

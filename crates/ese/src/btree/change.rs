@@ -7,7 +7,7 @@
 use super::cursor::see;
 use super::merge::is_small;
 use super::purge::make_room;
-use super::search::{Target, Way, last_leaf, leaf_line, read_leaf, write_leaf};
+use super::search::{Target, Way, found_leaf, last_leaf, leaf_line, read_leaf, write_leaf};
 use super::split::split;
 use super::tree::{TAG_BYTES, Tree};
 use super::work::{Versioning, Work};
@@ -368,14 +368,25 @@ pub fn is_deleted(tree: &Tree, bookmark: Bookmark<'_>) -> Result<bool> {
 }
 
 /// The leaf and line of a node that the transaction sees.
-fn find(work: &Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<(ExclusivePage, usize)> {
+fn find(work: &mut Work, tree: &Tree, bookmark: Bookmark<'_>) -> Result<(ExclusivePage, usize)> {
     let target = Target::exact(bookmark.key, bookmark.data);
-    let leaf = write_leaf(tree, Way::To(target))?;
-    let (line, is_there) = leaf_line(tree, &leaf.page(), &target)?;
     let gone = || Error::new(JetErr::RecordDeleted, "the record is gone");
-    if !is_there {
-        return Err(gone());
-    }
+    let found = match work.found(tree) {
+        Some(number) => found_leaf(tree, number, &target)?,
+        None => None,
+    };
+    let (leaf, line) = match found {
+        Some(found) => found,
+        None => {
+            let leaf = write_leaf(tree, Way::To(target))?;
+            let (line, is_there) = leaf_line(tree, &leaf.page(), &target)?;
+            if !is_there {
+                return Err(gone());
+            }
+            work.set_found(tree, leaf.number());
+            (leaf, line)
+        }
+    };
     let is_seen = {
         let page = leaf.page();
         let node = page.node(line)?;

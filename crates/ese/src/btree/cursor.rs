@@ -40,6 +40,8 @@ pub struct TreeCursor {
     data: Vec<u8>,
     /// Where the node was found: page, line, the page's dbtime then.
     place: Option<(PageNumber, usize, DbTime)>,
+    /// It had no versions there: as long as the page is the same, all see what was seen.
+    is_plain: bool,
     ahead: Ahead,
 }
 
@@ -52,6 +54,7 @@ impl TreeCursor {
             key: Vec::new(),
             data: Vec::new(),
             place: None,
+            is_plain: false,
             ahead: Ahead::default(),
         }
     }
@@ -208,20 +211,29 @@ impl TreeCursor {
         if self.state != State::On {
             return Err(Error::new(JetErr::NoCurrentRecord, "the cursor is on no record"));
         }
+        if let (Some(_), true) = (self.in_place(), self.is_plain) {
+            return Ok(true);
+        }
         let (page, line, is_there) = self.find()?;
         Ok(is_there && self.take(work, &page, line)?)
     }
 
+    /// The leaf and line where the node was found, if the page is what it was.
+    fn in_place(&self) -> Option<(SharedPage, usize)> {
+        let (number, line, time) = self.place?;
+        // The page may have left the tree; then it is not what it was, or cannot be read at all.
+        let page = self.tree.file.read(number).ok()?;
+        let is_same = {
+            let view = page.page();
+            view.db_time() == time && view.object() == self.tree.object && view.is_leaf()
+        };
+        is_same.then_some((page, line))
+    }
+
     /// The leaf and line of the cursor's node, and whether it is still there.
     fn find(&self) -> Result<(SharedPage, usize, bool)> {
-        if let Some((number, line, time)) = self.place {
-            // The page may have left the tree; then it is not what it was, or cannot be read at all.
-            if let Ok(page) = self.tree.file.read(number) {
-                let view = page.page();
-                if view.db_time() == time && view.object() == self.tree.object && view.is_leaf() {
-                    return Ok((page, line, true));
-                }
-            }
+        if let Some((page, line)) = self.in_place() {
+            return Ok((page, line, true));
         }
         let bookmark = self.bookmark();
         self.descend(Target::exact(bookmark.key, bookmark.data))
@@ -383,26 +395,29 @@ impl TreeCursor {
             if node.is_deleted() {
                 return Ok(false);
             }
-            self.stand(page, line, &node, node.data);
+            self.key.clear();
+            node.append_key(&mut self.key);
+            self.stand((page.number(), line, view.db_time()), node.data, true);
             return Ok(true);
         }
         self.key.clear();
         node.append_key(&mut self.key);
+        let place = (page.number(), line, view.db_time());
         match see(work, &self.tree, &self.key, &node) {
             Seen::Absent => return Ok(false),
-            Seen::Current => self.stand(page, line, &node, node.data),
-            Seen::Before(data) => self.stand(page, line, &node, &data),
+            Seen::Current => self.stand(place, node.data, false),
+            Seen::Before(data) => self.stand(place, &data, false),
         }
         Ok(true)
     }
 
-    fn stand(&mut self, page: &SharedPage, line: usize, node: &node::Node<'_>, data: &[u8]) {
-        self.key.clear();
-        node.append_key(&mut self.key);
+    /// Stands on the node whose key the cursor has already.
+    fn stand(&mut self, place: (PageNumber, usize, DbTime), data: &[u8], is_plain: bool) {
         self.data.clear();
         self.data.extend_from_slice(data);
         self.state = State::On;
-        self.place = Some((page.number(), line, page.page().db_time()));
+        self.place = Some(place);
+        self.is_plain = is_plain;
     }
 }
 

@@ -54,8 +54,11 @@ impl<'a> Target<'a> {
         if separator.key_len() == 0 {
             return false;
         }
-        let data = if is_unique { &[][..] } else { self.data };
-        compare_parts([separator.prefix, separator.suffix], [self.key, data]) != Ordering::Greater
+        let order = match is_unique {
+            true => separator.compare_key(self.key),
+            false => compare_parts([separator.prefix, separator.suffix], [self.key, self.data]),
+        };
+        order != Ordering::Greater
     }
 }
 
@@ -83,12 +86,12 @@ fn compare_parts(a: [&[u8]; 2], b: [&[u8]; 2]) -> Ordering {
 
 /// The first line of a leaf at or behind a place, and whether it is the very node.
 pub(super) fn leaf_line(tree: &Tree, page: &Page<'_>, target: &Target<'_>) -> Result<(usize, bool)> {
-    let (mut low, mut high) = (0, page.line_count());
+    let lines = page.lines()?;
+    let (mut low, mut high) = (0, lines.len());
     let mut exact = false;
-    let prefix = page.key_prefix()?;
     while low < high {
         let middle = low + (high - low) / 2;
-        match target.compare(&page.node_under(prefix, middle)?, tree.is_unique) {
+        match target.compare(&lines.node(middle)?, tree.is_unique) {
             Ordering::Less => low = middle + 1,
             order => {
                 exact = order == Ordering::Equal;
@@ -96,7 +99,7 @@ pub(super) fn leaf_line(tree: &Tree, page: &Page<'_>, target: &Target<'_>) -> Re
             }
         }
     }
-    Ok((low, exact && low < page.line_count()))
+    Ok((low, exact && low < lines.len()))
 }
 
 /// The line of an internal page that leads to a place.
@@ -106,17 +109,17 @@ pub(super) fn child_line(
     number: PageNumber,
     target: &Target<'_>,
 ) -> Result<usize> {
-    let (mut low, mut high) = (0, page.line_count());
-    let prefix = page.key_prefix()?;
+    let lines = page.lines()?;
+    let (mut low, mut high) = (0, lines.len());
     while low < high {
         let middle = low + (high - low) / 2;
-        if target.is_behind(&page.node_under(prefix, middle)?, tree.is_unique) {
+        if target.is_behind(&lines.node(middle)?, tree.is_unique) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    if low < page.line_count() {
+    if low < lines.len() {
         return Ok(low);
     }
     Err(tree.corrupt(number, "no entry of an internal page leads to a key that belongs there"))
@@ -150,11 +153,12 @@ impl Way<'_> {
 pub(super) fn read_leaf(tree: &Tree, way: Way<'_>) -> Result<SharedPage> {
     let mut page = tree.file.read(tree.root)?;
     for _ in 0..DEPTH_MOST {
-        tree.check(&page.page(), page.number())?;
-        if page.page().is_leaf() {
+        let view = page.page();
+        tree.check(&view, page.number())?;
+        if view.is_leaf() {
             return Ok(page);
         }
-        let child = way.child(tree, &page.page(), page.number())?;
+        let child = way.child(tree, &view, page.number())?;
         // The child is latched before its parent is left: nobody splits or empties it in between.
         page = tree.file.read(child)?;
     }
@@ -165,8 +169,9 @@ pub(super) fn read_leaf(tree: &Tree, way: Way<'_>) -> Result<SharedPage> {
 pub(super) fn write_leaf(tree: &Tree, way: Way<'_>) -> Result<ExclusivePage> {
     let mut page = tree.file.read(tree.root)?;
     for _ in 0..DEPTH_MOST {
-        tree.check(&page.page(), page.number())?;
-        if page.page().is_leaf() {
+        let view = page.page();
+        tree.check(&view, page.number())?;
+        if view.is_leaf() {
             // Only the root is found to be a leaf when it is latched already.
             drop(page);
             let root = tree.file.write(tree.root)?;
@@ -178,8 +183,8 @@ pub(super) fn write_leaf(tree: &Tree, way: Way<'_>) -> Result<ExclusivePage> {
             page = tree.file.read(tree.root)?;
             continue;
         }
-        let child = way.child(tree, &page.page(), page.number())?;
-        if page.page().flags().contains(PageFlags::PARENT_OF_LEAF) {
+        let child = way.child(tree, &view, page.number())?;
+        if view.flags().contains(PageFlags::PARENT_OF_LEAF) {
             let leaf = tree.file.write(child)?;
             tree.check(&leaf.page(), leaf.number())?;
             if !leaf.page().is_leaf() {
@@ -211,6 +216,27 @@ pub(super) fn last_leaf(
             && target.compare(&page.node(0)?, tree.is_unique) != Ordering::Greater
     };
     Ok(is_last.then_some(leaf))
+}
+
+/// A leaf on which a node was found shortly before, to change the node, and its line. As with [`last_leaf`], whatever
+/// has become of the page since is seen on the page itself: no other page of the tree has the node if this one has.
+pub(super) fn found_leaf(
+    tree: &Tree,
+    number: PageNumber,
+    target: &Target<'_>,
+) -> Result<Option<(ExclusivePage, usize)>> {
+    let Ok(leaf) = tree.file.write(number) else { return Ok(None) };
+    let line = {
+        let page = leaf.page();
+        let is_ours = tree.check(&page, number).is_ok()
+            && page.is_leaf()
+            && page.flags().intersection(Tree::KIND) == tree.kind;
+        match is_ours {
+            true => Some(leaf_line(tree, &page, target)?).filter(|(_, is_there)| *is_there),
+            false => None,
+        }
+    };
+    Ok(line.map(|(line, _)| (leaf, line)))
 }
 
 /// The highest key of a tree, whoever sees it: what numbering goes on from.

@@ -47,6 +47,8 @@ pub struct Work {
     urgency: Urgency,
     /// Leaves whose last node was inserted last: where ascending inserts go on.
     last_leaves: Vec<(TreeId, PageNumber)>,
+    /// Where the last node to be changed was found: what is prepared is changed soon.
+    found: Option<(TreeId, PageNumber)>,
     /// A rollback has begun and failed: what it left cannot be committed.
     is_half_undone: bool,
 }
@@ -81,6 +83,7 @@ impl Work {
             urgency: Urgency::Update,
             last_leaves: Vec::new(),
             is_half_undone: false,
+            found: None,
         }
     }
 
@@ -175,6 +178,16 @@ impl Work {
             }
             (None, None) => {}
         }
+    }
+
+    /// The leaf where the last node of a tree that was to be changed was found, if no other tree's was since.
+    pub(super) fn found(&self, tree: &Tree) -> Option<PageNumber> {
+        self.found.filter(|(known, _)| *known == tree.id()).map(|(_, page)| page)
+    }
+
+    /// A node to be changed was found on a leaf.
+    pub(super) fn set_found(&mut self, tree: &Tree, leaf: PageNumber) {
+        self.found = Some((tree.id(), leaf));
     }
 
     /// What the transaction sees.

@@ -939,8 +939,8 @@ impl TableCursor {
             Some((bookmark, before)) => updater.replace(work, bookmark, before, &update.row)?,
         };
         // What was made on the way and is not in the record after all has nobody else.
-        let kept: Vec<LongValueId> = update.row.long_values().collect();
-        let unused: Vec<_> = update.made.iter().copied().filter(|id| !kept.contains(id)).collect();
+        let is_kept = |id: &LongValueId| update.row.long_values().any(|kept| kept == *id);
+        let unused: Vec<_> = update.made.iter().copied().filter(|id| !is_kept(id)).collect();
         self.update = None;
         for id in unused {
             let tree = self.tree_of_long_values()?;

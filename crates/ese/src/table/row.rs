@@ -7,7 +7,6 @@ use ese_format::column::{Column, ColumnFlags, ColumnId, ColumnPlace};
 use ese_format::compress;
 use ese_format::long_value::LongValueId;
 use ese_format::record::{Piece, Record, RecordWriter, Stored};
-use std::collections::BTreeMap;
 
 /// One value as the record has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +84,8 @@ pub enum Cell {
 /// A record taken apart. Columns that are not in it have their default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Row {
-    cells: BTreeMap<ColumnId, Cell>,
+    /// In the order of their columns. Few enough to be looked through.
+    cells: Vec<(ColumnId, Cell)>,
 }
 
 impl Row {
@@ -95,7 +95,7 @@ impl Row {
     /// `DatabaseCorrupted` when it contradicts itself.
     pub fn decode(bytes: &[u8], columns: &[Column], page_size: PageSize) -> Result<Self> {
         let record = Record::parse(bytes, page_size)?;
-        let mut cells = BTreeMap::new();
+        let mut row = Self { cells: Vec::with_capacity(columns.len()) };
         for column in columns {
             let stored =
                 record.get(column.id, column.offset.into(), column.stored_size(), column.inherited)?;
@@ -108,29 +108,45 @@ impl Row {
                     Cell::Values(values.collect::<Result<_>>()?)
                 }
             };
-            cells.insert(column.id, cell);
+            row.set(column.id, cell);
         }
-        Ok(Self { cells })
+        Ok(row)
+    }
+
+    /// Where a column's cell is, or would be.
+    fn place(&self, id: ColumnId) -> std::result::Result<usize, usize> {
+        // Rows are made from the first column to the last.
+        match self.cells.last() {
+            Some((last, _)) if *last >= id => self.cells.binary_search_by_key(&id, |(id, _)| *id),
+            _ => Err(self.cells.len()),
+        }
     }
 
     /// What it says about a column; none when the default applies.
     pub fn cell(&self, id: ColumnId) -> Option<&Cell> {
-        self.cells.get(&id)
+        self.place(id).ok().map(|at| &self.cells[at].1)
     }
 
     /// Sets what it says about a column, whole.
     pub fn set(&mut self, id: ColumnId, cell: Cell) {
-        self.cells.insert(id, cell);
+        match self.place(id) {
+            Ok(at) => self.cells[at].1 = cell,
+            Err(at) => self.cells.insert(at, (id, cell)),
+        }
     }
 
     /// Forgets what it says about a column: the default applies.
     pub fn clear(&mut self, id: ColumnId) {
-        self.cells.remove(&id);
+        self.take(id);
+    }
+
+    fn take(&mut self, id: ColumnId) -> Option<Cell> {
+        self.place(id).ok().map(|at| self.cells.remove(at).1)
     }
 
     /// The values of a column, those to be changed; a default does not count.
     pub fn values(&self, id: ColumnId) -> &[Value] {
-        match self.cells.get(&id) {
+        match self.cell(id) {
             Some(Cell::Values(values)) => values,
             _ => &[],
         }
@@ -149,7 +165,7 @@ impl Row {
                 format!("column {} has one value only", column.name),
             ));
         }
-        let mut values = match self.cells.remove(&column.id) {
+        let mut values = match self.take(column.id) {
             Some(Cell::Values(values)) => values,
             _ => Vec::new(),
         };
@@ -171,20 +187,21 @@ impl Row {
             }
         }
         if !values.is_empty() {
-            self.cells.insert(column.id, Cell::Values(values));
+            self.set(column.id, Cell::Values(values));
         } else if column.place() != ColumnPlace::Tagged || column.default.is_some() {
             // Without it, the default would come back.
-            self.cells.insert(column.id, Cell::Null);
+            self.set(column.id, Cell::Null);
         }
         Ok(())
     }
 
     /// The long values that it refers to.
     pub fn long_values(&self) -> impl Iterator<Item = LongValueId> + '_ {
-        self.cells.values().flat_map(|cell| match cell {
-            Cell::Values(values) => values.iter().filter_map(Value::long_value).collect(),
-            Cell::Null => Vec::new(),
-        })
+        let values = self.cells.iter().flat_map(|(_, cell)| match cell {
+            Cell::Values(values) => &values[..],
+            Cell::Null => &[],
+        });
+        values.filter_map(Value::long_value)
     }
 
     /// The largest value that can move out of the record: its column and place among the column's values.
@@ -206,7 +223,8 @@ impl Row {
 
     /// Puts another value in the place of one that is there.
     pub(super) fn put(&mut self, id: ColumnId, at: usize, value: Value) {
-        if let Some(Cell::Values(values)) = self.cells.get_mut(&id)
+        if let Ok(cell) = self.place(id)
+            && let (_, Cell::Values(values)) = &mut self.cells[cell]
             && let Some(place) = values.get_mut(at)
         {
             *place = value;
@@ -232,15 +250,11 @@ impl Row {
             .collect();
         let mut writer = RecordWriter::new(page_size);
         let last = |place: ColumnPlace| {
-            columns
-                .iter()
-                .filter(|c| c.place() == place && self.cells.contains_key(&c.id))
-                .map(|c| c.id)
-                .max()
+            columns.iter().filter(|c| c.place() == place && self.place(c.id).is_ok()).map(|c| c.id).max()
         };
         let (last_fixed, last_variable) = (last(ColumnPlace::Fixed), last(ColumnPlace::Variable));
         for column in columns {
-            let cell = self.cells.get(&column.id);
+            let cell = self.cell(column.id);
             let single = match cell {
                 Some(Cell::Values(values)) => values.first().and_then(|value| match value {
                     Value::Plain(bytes) => Some(&bytes[..]),

@@ -14,7 +14,7 @@ use crate::sync::Arc;
 use crate::undo::{self, Files};
 use crate::version::Bookmark;
 use ese_format::column::{ColumnFlags, ColumnId};
-use ese_format::key::KeyBuffers;
+use ese_format::key::{KeyBuffers, KeyDefinition};
 use ese_format::long_value::LongValueId;
 use std::borrow::Cow;
 
@@ -85,16 +85,15 @@ impl Updater<'_> {
     /// no NULL has none; `RecordTooBig`; those of keys, `WriteConflict`, and those of pages and log. Nothing
     /// is changed then.
     pub fn insert(&self, work: &mut Work, row: &Row) -> Result<Vec<u8>> {
+        work.transaction().must_write()?;
+        if let Some(record) = self.for_one_tree(work, row)? {
+            let bookmark = self.new_key(work, &record)?;
+            btree::insert(work, &self.table.tree, &bookmark, &record, Versioning::Versioned)?;
+            return Ok(bookmark);
+        }
         self.atomically(work, |work| {
             let record = self.stored(work, row)?;
-            let bookmark = match &self.table.primary {
-                Some(keys) => {
-                    let mut buffers = self.buffers();
-                    make_keys(work, self.table, keys, &self.table.schema.name, &record, &mut buffers)?;
-                    primary_key(&buffers)?
-                }
-                None => self.next_record()?,
-            };
+            let bookmark = self.new_key(work, &record)?;
             btree::insert(work, &self.table.tree, &bookmark, &record, Versioning::Versioned)?;
             self.change_entries(work, None, Some(&record), &bookmark)?;
             Ok(bookmark)
@@ -107,18 +106,18 @@ impl Updater<'_> {
     /// # Errors
     /// Those of [`Self::insert`]; `RecordDeleted` when it is gone.
     pub fn replace(&self, work: &mut Work, bookmark: &[u8], before: &[u8], row: &Row) -> Result<Vec<u8>> {
+        work.transaction().must_write()?;
+        if let Some(record) = self.for_one_tree(work, row)?
+            && self.moved(work, &record, bookmark)?.is_none()
+        {
+            btree::replace(work, &self.table.tree, bookmark, &record, Versioning::Versioned)?;
+            return Ok(bookmark.to_vec());
+        }
         self.atomically(work, |work| {
-            let old = Row::decode(before, &self.table.schema.columns, self.table.page_size())?;
+            let old = self.long_values_of(before)?;
             let kept: Vec<LongValueId> = row.long_values().collect();
             let record = self.stored(work, row)?;
-            let moved = match &self.table.primary {
-                Some(keys) => {
-                    let mut buffers = self.buffers();
-                    make_keys(work, self.table, keys, &self.table.schema.name, &record, &mut buffers)?;
-                    Some(primary_key(&buffers)?).filter(|key| key != bookmark)
-                }
-                None => None,
-            };
+            let moved = self.moved(work, &record, bookmark)?;
             match &moved {
                 None => {
                     btree::replace(work, &self.table.tree, bookmark, &record, Versioning::Versioned)?;
@@ -131,7 +130,7 @@ impl Updater<'_> {
                     self.change_entries(work, None, Some(&record), key)?;
                 }
             }
-            self.release(work, old.long_values().filter(|id| !kept.contains(id)))?;
+            self.release(work, old.into_iter().filter(|id| !kept.contains(id)))?;
             Ok(moved.unwrap_or_else(|| bookmark.to_vec()))
         })
     }
@@ -141,13 +140,72 @@ impl Updater<'_> {
     /// # Errors
     /// `RecordDeleted`, `WriteConflict`; those of pages and log.
     pub fn delete(&self, work: &mut Work, bookmark: &[u8], before: &[u8]) -> Result<()> {
+        work.transaction().must_write()?;
+        if self.has_one_tree(work) {
+            return btree::delete(work, &self.table.tree, Bookmark { key: bookmark, data: &[] });
+        }
         self.atomically(work, |work| {
-            let row = Row::decode(before, &self.table.schema.columns, self.table.page_size())?;
+            let long_values = self.long_values_of(before)?;
             // The record first: whoever loses a race for it learns that before anything else happens.
             btree::delete(work, &self.table.tree, Bookmark { key: bookmark, data: &[] })?;
             self.change_entries(work, Some(before), None, bookmark)?;
-            self.release(work, row.long_values())
+            self.release(work, long_values.into_iter())
         })
+    }
+
+    /// Whether there is nothing to change besides the record: no index, no long values. Such a change happens wholly
+    /// or not at all by itself; it needs no level of its own, and the log no word of one.
+    fn has_one_tree(&self, work: &Work) -> bool {
+        self.table.indexes.is_empty()
+            && self.table.long_values().is_none()
+            && self.table.counters.hidden.from(work).is_empty()
+    }
+
+    /// The record as it is stored, if it is all there is to be stored; see [`Self::has_one_tree`].
+    fn for_one_tree(&self, work: &Work, row: &Row) -> Result<Option<Vec<u8>>> {
+        if !self.has_one_tree(work) {
+            return Ok(None);
+        }
+        self.check_nulls(row)?;
+        let columns = &self.table.schema.columns;
+        let mut long = columns.iter().filter(|column| column.column_type.is_long());
+        if long.any(|column| row.values(column.id).iter().any(|value| value.bytes() > INTRINSIC_MOST)) {
+            return Ok(None);
+        }
+        let record = row.encode(columns, self.table.page_size()).ok();
+        Ok(record.filter(|record| record.len() <= self.table.record_bytes_most()))
+    }
+
+    /// The key that a new record gets in the table's own order.
+    fn new_key(&self, work: &Work, record: &[u8]) -> Result<Vec<u8>> {
+        match &self.table.primary {
+            Some(keys) => self.primary_key(work, keys, record),
+            None => self.next_record(),
+        }
+    }
+
+    /// The record's key in the table's own order.
+    fn primary_key(&self, work: &Work, keys: &KeyDefinition, record: &[u8]) -> Result<Vec<u8>> {
+        let mut buffers = self.buffers();
+        make_keys(work, self.table, keys, &self.table.schema.name, record, &mut buffers)?;
+        primary_key(&buffers)
+    }
+
+    /// The key that a record gets which had another one before.
+    fn moved(&self, work: &Work, record: &[u8], bookmark: &[u8]) -> Result<Option<Vec<u8>>> {
+        match &self.table.primary {
+            Some(keys) => Ok(Some(self.primary_key(work, keys, record)?).filter(|key| key != bookmark)),
+            None => Ok(None),
+        }
+    }
+
+    /// The long values that a stored record refers to.
+    fn long_values_of(&self, record: &[u8]) -> Result<Vec<LongValueId>> {
+        if self.table.long_values().is_none() {
+            return Ok(Vec::new());
+        }
+        let row = Row::decode(record, &self.table.schema.columns, self.table.page_size())?;
+        Ok(row.long_values().collect())
     }
 
     /// Buffers for the keys of what is entered.
@@ -183,10 +241,7 @@ impl Updater<'_> {
         Ok(())
     }
 
-    /// The record as it is stored: values that are too large, or that find no room, become long values.
-    fn stored(&self, work: &mut Work, row: &Row) -> Result<Vec<u8>> {
-        // The caller keeps its row: what becomes a long value here is given up with the update if that fails.
-        let mut row = Cow::Borrowed(row);
+    fn check_nulls(&self, row: &Row) -> Result<()> {
         let columns = &self.table.schema.columns;
         for column in columns.iter().filter(|c| c.flags.contains(ColumnFlags::NOT_NULL)) {
             let is_null = match row.cell(column.id) {
@@ -201,6 +256,15 @@ impl Updater<'_> {
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// The record as it is stored: values that are too large, or that find no room, become long values.
+    fn stored(&self, work: &mut Work, row: &Row) -> Result<Vec<u8>> {
+        self.check_nulls(row)?;
+        // The caller keeps its row: what becomes a long value here is given up with the update if that fails.
+        let mut row = Cow::Borrowed(row);
+        let columns = &self.table.schema.columns;
         for column in columns.iter().filter(|c| c.column_type.is_long()) {
             for at in 0..row.values(column.id).len() {
                 let value = &row.values(column.id)[at];
