@@ -211,10 +211,11 @@ impl TreeCursor {
         if self.state != State::On {
             return Err(Error::new(JetErr::NoCurrentRecord, "the cursor is on no record"));
         }
-        if let (Some(_), true) = (self.in_place(), self.is_plain) {
-            return Ok(true);
-        }
-        let (page, line, is_there) = self.find()?;
+        let (page, line, is_there) = match self.in_place() {
+            Some(_) if self.is_plain => return Ok(true),
+            Some((page, line)) => (page, line, true),
+            None => self.descend(Target::exact(&self.key, self.bookmark().data))?,
+        };
         Ok(is_there && self.take(work, &page, line)?)
     }
 
