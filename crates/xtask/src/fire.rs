@@ -19,6 +19,12 @@ pub(crate) struct Args {
     /// Threads of the system in place of the seeded scheduler: faster, but a seed does not repeat a run.
     #[arg(long)]
     threads: bool,
+    /// In threads, on the files of the operating system.
+    #[arg(long)]
+    files: bool,
+    /// Random lives on one thread, so many, in place of sessions: backups, truncations, crashes, restores in place.
+    #[arg(long)]
+    lives: Option<u64>,
     /// Build with all optimisations, for long runs.
     #[arg(long)]
     release: bool,
@@ -31,13 +37,21 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     if args.release {
         command.arg("--release");
     }
-    if !args.threads {
+    let test = match (args.lives, args.files) {
+        (Some(_), _) => "fire::many_lives",
+        (None, true) => "fire::many_runs_on_real_files",
+        (None, false) => "fire::many_runs_under_fire",
+    };
+    if !args.threads && test == "fire::many_runs_under_fire" {
         command.args(["--features", "sim"]);
     }
-    command.args(["fire::many_runs_under_fire", "--", "--ignored", "--exact", "--nocapture"]);
+    command.args([test, "--", "--ignored", "--exact", "--nocapture"]);
     command.env("OPENESE_FIRE_RUNS", args.runs.to_string());
     command.env("OPENESE_FIRE_SEED", args.seed.to_string());
     command.env("OPENESE_FIRE_SESSIONS", args.sessions.to_string());
+    if let Some(lives) = args.lives {
+        command.env("OPENESE_FIRE_LIVES", lives.to_string());
+    }
     let status = command.status().context("running cargo test")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

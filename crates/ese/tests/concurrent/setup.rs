@@ -71,9 +71,14 @@ impl Setup {
 
     /// What such an instance, or a restore, is made with.
     pub fn surroundings(&self, disk: &SimDisk, day: u64) -> (Environment, Parameters) {
+        self.surroundings_on(Arc::new(disk.clone()), day)
+    }
+
+    /// The same on any disk.
+    pub fn surroundings_on(&self, disk: Arc<dyn Disk>, day: u64) -> (Environment, Parameters) {
         let pages = self.cache_pages.max(self.sessions * 24);
         let environment = Environment {
-            disk: Arc::new(disk.clone()),
+            disk,
             clock: Arc::new(SeededClock::new(self.seed.wrapping_mul(1000) + day)),
             events: Arc::new(MemorySink::default()),
             threads: self.job_threads && day == 0,

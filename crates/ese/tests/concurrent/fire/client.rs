@@ -1,6 +1,7 @@
 //! Who takes backups while the sessions work: a client that reads pages in small pieces and lets others go on
 //! between any two reads.
 
+use super::real::content;
 use super::restored::archives;
 use crate::setup::DATABASES;
 use crate::worker::{Shared, Worker};
@@ -11,7 +12,7 @@ use ese::raw::BackupAccess;
 use ese::sync::{Arc, Mutex, thread};
 use ese::{Error, JetErr, Result};
 use ese_format::Generation;
-use ese_vfs::{Disk, SimDisk, SimRng};
+use ese_vfs::{Disk, SimRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,7 @@ pub struct Taken {
 
 pub struct Client {
     pub shared: Shared,
-    pub disk: SimDisk,
+    pub disk: Arc<dyn Disk>,
     pub rng: SimRng,
     pub taken: Arc<Mutex<Taken>>,
     /// How many backups it takes.
@@ -158,13 +159,14 @@ impl Client {
         if self.beside.is_none() {
             return access.truncate();
         }
-        let checkpoint = read_checkpoint(&self.disk, Path::new("/data/edb.chk"), None)?.checkpoint.generation;
+        let checkpoint =
+            read_checkpoint(&*self.disk, Path::new("/data/edb.chk"), None)?.checkpoint.generation;
         let end = checkpoint.min(highest.next());
         let (gone, kept): (BTreeSet<_>, BTreeSet<_>) =
-            archives(&self.disk).into_iter().partition(|g| *g < end);
+            archives(&*self.disk).into_iter().partition(|g| *g < end);
         let listed = access.truncate_info()?;
         let deleted = access.truncate()?;
-        let left = archives(&self.disk);
+        let left = archives(&*self.disk);
         let names = listed.iter().filter_map(|path| generation_of(&path.file_name()?.to_string_lossy()));
         if names.collect::<BTreeSet<_>>() != gone || left != kept || deleted as usize != gone.len() {
             let what = format!("{deleted} logs truncated: {listed:?}, left {left:?}, not below {end}");
@@ -274,8 +276,9 @@ impl Client {
         })?;
         let mut backup =
             Backup { kind, databases: Vec::new(), logs: BTreeMap::new(), holds: holds.lock().clone() };
-        for (path, _) in self.disk.files().into_iter().filter(|(path, _)| path.starts_with(&folder)) {
-            let content = || self.disk.content(&path).map_err(|e| Error::io(e, "read the copy", &path));
+        let files = self.disk.read_dir(&folder).map_err(|e| Error::io(e, "list the folder", &folder))?;
+        for path in files.into_iter().map(|entry| entry.path) {
+            let content = || content(&*self.disk, &path).map_err(|e| Error::io(e, "read the copy", &path));
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let home = DATABASES.iter().find(|old| Path::new(old).file_name() == path.file_name());
             if let Some(old) = home {

@@ -116,7 +116,7 @@ impl Life {
         let worker = Worker::new(&shared, self.epoch as usize)?;
         let client = Client {
             shared,
-            disk: self.disk.clone(),
+            disk: Arc::new(self.disk.clone()),
             rng: SimRng::new(self.rng.next_u64()),
             taken: self.taken.clone(),
             count: 0,

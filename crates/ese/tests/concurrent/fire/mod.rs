@@ -4,10 +4,12 @@
 
 mod client;
 mod life;
+mod real;
 mod restored;
 mod siege;
 
 use crate::oracle;
+use ese_vfs::Disk;
 use restored::Restores;
 use siege::{Evidence, Siege};
 use std::collections::BTreeMap;
@@ -88,11 +90,38 @@ fn scheduled(siege: &Siege) -> Result<Evidence, String> {
 #[test]
 fn backups_under_fire_come_back() {
     let (since, mut total) = (Instant::now(), Total::default());
-    for seed in 1..5 {
+    for seed in 1..4 {
         let siege = Siege::of(seed, 3, 8);
         total.add(&siege, scheduled(&siege), 6);
     }
     total.report("short", since);
+}
+
+fn on_files(name: &str, seeds: std::ops::Range<u64>, sessions: usize, transactions: usize) {
+    let (since, mut total) = (Instant::now(), Total::default());
+    for seed in seeds {
+        let siege = Siege { cuts: 0, ..Siege::of(seed, sessions, transactions) };
+        let folder = tempfile::tempdir().unwrap();
+        let disk = std::sync::Arc::new(real::Rooted::new(folder.path()).unwrap());
+        disk.create_dir_all(std::path::Path::new("/data")).unwrap();
+        total.add(&siege, siege::run_on(&siege, disk, None), 6);
+    }
+    total.report(name, since);
+}
+
+/// On the files of the operating system, in its threads.
+#[test]
+fn backups_of_real_files_come_back() {
+    on_files("files", 61..62, 2, 6);
+}
+
+#[test]
+#[ignore = "long: run by cargo xtask fire --files"]
+fn many_runs_on_real_files() {
+    let first = crate::number("OPENESE_FIRE_SEED").unwrap_or(1000);
+    let sessions = crate::number("OPENESE_FIRE_SESSIONS").unwrap_or(8) as usize;
+    let count = crate::number("OPENESE_FIRE_RUNS").unwrap_or(20);
+    on_files("real files", first..first + count, sessions, 10);
 }
 
 /// Hundreds of generations and many checkpoints pass while one backup reads.
@@ -100,7 +129,7 @@ fn backups_under_fire_come_back() {
 fn a_very_slow_backup_comes_back() {
     let (since, mut total) = (Instant::now(), Total::default());
     for seed in 31..33 {
-        let mut siege = Siege { slowness: 3, cuts: 1, backups: 2, ..Siege::of(seed, 2, 10) };
+        let mut siege = Siege { slowness: 3, cuts: 1, backups: 2, ..Siege::of(seed, 2, 6) };
         siege.setup.log_kib = 64.max(siege.setup.page_size.bytes() as u64 / 64);
         siege.setup.circular = seed % 2 == 0;
         total.add(&siege, scheduled(&siege), 4);
@@ -127,7 +156,7 @@ fn lives(name: &str, seeds: std::ops::Range<u64>, steps: usize) {
 /// back from what is on the disk, and from the backups and the logs that are on the disk.
 #[test]
 fn no_truncation_loses_a_commit() {
-    lives("lives", 1..5, 24);
+    lives("lives", 1..4, 20);
 }
 
 #[test]

@@ -59,9 +59,9 @@ pub fn unbroken(full: &Backup, others: &[&Backup]) -> Option<Logs> {
 }
 
 /// The generations of a disk's archives.
-pub fn archives(disk: &SimDisk) -> BTreeSet<Generation> {
-    let names = disk.files().into_iter().filter(|(path, _)| path.starts_with("/data"));
-    names.filter_map(|(path, _)| generation_of(&path.file_name()?.to_string_lossy())).collect()
+pub fn archives(disk: &dyn Disk) -> BTreeSet<Generation> {
+    let names = disk.read_dir(Path::new("/data")).unwrap_or_default().into_iter();
+    names.filter_map(|entry| generation_of(&entry.path.file_name()?.to_string_lossy())).collect()
 }
 
 impl Plan<'_> {

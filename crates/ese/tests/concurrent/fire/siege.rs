@@ -2,15 +2,16 @@
 //! pass, somebody who makes the databases larger and smaller, and the power that goes.
 
 use super::client::{Client, Taken};
+use super::real::copied;
 use crate::history::History;
 use crate::run;
 use crate::setup::{self, DATABASES, Setup};
 use crate::worker::Shared;
-use ese::raw::{InitOptions, Resize, TermOptions};
+use ese::raw::{InitOptions, Instance, Resize, TermOptions};
 use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::{Arc, Mutex, thread};
 use ese::{JetErr, Result};
-use ese_vfs::{SimDisk, SimRng};
+use ese_vfs::{Disk, SimDisk, SimRng};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -58,17 +59,28 @@ pub struct Evidence {
     pub images: Vec<Image>,
 }
 
+/// One run on a simulated disk.
 pub fn run(siege: &Siege) -> std::result::Result<Evidence, String> {
+    let disk = siege.setup.disk();
+    run_on(siege, Arc::new(disk.clone()), Some(&disk))
+}
+
+/// One run on any disk. Only a simulated one loses its power.
+pub fn run_on(
+    siege: &Siege,
+    disk: Arc<dyn Disk>,
+    simulated: Option<&SimDisk>,
+) -> std::result::Result<Evidence, String> {
     let setup = siege.setup;
-    let disk = setup.disk();
     let history = Arc::new(Mutex::new(History::default()));
     let taken = Arc::new(Mutex::new(Taken::default()));
-    let instance = setup.instance(&disk, 0);
+    let (environment, parameters) = setup.surroundings_on(disk.clone(), 0);
+    let instance = Instance::new(environment, parameters);
     let told = |error: ese::Error| format!("the start: {error}\n    {siege:?}");
     instance.init(InitOptions::default()).map_err(told)?;
     let session = instance.begin_session().map_err(told)?;
     let databases = setup::build(&setup, &session, &history).map_err(told)?;
-    let images = watch(siege, &disk, &history, &taken);
+    let images = simulated.map(|disk| watch(siege, disk, &history, &taken)).unwrap_or_default();
     let shared = Shared {
         setup,
         instance: instance.clone(),
@@ -104,18 +116,21 @@ pub fn run(siege: &Siege) -> std::result::Result<Evidence, String> {
             history.lock().failures.push("a thread beside the sessions panics".to_owned());
         }
     }
-    disk.set_hook(None);
-    let is_clean = SimRng::new(setup.seed).chance(1, 2);
+    let is_clean = simulated.is_none() || SimRng::new(setup.seed).chance(1, 2);
     let mut images = std::mem::take(&mut *images.lock());
-    if !is_clean {
-        images.push(image(&disk, &history, &taken, Some(setup.seed)));
+    if let Some(disk) = simulated {
+        disk.set_hook(None);
+        if !is_clean {
+            images.push(image(disk, &history, &taken, Some(setup.seed)));
+        }
     }
     drop((databases, session));
     let ended = instance.term(TermOptions::default());
     drop((instance, shared));
     if is_clean {
         ended.map_err(|error| format!("the end: {error}\n    {siege:?}"))?;
-        images.push(Image { is_clean, ..image(&disk, &history, &taken, None) });
+        let copy = copied(&*disk, Path::new("/data")).map_err(|error| format!("the end: {error}"))?;
+        images.push(Image { is_clean, ..image(&copy, &history, &taken, None) });
     }
     let history = std::mem::take(&mut *history.lock());
     let taken = std::mem::take(&mut *taken.lock());
