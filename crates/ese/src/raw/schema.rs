@@ -26,7 +26,7 @@ pub(super) struct OpenSchema {
     opens: Mutex<HashMap<ObjectId, u32>>,
     /// Cursors in the order of each secondary index.
     orders: Mutex<HashMap<ObjectId, u32>>,
-    /// One tree of long values is made at a time.
+    /// One tree of long values is made at a time, and none while a table is being deleted.
     pub(super) making_long_values: Mutex<()>,
 }
 

@@ -86,6 +86,9 @@ impl Database {
     /// `TableInUse` while anybody has it open; those of [`Ddl::delete_table`].
     pub fn delete_table(&self, name: &str) -> Result<()> {
         self.ddl(|ddl, schema| {
+            // Whoever opens the table from now on must not make its tree of long values behind our back: the row
+            // of that tree would outlive the table.
+            let _one = schema.making_long_values.lock();
             let object = ddl.catalog.find(ddl.work, name)?;
             if object.is_some_and(|object| schema.opens(object) > 0) {
                 return Err(Error::new(JetErr::TableInUse, format!("table {name} is open")));

@@ -1,6 +1,7 @@
 //! A table gets its tree of long values with the first one, whatever transactions are open then.
 
 use crate::setup::{World, column, insert, recover, set};
+use ese::JetErr;
 use ese::catalog::NewColumn;
 use ese::raw::Table;
 use ese::table::Prepare;
@@ -137,4 +138,60 @@ fn a_crash_keeps_the_tree_and_not_the_value() {
     let table = database.open_table("T").unwrap();
     assert!(table.schema().unwrap().long_values.is_some());
     assert_eq!(crate::setup::rows(&table, None), [(5, Some(1))]);
+}
+
+/// One session deletes the table while another puts its first long value into it. Gives why it could not.
+fn deleted_beside_the_first_one() -> Option<JetErr> {
+    let world = World::new();
+    let (deleter, theirs) = world.session();
+    let (session, database) = world.session();
+    session.begin_transaction(false).unwrap();
+    let thread = ese::sync::thread::spawn("deleter", move || {
+        deleter.begin_transaction(false).unwrap();
+        match theirs.delete_table("T") {
+            Ok(()) => deleter.commit_transaction(true).unwrap(),
+            Err(_) => deleter.rollback_transaction(false).unwrap(),
+        }
+    })
+    .unwrap();
+    let put = database.open_table("T").and_then(|table| {
+        table.prepare(Prepare::Insert)?;
+        let done = table
+            .set_value(column(&table, "id"), 0, Some(&1_i32.to_le_bytes()), Default::default())
+            .and_then(|()| table.set_value(column(&table, "blob"), 0, Some(&[7; 5000]), Default::default()))
+            .and_then(|()| table.update().map(drop));
+        if done.is_err() {
+            table.cancel()?;
+        }
+        done
+    });
+    match put {
+        Ok(()) => session.commit_transaction(true).unwrap(),
+        Err(_) => session.rollback_transaction(false).unwrap(),
+    }
+    thread.join().unwrap();
+    drop((session, database));
+    world.close();
+    put.err().map(|error| error.code())
+}
+
+#[cfg(feature = "sim")]
+#[test]
+fn a_table_takes_its_tree_with_it_in_every_order() {
+    use ese::sync::{Arc, Mutex, model};
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let gather = all.clone();
+    model::check(23, 150, move || {
+        let refused = deleted_beside_the_first_one();
+        gather.lock().push(refused);
+    });
+    let all = all.lock();
+    println!("{all:?}");
+    assert!(all.contains(&Some(JetErr::WriteConflict)));
+}
+
+#[cfg(not(feature = "sim"))]
+#[test]
+fn a_table_takes_its_tree_with_it() {
+    (0..20).for_each(|_| drop(deleted_beside_the_first_one()));
 }
