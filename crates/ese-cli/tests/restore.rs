@@ -18,7 +18,7 @@ const NO_LOG: u32 = 2048;
 /// before.
 #[track_caller]
 fn fails_half_way(scratch: &Scratch, to: &str) {
-    fails(&mut limited(&scratch.restore("backup", to), HALF, AtLimit::Fails), "copy a database");
+    fails(&mut limited(&scratch.restore("backup", to), HALF, AtLimit::Fails), "write a copy");
     assert!(!scratch.path(&format!("{to}.openese")).exists(), "private files stay");
 }
 
@@ -193,7 +193,7 @@ fn a_restore_that_cannot_roll_forward_leaves_the_live_logs_as_they_were() {
     // No room for the database.
     let before = contents(&logs);
     let restore = scratch.restore_with_logs("backup", "restored");
-    fails(&mut limited(&restore, HALF, AtLimit::Fails), "copy a database");
+    fails(&mut limited(&restore, HALF, AtLimit::Fails), "write a copy");
     assert!(contents(&logs) == before);
     assert!(!scratch.path("restored").exists());
     // A backup from before the last: the logs between are gone.
