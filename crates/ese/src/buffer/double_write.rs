@@ -10,9 +10,9 @@
 //!
 //! | at | bytes | |
 //! | --- | --- | --- |
-//! | 0 | 8 | ECC and XOR checksum of the header, its first 8 bytes not counted |
+//! | 0 | 4 | CRC-32 of the header from byte 8 on |
 //! | 8 | 8 | `ESEDBLWR` |
-//! | 16 | 4 | version of this layout: 1 |
+//! | 16 | 4 | version of this layout: 2 |
 //! | 20 | 4 | 1 when the batch is in force, 0 when it is void |
 //! | 24 | 8 | number of the batch |
 //! | 32 | 4 | page size |
@@ -22,17 +22,17 @@
 //! | 96 | 8 | log position of the attachment |
 //! | 104 | 8 | log position that the log on disk must reach |
 //! | 112 | 4 | bytes of the path, which stands at 128 |
-//! | 128 | | path of the database, then for each page its number (4) and the first 8 bytes of its image |
+//! | 128 | | path of the database, then for each page its number (4), the CRC-32 of its image (4) and the first 4 bytes of it |
 //!
-//! The first 8 bytes of a page cover, through the checksums behind them, the whole page, so an image that
-//! is left over from an earlier batch is known.
+//! Images that were not written whole are known by their CRC-32. The checksums of pages do not tell: they do not
+//! see a block that is filled with one byte and is zero instead.
 
 use super::write::ATOMIC_BYTES;
 use crate::clock::Clock;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::{Arc, Condvar, Mutex};
-use ese_format::checksum::{Verdict, block_checksum, inspect_page};
+use ese_format::checksum::{Verdict, inspect_page};
 use ese_format::page::Page;
 use ese_format::{LogPosition, PageNumber, PageSize, Signature};
 use ese_vfs::{Disk, File, OpenMode};
@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 
 const HEADER: usize = 8192;
 const MAGIC: [u8; 8] = *b"ESEDBLWR";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const STATE_AT: usize = 20;
 const IN_FORCE: u32 = 1;
 const PATH_AT: usize = 128;
@@ -233,7 +233,7 @@ impl DoubleWrite {
             let read = self.file.read_at(&mut image, (HEADER + index * page_bytes) as u64);
             let read = read.map_err(|e| Error::io(e, "reading the double-write file", &self.path))?;
             let is_sound = inspect_page(&image, page, target.page_size) == Verdict::Sound;
-            if read != page_bytes || !is_sound || !image.starts_with(&sum) {
+            if read != page_bytes || !is_sound || sum_of(&image) != sum {
                 // The batch was cut while it was written, so no page was touched after it.
                 return none;
             }
@@ -378,13 +378,13 @@ fn encode(
     for (index, (page, image)) in pages.iter().zip(images.chunks_exact(page_bytes)).enumerate() {
         let at = PATH_AT + path.len() + index * ENTRY;
         put(&mut header, at, &page.0.to_le_bytes());
-        put(&mut header, at + 4, &image[..8]);
+        put(&mut header, at + 4, &sum_of(image));
     }
     seal(&mut header);
     Some(header)
 }
 
-/// Numbers and first bytes of the pages, if the batch may be used for that target.
+/// Numbers and sums of the pages, if the batch may be used for that target.
 fn entries_for(
     header: &[u8],
     target: &BatchTarget,
@@ -418,7 +418,15 @@ fn target_path(header: &[u8]) -> Option<&str> {
 }
 
 fn checksum(header: &[u8]) -> u64 {
-    block_checksum(header, PageNumber::NONE, true)
+    crc32fast::hash(header.get(8..).unwrap_or_default()).into()
+}
+
+/// What tells whether an image is whole.
+fn sum_of(image: &[u8]) -> [u8; 8] {
+    let mut sum = [0; 8];
+    put(&mut sum, 0, &crc32fast::hash(image).to_le_bytes());
+    put(&mut sum, 4, image.get(..4).unwrap_or_default());
+    sum
 }
 
 fn seal(header: &mut [u8]) {
@@ -437,4 +445,23 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()).map_or(0, |b| u64::from_le_bytes(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The checksum of the page would not: each of its parts is the same for both.
+    #[test]
+    fn an_image_with_a_block_left_out_is_not_whole() {
+        let number = PageNumber(7);
+        let mut page = vec![0xEA; PageSize::K32.bytes()];
+        page[..80].fill(0);
+        ese_format::checksum::store_page_checksum(&mut page, number, PageSize::K32);
+        let mut torn = page.clone();
+        torn[5 * ATOMIC_BYTES..6 * ATOMIC_BYTES].fill(0);
+        assert_eq!(inspect_page(&page, number, PageSize::K32), Verdict::Sound);
+        assert_eq!(inspect_page(&torn, number, PageSize::K32), Verdict::Sound);
+        assert_ne!(sum_of(&page), sum_of(&torn));
+    }
 }

@@ -152,7 +152,7 @@ fn bx_222_the_time_is_over() {
     assert_eq!(snapshot.state(), SnapshotState::TimedOut);
     // It is said behind the gate's opening, by another thread.
     let late = (0..400).find_map(|_| {
-        std::thread::sleep(Duration::from_millis(5));
+        ese::sync::thread::sleep(Duration::from_millis(5));
         world.events.events().into_iter().find(|event| event.id == 2004)
     });
     let late = late.unwrap();
