@@ -177,7 +177,7 @@ fn deleted_beside_the_first_one() -> Option<JetErr> {
 
 #[cfg(feature = "sim")]
 #[test]
-fn a_table_takes_its_tree_with_it_in_every_order() {
+fn a_deleted_table_takes_its_tree_with_it_under_the_scheduler() {
     use ese::sync::{Arc, Mutex, model};
     let all = Arc::new(Mutex::new(Vec::new()));
     let gather = all.clone();
