@@ -5,12 +5,14 @@ use crate::fields::Fields;
 use crate::output::Output;
 use crate::source::{Source, holds_logs};
 use anyhow::{Context, Result, ensure};
+use ese::backup::socket::Limits;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
 use ese_vfs::{Disk, RealDisk};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The arguments of `ese serve`.
 #[derive(Debug, clap::Args)]
@@ -33,6 +35,10 @@ pub(crate) struct Args {
     /// Where to serve.
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
+    /// How long a client may take for one message, a megabyte at most, until it is given up and its backup aborted:
+    /// a backup keeps logs from going.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    idle: u32,
 }
 
 /// Serves until a signal comes.
@@ -71,7 +77,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     parameters.set_integer(ParamId::EnableIndexCleanup, 0)?;
     let instance = Instance::new(Environment::default(), parameters);
     instance.init(InitOptions::default()).with_context(|| format!("opening the logs in {folder}"))?;
-    let served = serve(&instance, &files, &socket, out, &mut signals);
+    let limits = Limits { idle: Duration::from_secs(args.idle.into()), ..Limits::default() };
+    let served = serve(&instance, &files, (&socket, limits), out, &mut signals);
     instance.stop_serving_backups();
     let ended = instance.term(TermOptions { stop_backup: true, ..TermOptions::default() });
     served?;
@@ -82,7 +89,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 fn serve(
     instance: &Instance,
     files: &[PathBuf],
-    socket: &Path,
+    (socket, limits): (&Path, Limits),
     out: &Output,
     signals: &mut Signals,
 ) -> Result<()> {
@@ -91,7 +98,9 @@ fn serve(
         let attached = session.attach(file, AttachOptions::default());
         attached.with_context(|| format!("attaching {}", file.display()))?;
     }
-    instance.serve_backups(socket).with_context(|| format!("serving at {}", socket.display()))?;
+    instance
+        .serve_backups_with(socket, limits)
+        .with_context(|| format!("serving at {}", socket.display()))?;
     let mut fields = Fields::new();
     fields.add("socket", socket.display().to_string());
     fields.add("databases", files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>());

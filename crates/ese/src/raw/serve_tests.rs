@@ -2,7 +2,7 @@
 
 use crate::JetErr;
 use crate::api::{self, ColumnType, TableDefinition, Transaction};
-use crate::backup::socket::frame::{Connection, DATA_BYTES, HEADER_BYTES, SERVER_LIMIT};
+use crate::backup::socket::frame::{Connection, DATA_BYTES, HEADER_BYTES, SERVER_LIMIT, seal};
 use crate::backup::socket::message::{
     Begun, Ended, FileHead, FileKind, Hello, Logs, Sent, SocketBackupKind, kind,
 };
@@ -10,7 +10,9 @@ use crate::backup::socket::{Limits, ReceiveRequest, Received, receive, receive_f
 use crate::backup::state::Phase;
 use crate::database::backup_record::Scope;
 use crate::error::Result;
-use crate::raw::{Instance, Session, TermOptions};
+use crate::event::{MemorySink, id};
+use crate::params::{ParamId, Parameters};
+use crate::raw::{Environment, InitOptions, Instance, Session, TermOptions};
 use crate::sync::{Arc, thread};
 use ese_format::primitives::{BackupInfo, Generation, PageSize};
 use ese_vfs::{Disk, RealDisk};
@@ -21,14 +23,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const LIMITS: Limits =
-    Limits { hello: Duration::from_secs(5), patience: Duration::from_secs(5), connections: 8 };
+const LIMITS: Limits = Limits { hello: Duration::from_secs(5), idle: Duration::from_secs(5), connections: 8 };
 
 /// An instance with a database, served.
 struct Bench {
     folder: tempfile::TempDir,
     instance: Instance,
     session: Session,
+    events: Arc<MemorySink>,
 }
 
 impl Bench {
@@ -40,7 +42,14 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let logs = folder.path().join("logs");
         fs::create_dir(&logs).unwrap();
-        let instance = api::open(&logs).unwrap();
+        let events = Arc::new(MemorySink::default());
+        let environment = Environment { events: events.clone(), ..Environment::default() };
+        let mut parameters = Parameters::new();
+        for folder in [ParamId::LogFilePath, ParamId::SystemPath] {
+            parameters.set_text(folder, logs.to_str().unwrap()).unwrap();
+        }
+        let instance = Instance::new(environment, parameters);
+        instance.init(InitOptions::default()).unwrap();
         let session = instance.begin_session().unwrap();
         let database = session.create(&folder.path().join("a.edb"), Default::default()).unwrap();
         let transaction = Transaction::begin(&session).unwrap();
@@ -48,7 +57,7 @@ impl Bench {
             TableDefinition::new("t").column("k", ColumnType::Long).column("v", ColumnType::LongBinary);
         table.primary(&["k"]).create(&database).unwrap();
         transaction.commit().unwrap();
-        let bench = Self { folder, instance, session };
+        let bench = Self { folder, instance, session, events };
         bench.write(0..300);
         bench.instance.serve_backups_with(&bench.socket(), limits).unwrap();
         bench
@@ -74,13 +83,13 @@ impl Bench {
 
     fn receive(&self, kind: SocketBackupKind) -> Result<Received> {
         let folder = self.path("backup");
-        let request = ReceiveRequest { folder: &folder, kind, create: true, patience: LIMITS.patience };
+        let request = ReceiveRequest { folder: &folder, kind, create: true, patience: LIMITS.idle };
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
         receive(&self.socket(), &disk, request, &mut |progress| assert!(progress.done <= progress.total))
     }
 
     fn connect(&self) -> Connection {
-        Connection::new(UnixStream::connect(self.socket()).unwrap(), LIMITS.patience).unwrap()
+        Connection::new(UnixStream::connect(self.socket()).unwrap(), LIMITS.idle).unwrap()
     }
 
     /// Waits for the end of a backup that its client has left.
@@ -192,7 +201,7 @@ fn what_is_no_greeting_is_answered_with_an_error_and_hurts_nobody() {
     let bench = Bench::new();
     let hello = |kind, payload: &[u8]| {
         let (a, mut b) = UnixStream::pair().unwrap();
-        Connection::new(a, LIMITS.patience).unwrap().send(kind, payload).unwrap();
+        Connection::new(a, LIMITS.idle).unwrap().send(kind, payload).unwrap();
         let mut bytes = Vec::new();
         b.read_to_end(&mut bytes).unwrap();
         bytes
@@ -290,16 +299,30 @@ fn a_client_that_says_something_else_than_durable_aborts_its_backup() {
 
 #[test]
 fn a_client_that_is_too_slow_is_given_up() {
-    let patience = Duration::from_millis(100);
-    let bench = Bench::with(Limits { hello: patience, patience, connections: 8 });
+    let idle = Duration::from_millis(250);
+    let bench = Bench::with(Limits { hello: idle, idle, connections: 8 });
+    let halts = || bench.events.ids().into_iter().filter(|id| *id == id::BACKUP_HALTED_BY_CLIENT).count();
     // One that says nothing.
     let mut silent = bench.connect();
     assert_eq!(silent.receive(SERVER_LIMIT).unwrap().0, kind::FAILED);
+    assert_eq!(halts(), 0, "it had no backup");
     // One that takes nothing: the database is larger than what fits into the socket.
     bench.write(300..600);
     let mut client = bench.connect();
     client.send(kind::HELLO, &Hello(SocketBackupKind::Full).encode()).unwrap();
     assert_eq!(client.receive(SERVER_LIMIT).unwrap().0, kind::BEGUN);
+    bench.must_become_idle();
+    assert_eq!((halts(), bench.instance.backup().unwrap().pinned()), (1, None));
+    // One that takes a little again and again, and would so keep the logs for days.
+    let mut stream = UnixStream::connect(bench.socket()).unwrap();
+    let mut hello = vec![0; HEADER_BYTES];
+    hello.extend(Hello(SocketBackupKind::Full).encode());
+    seal(kind::HELLO, &mut hello).unwrap();
+    stream.write_all(&hello).unwrap();
+    while halts() == 1 {
+        stream.read_exact(&mut [0; 100]).unwrap();
+        thread::sleep(Duration::from_millis(5));
+    }
     bench.must_become_idle();
     // One that never says that it is durable.
     let mut client = bench.connect();
@@ -307,6 +330,7 @@ fn a_client_that_is_too_slow_is_given_up() {
     while client.receive(SERVER_LIMIT).unwrap().0 != kind::SENT {}
     assert_eq!(client.receive(SERVER_LIMIT).unwrap().0, kind::FAILED);
     bench.must_become_idle();
+    assert_eq!(halts(), 3);
 }
 
 #[test]
@@ -345,7 +369,7 @@ fn an_instance_that_is_dropped_hangs_up() {
     let socket = bench.socket();
     let mut client = bench.connect();
     client.send(kind::HELLO, &Hello(SocketBackupKind::Full).encode()).unwrap();
-    let Bench { folder, instance, session } = bench;
+    let Bench { folder, instance, session, .. } = bench;
     drop((instance, session));
     assert!(!socket.exists());
     while let Ok((found, _)) = client.receive(SERVER_LIMIT) {
@@ -359,14 +383,14 @@ fn lied_to(play: impl FnOnce(&mut Connection) -> Result<()> + Send + 'static) ->
     let folder = tempfile::tempdir().unwrap();
     let (a, b) = UnixStream::pair().unwrap();
     let server = thread::spawn("lying server", move || {
-        let mut connection = Connection::new(a, LIMITS.patience).unwrap();
+        let mut connection = Connection::new(a, LIMITS.idle).unwrap();
         connection.receive(256).unwrap();
         // The client may hang up at any point.
         let _ = play(&mut connection);
     });
     let to = folder.path().join("backup");
     let kind = SocketBackupKind::Full;
-    let request = ReceiveRequest { folder: &to, kind, create: true, patience: LIMITS.patience };
+    let request = ReceiveRequest { folder: &to, kind, create: true, patience: LIMITS.idle };
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
     let error = receive_from(b, &disk, request, &mut |_| {}).unwrap_err();
     server.unwrap().join().unwrap();

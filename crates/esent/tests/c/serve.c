@@ -18,7 +18,8 @@ int main(int argc, char **argv)
     EXPECT(JET_errFileAlreadyExists, openese_serve_backup(instance, argv[3]));
     EXPECT(JET_errSuccess, openese_serve_backup(instance, NULL));
     EXPECT(JET_errSuccess, openese_serve_backup(instance, ""));
-    EXPECT(JET_errSuccess, openese_serve_backup(instance, argv[3]));
+    EXPECT(JET_errInvalidParameter, openese_serve_backup2(instance, argv[3], 0));
+    EXPECT(JET_errSuccess, openese_serve_backup2(instance, argv[3], 60));
     puts("ready");
     fflush(stdout);
     while (getchar() != EOF)

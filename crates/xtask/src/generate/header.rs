@@ -97,6 +97,10 @@ const OWN: &str = "\
  * takes it from there. Null or an empty path (UTF-8) ends it. */
 JET_ERR JET_API openese_serve_backup(JET_INSTANCE instance, const char *path_of_socket);
 
+/* As above. A client that takes longer for one message of at most a megabyte is given up and its backup aborted: a
+ * backup keeps logs from going. openese_serve_backup gives it 120 seconds. */
+JET_ERR JET_API openese_serve_backup2(JET_INSTANCE instance, const char *path_of_socket, JET_ULONG seconds_idle);
+
 ";
 
 /// Exported functions that are declared only to who defines JET_INTERNAL_API.

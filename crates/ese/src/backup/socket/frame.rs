@@ -136,8 +136,11 @@ impl Head {
     }
 }
 
-/// Fills in a frame's header.
-fn seal(kind: Kind, frame: &mut [u8]) -> Result<()> {
+/// Fills in a frame's header, for which the first [`HEADER_BYTES`] are left free.
+///
+/// # Errors
+/// InternalError for a frame without room for it, InvalidParameter for a payload of 4 GiB and more.
+pub fn seal(kind: Kind, frame: &mut [u8]) -> Result<()> {
     let Some((header, payload)) = frame.split_first_chunk_mut::<HEADER_BYTES>() else {
         return Err(Error::new(JetErr::InternalError, "a frame without room for its header"));
     };

@@ -27,17 +27,18 @@ const BACKLOG: i32 = 16;
 pub struct Limits {
     /// Time from connecting to the first message.
     pub hello: Duration,
-    /// Time for each further message: to take a megabyte, and from the last file to the word that everything
-    /// is durable. A client that takes longer is given up.
-    pub patience: Duration,
+    /// Time for each further message as a whole: to take one, of a megabyte at most, and from the last file to
+    /// the word that everything is durable. A client that takes longer is given up and its backup is aborted
+    /// ([`crate::event::id::BACKUP_HALTED_BY_CLIENT`]), for it keeps logs from going.
+    pub idle: Duration,
     /// Connections at a time; only one of them has a backup.
     pub connections: usize,
 }
 
 impl Default for Limits {
-    /// Ten seconds to begin, ten minutes for each message, eight connections.
+    /// Ten seconds to begin, two minutes for each message, eight connections.
     fn default() -> Self {
-        Self { hello: Duration::from_secs(10), patience: Duration::from_secs(600), connections: 8 }
+        Self { hello: Duration::from_secs(10), idle: Duration::from_secs(120), connections: 8 }
     }
 }
 

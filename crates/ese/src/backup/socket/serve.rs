@@ -52,7 +52,7 @@ fn converse(
 ) -> Result<BackupSummary> {
     connection.set_patience(limits.hello);
     let Hello(wanted) = Hello::decode(expect(connection, kind::HELLO)?)?;
-    connection.set_patience(limits.patience);
+    connection.set_patience(limits.idle);
     let Some(_one) = one.try_lock() else {
         let detail = "another client of the socket has a backup under way";
         return Err(Error::new(JetErr::BackupInProgress, detail));
