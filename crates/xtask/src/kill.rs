@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// Let a C program write, over libesent.so.
     #[arg(long)]
     c: bool,
+    /// Kill the C program in each step of backups and restores, and restore what it had.
+    #[arg(long)]
+    backup: bool,
     /// Build with all optimisations, for long runs.
     #[arg(long)]
     release: bool,
@@ -37,6 +40,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     command.env("OPENESE_KILL_SESSIONS", args.writers.to_string());
     command.env("OPENESE_KILL_SEED", args.seed.to_string());
     command.env("OPENESE_KILL_C", u8::from(args.c).to_string());
+    command.env("OPENESE_KILL_BACKUP", u8::from(args.backup).to_string());
     python.lend(&mut command);
     let status = command.status().context("running cargo test")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,9 +1,11 @@
 //! Real processes, killed (SIGKILL) again and again while eight sessions write, recovered and checked after
 //! each kill: all that was acknowledged is there, every transaction wholly or not at all, no session's
-//! transactions with a gap, the structure sound; every few rounds two independent readers see the same.
+//! transactions with a gap, the structure sound; every few rounds two independent readers see the same. The same in the middle of
+//! backups and restores, whose sets must come back.
 //!
 //! `cargo xtask kill` runs as many rounds as are asked for.
 
+mod backups;
 #[path = "../../../esent/tests/common/mod.rs"]
 mod c_programs;
 mod check;
@@ -37,10 +39,20 @@ fn what_was_acknowledged_to_a_c_program_survives_kills() {
     rounds::run(plan, readers::Readers::find(test));
 }
 
+#[test]
+fn a_c_program_is_killed_in_backups_and_restores() {
+    backups::run(3, 4, 3);
+}
+
 /// As many rounds as `OPENESE_KILL_ROUNDS` says.
 #[test]
 #[ignore = "long: run by cargo xtask kill"]
 fn many_rounds() {
+    if number("OPENESE_KILL_BACKUP").unwrap_or(0) > 0 {
+        let sessions = number("OPENESE_KILL_SESSIONS").unwrap_or(8) as i32;
+        let (rounds, seed) = (number("OPENESE_KILL_ROUNDS"), number("OPENESE_KILL_SEED"));
+        return backups::run(rounds.unwrap_or(20), sessions, seed.unwrap_or(1));
+    }
     let plan = Plan {
         rounds: number("OPENESE_KILL_ROUNDS").unwrap_or(20),
         sessions: number("OPENESE_KILL_SESSIONS").unwrap_or(8) as i32,

@@ -15,6 +15,36 @@ pub struct Told {
     pub commits: u64,
     /// How often sessions met.
     pub conflicts: u64,
+    /// Backups whose files are all there, in their order.
+    pub sets: Vec<Set>,
+    /// What JetBackup's last one holds at least.
+    pub folder: Option<Vec<i32>>,
+    /// The folder of a restore under way, and the set that is restored there.
+    pub place: Option<(String, String)>,
+    /// Restores that came to their end, and incremental backups that were refused.
+    pub restored: u64,
+    pub refused: u64,
+}
+
+/// The files of a backup by the external sequence.
+#[derive(Debug, Clone)]
+pub struct Set {
+    pub name: String,
+    pub is_full: bool,
+    /// The last transaction of each session that it holds at least.
+    pub holds: Vec<i32>,
+}
+
+/// What a line says besides what is noted of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Heard {
+    Ready,
+    Phase(String),
+    Nothing,
+}
+
+fn numbers(text: &str) -> Vec<i32> {
+    text.split(',').map(|word| word.parse().unwrap_or_else(|_| panic!("numbers in {text:?}"))).collect()
 }
 
 impl Told {
@@ -22,20 +52,35 @@ impl Told {
         Self { certain, ..Self::default() }
     }
 
-    /// Takes a line; whether it says that the sessions write now.
-    fn hear(&mut self, line: &str) -> bool {
+    /// Takes all that a process said that has ended.
+    pub fn listen(&mut self, said: &str) {
+        said.lines().for_each(|line| drop(self.hear(line)));
+    }
+
+    /// Takes a line.
+    fn hear(&mut self, line: &str) -> Heard {
         // The test runner has something to say as well, perhaps on the same line.
-        let Some((_, line)) = line.split_once('@') else { return false };
+        let Some((_, line)) = line.split_once('@') else { return Heard::Nothing };
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
-            ["ready"] => return true,
+            ["ready"] => return Heard::Ready,
+            ["phase", name] => return Heard::Phase(name.to_owned()),
             ["conflict"] => self.conflicts += 1,
+            ["refused"] => self.refused += 1,
+            ["set", name, kind, holds] => {
+                let (name, is_full) = (name.to_owned(), kind == "full");
+                self.sets.push(Set { name, is_full, holds: numbers(holds) });
+            }
+            ["folder", holds] => self.folder = Some(numbers(holds)),
+            ["place", place, set] => self.place = Some((place.to_owned(), set.to_owned())),
+            ["restored", _] => {
+                self.place = None;
+                self.restored += 1;
+            }
             ["done", session, number, before] => {
-                let parse =
-                    |text: &str| text.parse::<i32>().unwrap_or_else(|_| panic!("a number in {line:?}"));
-                let pairs = before.split(',').map(parse).enumerate();
+                let pairs = numbers(before).into_iter().enumerate();
                 let session: usize = session.parse().expect("a session");
-                for (session, number) in pairs.chain([(session, parse(number))]) {
+                for (session, number) in pairs.chain([(session, numbers(number)[0])]) {
                     let last = &mut self.certain[session];
                     *last = number.max(*last);
                 }
@@ -43,7 +88,7 @@ impl Told {
             }
             _ => panic!("the writing process said {line:?}"),
         }
-        false
+        Heard::Nothing
     }
 }
 
@@ -83,19 +128,39 @@ impl Process {
 
     /// Listens until the sessions write.
     pub fn wait_until_ready(&mut self, told: &mut Told) {
+        self.wait_for(&Heard::Ready, told);
+    }
+
+    /// Listens until a step of a backup begins.
+    pub fn wait_for_phase(&mut self, name: &str, told: &mut Told) {
+        self.wait_for(&Heard::Phase(name.to_owned()), told);
+    }
+
+    fn wait_for(&mut self, wanted: &Heard, told: &mut Told) {
         let end = Instant::now() + Duration::from_secs(60);
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) if told.hear(&line) => return,
+                Ok(line) if told.hear(&line) == *wanted => return,
                 Ok(_) => {}
                 Err(_) => {
                     // It is at its end, or no good any more.
                     let _ = self.child.kill();
                     let errors = std::mem::replace(&mut self.errors, std::thread::spawn(String::new));
-                    panic!("the process does not write: {}", errors.join().unwrap_or_default());
+                    panic!("{wanted:?} does not come: {}", errors.join().unwrap_or_default());
                 }
             }
         }
+    }
+
+    /// Kills it after a while, unless it is done by then; whether it was killed.
+    pub fn kill_or_end(mut self, time: Duration) -> bool {
+        std::thread::sleep(time);
+        let ended = self.child.try_wait().expect("the process");
+        let _ = self.child.kill();
+        self.child.wait().expect("the process");
+        let errors = self.errors.join().unwrap_or_default();
+        assert!(ended.is_none_or(|status| status.success()), "{ended:?}: {errors}");
+        ended.is_none()
     }
 
     /// Listens for a while, then kills it (SIGKILL) whatever it does just now, and hears what it had told.

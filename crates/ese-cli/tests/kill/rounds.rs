@@ -30,12 +30,12 @@ pub struct Plan {
     pub language: Language,
 }
 
-fn all(last: &[i32]) -> i64 {
+pub fn all(last: &[i32]) -> i64 {
     last.iter().map(|last| i64::from(*last)).sum()
 }
 
 /// A database lives for so many rounds; the next has other pages.
-const LIFE: u64 = 16;
+pub const LIFE: u64 = 16;
 
 /// How a process is told what to write to.
 pub struct Setting;
@@ -56,7 +56,7 @@ impl Setting {
 }
 
 impl Setup {
-    fn of(folder: PathBuf, sessions: i32, rng: &mut SimRng) -> Self {
+    pub fn of(folder: PathBuf, sessions: i32, rng: &mut SimRng) -> Self {
         let page_size = [4096, 8192, 16_384, 32_768][rng.below(4) as usize];
         Self { folder, page_size, circular: rng.chance(1, 2), sessions }
     }
@@ -74,7 +74,7 @@ impl Setup {
         command
     }
 
-    fn c_program(&self, program: &Path, mode: &str) -> Command {
+    pub fn c_program(&self, program: &Path, mode: &str) -> Command {
         let mut command = c_programs::command(program);
         command.arg(mode).arg(&self.folder).arg(self.page_size.to_string());
         command.arg(u8::from(self.circular).to_string()).arg(self.sessions.to_string());
@@ -82,7 +82,7 @@ impl Setup {
     }
 
     /// Lets the C program recover the database and check it; what it says is there.
-    fn check_from_c(&self, program: &Path, certain: &[i32]) -> Result<Vec<i32>, String> {
+    pub fn check_from_c(&self, program: &Path, certain: &[i32]) -> Result<Vec<i32>, String> {
         let certain = certain.iter().map(ToString::to_string);
         let output = self.c_program(program, "check").args(certain).output().expect("the C program");
         if !output.status.success() {

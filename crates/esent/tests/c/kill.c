@@ -1,7 +1,12 @@
 /* Eight sessions that write until the process is killed, and the check of what is left.
  *
- * Arguments: "write" or "check", the folder, the page size, 1 for circular logging, the number of sessions; to check
- * also, for each session, the last transaction that is durable for certain. What a transaction does is told in
+ * Arguments: what to do, the folder, the page size, 1 for circular logging, the number of sessions; then for
+ *   write     perhaps a folder for backups, which are taken meanwhile;
+ *   check     for each session, the last transaction that is durable for certain;
+ *   backup    a folder for backups, of which two are taken while nobody writes;
+ *   restore   the folder with the logs of a backup, and the path that the database had: the copy in the folder is restored;
+ *   unfold    the folder of a backup by JetBackup, which is restored to the folder.
+ * What a transaction does is told in
  * crates/ese-cli/tests/kill/plan.rs: everything follows from the session and the number of the transaction.
  *
  * Says "@done SESSION NUMBER N,N,..." when a commit has waited for the disk, with the last number of each session whose
@@ -296,6 +301,18 @@ static void say(const char *line, size_t size)
     CHECK(write(STDOUT_FILENO, line, size) == (ssize_t)size);
 }
 
+/* The last transaction of each session whose commit has returned. */
+static int list_returned(char *out, size_t size)
+{
+    int used = 0;
+    for (int i = 0; i < session_count; i++)
+        used += snprintf(out + used, size - (size_t)used, i ? ",%d" : "%d", atomic_load(&returned[i]));
+    CHECK(used < (int)size);
+    return used;
+}
+
+#include "kill_backup.h"
+
 static void *write_for_ever(void *argument)
 {
     static part_t scratch[MOST];
@@ -311,9 +328,8 @@ static void *write_for_ever(void *argument)
         OK(JetBeginTransaction(t.sesid));
         JET_ERR error = change(&t, deed, part);
         int size = snprintf(line, sizeof line, "@done %d %d ", deed.session, deed.number);
-        for (int i = 0; i < session_count; i++)
-            size += snprintf(line + size, sizeof line - (size_t)size, "%d%c", atomic_load(&returned[i]),
-                i + 1 < session_count ? ',' : '\n');
+        size += list_returned(line + size, sizeof line - (size_t)size - 1);
+        strcpy(line + size++, "\n");
         if (error >= JET_errSuccess)
             error = JetCommitTransaction(t.sesid, is_lazy(deed) ? JET_bitCommitLazyFlush : 0);
         if (error == JET_errWriteConflict) {
@@ -330,9 +346,10 @@ static void *write_for_ever(void *argument)
     return NULL;
 }
 
-static void write_until_killed(void)
+static void write_until_killed(int is_circular)
 {
     tables_t t;
+    pthread_t backup;
     JET_TABLEID parts;
     pthread_t threads[MOST];
     OK(JetBeginSessionA(instance, &t.sesid, NULL, NULL));
@@ -349,6 +366,8 @@ static void write_until_killed(void)
     say("@ready\n", 7);
     for (intptr_t i = 0; i < session_count; i++)
         CHECK(pthread_create(&threads[i], NULL, write_for_ever, (void *)i) == 0);
+    if (vault)
+        CHECK(pthread_create(&backup, NULL, back_up_for_ever, (void *)(intptr_t)is_circular) == 0);
     for (int i = 0; i < session_count; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
@@ -485,6 +504,18 @@ static void check(char **certain)
     OK(JetTerm2(instance, JET_bitTermComplete));
 }
 
+/* A full backup of either way, while nobody writes. */
+static void back_up_once(void)
+{
+    JET_SESID sesid;
+    char set[UNITS];
+    OK(JetBeginSessionA(instance, &sesid, NULL, NULL));
+    OK(JetAttachDatabaseA(sesid, database, 0));
+    CHECK(stream(set, 1, 1));
+    back_up_to_folder();
+    OK(JetTerm2(instance, JET_bitTermComplete));
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc >= 6);
@@ -493,15 +524,31 @@ int main(int argc, char **argv)
     join(database, argv[2], "ledger.edb");
     JET_API_PTR pages = (JET_API_PTR)atoi(argv[3]);
     OK(JetSetSystemParameterA(NULL, JET_sesidNil, JET_paramDatabasePageSize, pages, NULL));
+    if (!strcmp(argv[1], "restore")) {
+        CHECK(argc == 8);
+        OK(restore_in(argv[2], argv[6], argv[7]));
+        return 0;
+    }
     OK(JetCreateInstanceA(&instance, "kill"));
     set_folders(&instance, argv[2]);
     set_number(&instance, JET_paramLogFileSize, 256);
     set_number(&instance, JET_paramCircularLog, (JET_API_PTR)atoi(argv[4]));
     set_number(&instance, JET_paramCheckpointDepthMax, 1 << 20);
     set_number(&instance, JET_paramMaxSessions, 2 * MOST);
+    if (!strcmp(argv[1], "unfold")) {
+        CHECK(argc == 7);
+        OK(JetRestoreInstanceA(instance, argv[6], argv[2], NULL));
+        return 0;
+    }
     OK(JetInit(&instance));
+    vault = argc == 7 ? argv[6] : NULL;
     if (!strcmp(argv[1], "write"))
-        write_until_killed();
+        write_until_killed(atoi(argv[4]));
+    if (!strcmp(argv[1], "backup")) {
+        CHECK(vault);
+        back_up_once();
+        return 0;
+    }
     CHECK(!strcmp(argv[1], "check") && argc == 6 + session_count);
     check(argv + 6);
     return 0;
