@@ -12,14 +12,13 @@ use ese::clock::SeededClock;
 use ese::event::MemorySink;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{Environment, InitOptions, Instance, Session};
-use ese::sync::{Arc, Mutex};
+use ese::sync::{Arc, Mutex, thread};
 use ese_vfs::{Disk, SimDisk};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::thread;
 use std::time::Duration;
 
 /// Nothing waits so long: whoever has said everything hangs up.
@@ -164,7 +163,7 @@ impl Live {
     /// What the server answers to a client that says all this and hangs up; the client may not even listen.
     fn answer(&self, said: Vec<u8>, listens: bool) -> (ese::Result<()>, Vec<u8>) {
         let (near, mut far) = UnixStream::pair().expect("two sockets");
-        let client = thread::spawn(move || {
+        let client = thread::spawn("other end", move || {
             let mut answer = Vec::new();
             // A server that has given it up takes no more.
             let _ = far.write_all(&said);
@@ -177,7 +176,7 @@ impl Live {
         let backup = self.instance.backup().expect("an instance that runs");
         let served = ese::backup::socket::frame::Connection::new(near, PATIENCE)
             .and_then(|mut connection| serve(&mut connection, &backup, &Mutex::new(()), &LIMITS));
-        let answer = client.join().expect("a client");
+        let answer = client.expect("a thread").join().expect("a client");
         assert_eq!(backup.state().phase, Phase::Idle, "the backup goes on");
         assert_eq!(backup.pinned(), None, "logs are kept for nobody");
         self.instance.step_jobs();
@@ -191,9 +190,9 @@ impl Live {
 /// When the server says anything but whole frames, a backup goes on without its client, or one counts whose client
 /// has not said that it has it.
 pub fn server(data: &[u8]) -> bool {
-    static LIVE: std::sync::Mutex<Option<Live>> = std::sync::Mutex::new(None);
+    static LIVE: OnceLock<Mutex<Option<Live>>> = OnceLock::new();
     let Some((choice, rest)) = data.split_first() else { return false };
-    let mut guard = LIVE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut guard = LIVE.get_or_init(Mutex::default).lock();
     if guard.as_ref().is_some_and(|live| live.disk.used() > ROOM) {
         *guard = None;
     }
@@ -251,7 +250,7 @@ impl Honest {
     ) -> (ese::Result<u64>, Vec<Message>) {
         let (near, mut far) = UnixStream::pair().expect("two sockets");
         let said = said.to_vec();
-        let server = thread::spawn(move || {
+        let server = thread::spawn("other end", move || {
             let mut heard = Vec::new();
             // A client that has given it up takes no more.
             let _ = far.write_all(&said);
@@ -264,7 +263,7 @@ impl Honest {
         let received = receive_from(near, &shared, request, &mut |progress| {
             assert!(progress.done <= progress.total);
         });
-        let (heard, _) = frames(&server.join().expect("a server"));
+        let (heard, _) = frames(&server.expect("a thread").join().expect("a server"));
         (received.map(|received| received.bytes), heard)
     }
 }
