@@ -23,6 +23,7 @@ mod serve;
 #[cfg(test)]
 mod serve_tests;
 mod session;
+mod shrink;
 mod snapshot;
 #[cfg(test)]
 mod space_tests;
@@ -41,6 +42,7 @@ pub use restore::{
     ExternalRestore, backup_databases, external_restore, external_restore_into, restore_folder,
 };
 pub use session::{AttachOptions, Attached, Database, Session};
+pub use shrink::ShrinkStop;
 pub use snapshot::{Snapshot, SnapshotOptions, SnapshotState};
 pub use start::InitOptions;
 pub use table::Table;

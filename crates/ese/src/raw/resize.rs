@@ -2,6 +2,7 @@
 
 use super::running::Running;
 use super::session::Database;
+use super::shrink::{ShrinkStop, Shrinker};
 use crate::btree::Tree;
 use crate::database::Attachment;
 use crate::error::{Error, JetErr, Result};
@@ -32,6 +33,8 @@ pub struct Resized {
     pub pages: u32,
     /// It should have become smaller and nothing at its end is free (JET_wrnShrinkNotPossible).
     pub shrink_not_possible: bool,
+    /// Why it did not become smaller than it has.
+    pub stopped: Option<ShrinkStop>,
 }
 
 impl Database {
@@ -43,8 +46,9 @@ impl Database {
         Ok(last_owned_page(&self.attachment().pages)?.0)
     }
 
-    /// Brings the database near a size in pages. It gets what is missing, and loses from its end what is
-    /// free there as a whole extent, but not so much that fewer pages are left. Readers and writers go on.
+    /// Brings the database near a size in pages. It gets what is missing, and loses whole extents from its
+    /// end, but not so much that fewer pages are left. What is in use there moves to free pages before it, up
+    /// to the first root of a tree. Readers and writers go on.
     ///
     /// # Errors
     /// `DatabaseFileReadOnly`; `DiskFull`, `OutOfDatabaseSpace`; `BackupInProgress` when it would become smaller
@@ -59,16 +63,21 @@ impl Database {
         }
         let space = &running.attachments.storage().space;
         let there = self.pages()?;
-        let mut shrink_not_possible = false;
+        let (mut shrink_not_possible, mut stopped) = (false, None);
         if pages > there && how != Resize::OnlyShrink {
             space.grow_to(&root_of(attachment), PageNumber(pages))?;
         } else if pages < there && how != Resize::OnlyGrow {
-            let _announced = running.backup.attaching()?;
+            drop(running.backup.attaching()?);
             running.clean_up();
             running.dropped.step()?;
-            shrink_not_possible = space.shrink_to(&root_of(attachment), PageNumber(pages))? == 0;
+            let cut;
+            (cut, stopped) = match Shrinker::new(running, attachment, root_of(attachment))? {
+                Some(mut shrinker) => shrinker.run(PageNumber(pages))?,
+                None => (0, Some(ShrinkStop::Busy)),
+            };
+            shrink_not_possible = cut == 0;
         }
-        Ok(Resized { pages: self.pages()?, shrink_not_possible })
+        Ok(Resized { pages: self.pages()?, shrink_not_possible, stopped })
     }
 }
 

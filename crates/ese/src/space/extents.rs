@@ -25,6 +25,23 @@ pub(super) struct Ask {
     pub(super) most: u32,
     /// Preferably from here on.
     pub(super) near: PageNumber,
+    /// Where the pages may lie.
+    pub(super) bound: Bound,
+}
+
+/// Where pages may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Bound {
+    /// Anywhere; while the database is being shrunk, before the part that goes if there is room.
+    #[default]
+    Usual,
+    /// Only before a page: for what moves there. The file does not grow for that.
+    Before {
+        /// The first page that will not do.
+        page: PageNumber,
+        /// By how many pages the tree should grow if it has to.
+        growth: u32,
+    },
 }
 
 /// The trees of owned and of available extents of one tree, while its root page is held.
@@ -113,14 +130,52 @@ impl Extents {
         Ok(found && cursor.key() == &key[..] && general(&cursor)? == Some(extent))
     }
 
+    /// The owned extents that lie within an extent.
+    pub(super) fn owned_within(&self, session: &Session, part: Extent) -> Result<Vec<Extent>> {
+        let mut cursor = TreeCursor::new(self.owned.clone());
+        let mut all = Vec::new();
+        let mut found = cursor.seek_forward(&session.work, Target::before(&part.first().0.to_be_bytes()))?;
+        while found {
+            match owned(&cursor)? {
+                Some(extent) if extent.last > part.last => break,
+                Some(extent) if extent.first() >= part.first() => all.push(extent),
+                _ => {}
+            }
+            found = cursor.next(&session.work)?;
+        }
+        Ok(all)
+    }
+
+    /// The parts of an extent that are available.
+    pub(super) fn available_within(&self, session: &Session, part: Extent) -> Result<Vec<Extent>> {
+        let mut cursor = TreeCursor::new(self.available.clone());
+        let mut all = Vec::new();
+        let mut found = cursor.seek_forward(&session.work, Target::before(&part.first().0.to_be_bytes()))?;
+        while found && cursor.key().len() == 4 {
+            match general(&cursor)? {
+                Some(extent) if extent.first() > part.last => break,
+                Some(extent) => all.push(extent),
+                None => {}
+            }
+            found = cursor.next(&session.work)?;
+        }
+        Ok(all)
+    }
+
     /// Enters a new owned extent.
     pub(super) fn add_owned(&self, session: &mut Session, extent: Extent) -> Result<()> {
         session.insert(self, &self.owned, &extent.key(), &extent.data())
     }
 
-    /// Takes pages out of the available ones: the best that can be found without looking at everything.
-    pub(super) fn take(&self, session: &mut Session, ask: Ask) -> Result<Option<Extent>> {
-        let Some(found) = self.find(session, ask)? else { return Ok(None) };
+    /// Takes pages out of the available ones, perhaps only from before a page: the best that can be found without
+    /// looking at everything.
+    pub(super) fn take(
+        &self,
+        session: &mut Session,
+        ask: Ask,
+        before: Option<PageNumber>,
+    ) -> Result<Option<Extent>> {
+        let Some(found) = self.find(session, ask, before)? else { return Ok(None) };
         if found.pages <= ask.most {
             session.remove(self, &self.available, &found.key())?;
             return Ok(Some(found));
@@ -131,10 +186,11 @@ impl Extents {
         Ok(Some(Extent::new(found.first(), ask.most)))
     }
 
-    fn find(&self, session: &Session, ask: Ask) -> Result<Option<Extent>> {
+    fn find(&self, session: &Session, ask: Ask, before: Option<PageNumber>) -> Result<Option<Extent>> {
         let mut best: Option<Extent> = None;
         let mut cursor = TreeCursor::new(self.available.clone());
-        let start = ask.near.0.to_be_bytes();
+        let near = if before.is_some_and(|before| ask.near >= before) { PageNumber::NONE } else { ask.near };
+        let start = near.0.to_be_bytes();
         let mut looked = 0;
         // From `near` to the end, then from the beginning to `near`.
         for wrapped in [false, true] {
@@ -145,6 +201,9 @@ impl Extents {
                     break;
                 }
                 if let Some(extent) = general(&cursor)? {
+                    if before.is_some_and(|before| extent.last >= before) {
+                        break;
+                    }
                     if extent.pages >= ask.most {
                         return Ok(Some(extent));
                     }

@@ -1,7 +1,7 @@
 //! Growth: extents from the parent, more room in the file, trees of extents for trees that had none.
 
 use super::Space;
-use super::extents::{Ask, Extents};
+use super::extents::{Ask, Bound, Extents};
 use super::session::Session;
 use super::take::{Held, tree_at};
 use super::tree::put_new;
@@ -17,7 +17,7 @@ use ese_format::{PageNumber, PageSize};
 const ZEROS: u32 = 64;
 
 impl Space {
-    /// Gets a tree, whose root page is held, another extent with room for what is asked.
+    /// Gets a tree, whose root page is held, another extent with room for what is asked, and returns that.
     pub(super) fn grow(
         &self,
         session: &mut Session,
@@ -25,11 +25,16 @@ impl Space {
         held: Held,
         extents: &Extents,
         ask: Ask,
-    ) -> Result<()> {
+    ) -> Result<Extent> {
         let buffer = extents.buffer_wanted()?;
         let too_many = || out_of_space(tree, "no extent can be that large");
         let least = ask.least.checked_add(buffer).ok_or_else(too_many)?;
-        let next = self.next_extent(&held.fields, tree.file.page_size()).max(ask.enough.min(ask.most));
+        let usual = || self.next_extent(&held.fields, tree.file.page_size());
+        let next = match ask.bound {
+            Bound::Usual => usual(),
+            Bound::Before { growth, .. } => usual().min(growth),
+        };
+        let next = next.max(ask.enough.min(ask.most));
         let most = next.max(ask.least).checked_add(buffer).ok_or_else(too_many)?;
         let parent = held.fields.space.parent;
         let is_root = tree.root == PageNumber::DATABASE_ROOT || !parent.is_some();
@@ -41,7 +46,13 @@ impl Space {
             false => {
                 let parent = tree_at(tree, parent)?;
                 // An extent of a quarter of what is wanted is better than growth all the way up.
-                let ask = Ask { least, enough: least.max(most / 4), most, near: PageNumber::NONE };
+                let ask = Ask {
+                    least,
+                    enough: least.max(most / 4),
+                    most,
+                    near: PageNumber::NONE,
+                    bound: ask.bound,
+                };
                 let new = match self.take_run(session, &parent, ask) {
                     // What is left is better than nothing.
                     Err(error) if is_full(&error) => {
@@ -58,17 +69,18 @@ impl Space {
         };
         self.use_extent(session, extents, new)?;
         self.settle_strays(session, extents)?;
-        if is_root {
-            return Ok(());
+        if is_root || ask.bound != Bound::Usual {
+            return Ok(new);
         }
         let mut fields = held.fields;
         if fields.space.pages == new.pages && fields.space.flags.contains(SpaceFlags::VERSION_2) {
-            return Ok(());
+            return Ok(new);
         }
         // The header remembers the size for the next time.
         fields.space.pages = new.pages;
         fields.space.flags |= SpaceFlags::VERSION_2;
-        held.set(session, tree, fields)
+        held.set(session, tree, fields)?;
+        Ok(new)
     }
 
     /// Makes the pages of a new owned extent available, but for those that splits of the tree of owned extents
@@ -149,7 +161,7 @@ impl Space {
         let parent = tree_at(tree, space.parent)?;
         let wanted = ask.enough.min(ask.most).max(ask.least).saturating_add(2).max(self.growth.least_pages);
         let least = ask.least.saturating_add(2);
-        let ask = Ask { least, enough: least, most: wanted, near: PageNumber::NONE };
+        let ask = Ask { least, enough: least, most: wanted, near: PageNumber::NONE, bound: ask.bound };
         let secondary = self.take_run(session, &parent, ask)?;
         let result = self.convert_with(session, tree, held, available, secondary);
         if result.is_err() {

@@ -16,6 +16,7 @@
 //! page of its parent, and so on up to the database's root. Nobody who holds another latch may ask for space.
 
 mod compact;
+mod evacuate;
 mod extents;
 mod give;
 mod grow;
@@ -25,6 +26,7 @@ mod statistics;
 mod take;
 mod tree;
 
+pub use evacuate::ShrinkTurn;
 pub use session::Growth;
 pub use statistics::{SpaceStatistics, last_owned_page};
 pub use tree::NewTree;
@@ -51,6 +53,8 @@ pub struct Space {
     log: RwLock<Option<Arc<Log>>>,
     /// Most pages of a database, where there is such a limit.
     limits: RwLock<BTreeMap<u8, u32>>,
+    /// Databases that are being shrunk, with the first page of the part that goes.
+    shrinking: RwLock<BTreeMap<u8, PageNumber>>,
     /// Sessions for requests to come.
     idle: Mutex<Vec<Session>>,
 }
@@ -66,6 +70,7 @@ impl Space {
             file_pages: AtomicU32::new(growth.file_pages),
             log: RwLock::default(),
             limits: RwLock::default(),
+            shrinking: RwLock::default(),
             idle: Mutex::default(),
         })
     }

@@ -205,6 +205,22 @@ fn give_to_buffer(session: &mut Session, tree: &Tree, pages: &[PageNumber]) -> R
     Ok(strays)
 }
 
+/// Takes what lies within an extent out of the buffer of a tree of extents.
+pub(super) fn empty_buffers(session: &mut Session, tree: &Tree, part: Extent) -> Result<Vec<Extent>> {
+    let mut root = tree.file.write(tree.root)?;
+    let mut buffers = SplitBuffers::decode(root.page().external_header()?)?;
+    let mut taken = Vec::new();
+    for extent in buffers.0.iter_mut().filter(|extent| extent.pages > 0) {
+        if extent.last >= part.first() && extent.first() <= part.last {
+            taken.push(std::mem::take(extent));
+        }
+    }
+    if !taken.is_empty() {
+        btree::set_external_header(&mut session.work, tree, &mut root, &buffers.encode())?;
+    }
+    Ok(taken)
+}
+
 /// Puts an extent into the buffer of a tree of extents; false when there is no place for it.
 pub(super) fn fill_buffer(session: &mut Session, tree: &Tree, extent: Extent) -> Result<bool> {
     let mut root = tree.file.write(tree.root)?;

@@ -1,11 +1,11 @@
 //! Taking pages.
 
 use super::Space;
-use super::extents::{Ask, Extents};
+use super::extents::{Ask, Bound, Extents};
 use super::session::Session;
 use crate::btree::{self, Tree};
 use crate::buffer::UpgradablePage;
-use crate::error::{Error, Result};
+use crate::error::{Error, JetErr, Result};
 use ese_format::PageNumber;
 use ese_format::page::PageFlags;
 use ese_format::space::{Extent, Pool, RootFields, SpaceKind};
@@ -62,7 +62,7 @@ impl Space {
             let mut taken: Vec<PageNumber> = Vec::with_capacity(count);
             while taken.len() < count {
                 let most = u32::try_from(count - taken.len()).unwrap_or(u32::MAX);
-                let ask = Ask { least: 1, enough: 1, most, near };
+                let ask = Ask { least: 1, enough: 1, most, near, bound: Bound::Usual };
                 match self.take_run(session, tree, ask) {
                     Ok(run) => taken.extend((run.first().0..=run.last.0).map(PageNumber)),
                     Err(error) => {
@@ -78,27 +78,61 @@ impl Space {
 
     /// Takes consecutive pages for a tree; it grows when it has none.
     pub(super) fn take_run(&self, session: &mut Session, tree: &Tree, ask: Ask) -> Result<Extent> {
+        let mut before = match ask.bound {
+            Bound::Before { page, .. } => Some(page),
+            Bound::Usual => self.shrink_target(tree.file.id()),
+        };
+        let mut enough = ask.enough;
         loop {
             let held = Held::new(tree)?;
-            match held.extents(tree)? {
-                Some(extents) => match extents.take(session, ask)? {
-                    Some(run) => {
-                        // That pages of the trees themselves are not available yet is no reason to fail.
-                        let _ = self.settle_strays(session, &extents);
-                        return Ok(run);
-                    }
-                    None => self.grow(session, tree, held, &extents, ask)?,
-                },
-                None => match run_of_bitmap(&held, tree, ask) {
+            let Some(extents) = held.extents(tree)? else {
+                match run_of_bitmap(&held, tree, ask) {
+                    Some((run, _)) if is_beyond(run, ask) => return Err(no_room(tree, ask)),
                     Some((run, fields)) => {
                         held.set(session, tree, fields)?;
                         return Ok(run);
                     }
                     None => self.convert(session, tree, held, ask)?,
-                },
+                }
+                continue;
+            };
+            match extents.take(session, Ask { enough, ..ask }, before)? {
+                Some(run) => {
+                    // That pages of the trees themselves are not available yet is no reason to fail.
+                    let _ = self.settle_strays(session, &extents);
+                    return Ok(run);
+                }
+                None if before.is_some() && tree.root == PageNumber::DATABASE_ROOT => {
+                    if ask.bound != Bound::Usual {
+                        return Err(no_room(tree, ask));
+                    }
+                    // Rather something small before the part that goes than anything in it.
+                    match enough > ask.least {
+                        true => enough = ask.least,
+                        false => (enough, before) = (ask.enough, None),
+                    }
+                }
+                None => {
+                    let new = self.grow(session, tree, held, &extents, ask)?;
+                    // The file has no room elsewhere.
+                    before = before.filter(|before| new.last < *before);
+                }
             }
         }
     }
+}
+
+/// Whether pages are not before the one that they must be before.
+fn is_beyond(run: Extent, ask: Ask) -> bool {
+    matches!(ask.bound, Bound::Before { page, .. } if run.last >= page)
+}
+
+fn no_room(tree: &Tree, ask: Ask) -> Error {
+    let sentence = match ask.bound {
+        Bound::Before { page, .. } => format!("there is no room before page {page}"),
+        Bound::Usual => "there is no room".into(),
+    };
+    Error::new(JetErr::OutOfDatabaseSpace, sentence).file(tree.file.file().path())
 }
 
 /// Consecutive pages of a tree that keeps its space in its root, and what its header says without them.

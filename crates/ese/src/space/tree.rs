@@ -1,7 +1,7 @@
 //! Creating and deleting trees.
 
 use super::Space;
-use super::extents::Ask;
+use super::extents::{Ask, Bound};
 use super::session::Session;
 use super::take::{Held, tree_at};
 use crate::apply;
@@ -40,7 +40,8 @@ impl Space {
         work.transaction().must_write()?;
         let object = parent.file.file().next_object_id()?;
         let pages = new.pages.max(1);
-        let ask = Ask { least: pages, enough: pages, most: pages, near: PageNumber::NONE };
+        let ask =
+            Ask { least: pages, enough: pages, most: pages, near: PageNumber::NONE, bound: Bound::Usual };
         let run = self.run(|session| self.take_run(session, parent, ask))?;
         let tree = Tree {
             file: parent.file.clone(),

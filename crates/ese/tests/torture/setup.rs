@@ -25,6 +25,8 @@ pub struct Setup {
     pub cache_pages: usize,
     pub log_kib: u64,
     pub checkpoint_depth: u64,
+    /// Pages by which a file grows: with few of them its end is free sooner.
+    pub extension: u64,
     /// Operations of the workload.
     pub steps: u32,
 }
@@ -41,6 +43,7 @@ impl Setup {
             cache_pages: [24, 48, 200, 4000][rng.below(4) as usize],
             log_kib: [64, 128, 256][rng.below(3) as usize].max(if size.bytes() > 8192 { 128 } else { 64 }),
             checkpoint_depth: [0, 65_536, 1 << 20][rng.below(3) as usize],
+            extension: [16, 40, 256][rng.below(3) as usize],
             steps: 40 + rng.below(60) as u32,
         }
     }
@@ -55,6 +58,7 @@ impl Setup {
             cache_pages: 40,
             log_kib: if page_size.bytes() > 8192 { 128 } else { 64 },
             checkpoint_depth: 0,
+            extension: 256,
             steps: 0,
         }
     }
@@ -85,6 +89,7 @@ impl Setup {
         parameters.set_integer(ParamId::LogFileSize, self.log_kib).unwrap();
         parameters.set_integer(ParamId::CircularLog, u64::from(self.circular)).unwrap();
         parameters.set_integer(ParamId::CheckpointDepthMax, self.checkpoint_depth).unwrap();
+        parameters.set_integer(ParamId::DbExtensionSize, self.extension).unwrap();
         parameters.set_integer(ParamId::DatabasePageSize, self.page_size.bytes() as u64).unwrap();
         (environment, parameters)
     }

@@ -11,7 +11,9 @@ use crate::model::{Database as Tables, Row, Shared, State, TableModel};
 use crate::setup::{DATABASES, Setup};
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
 use ese::database::CreateOptions;
-use ese::raw::{AttachOptions, Database, InitOptions, Instance, Session, Table, TermOptions};
+use ese::raw::{
+    AttachOptions, Database, DefragmentOptions, InitOptions, Instance, Resize, Session, Table, TermOptions,
+};
 use ese::table::{KeepOptions, Prepare, Seek};
 use ese::{JetErr, Result};
 use ese_format::column::{ColumnId, ColumnType};
@@ -115,7 +117,9 @@ impl Run<'_> {
                 }
                 if self.rng.chance(1, 2) { self.quiet() } else { Ok(()) }
             }
-            94..=96 => self.read_something(),
+            94 => self.read_something(),
+            95..=96 => self.resize(),
+            97 => self.defragment(),
             _ => self.reattach(),
         }
     }
@@ -142,6 +146,35 @@ impl Run<'_> {
         self.session.detach(Some(path))?;
         self.session.attach(path, AttachOptions::default())?;
         self.databases.insert(at, self.session.open(path)?);
+        Ok(())
+    }
+
+    /// A database, whose trees may all be changed now.
+    fn any_database(&mut self) -> usize {
+        let at = self.rng.below(self.databases.len() as u64) as usize;
+        let names: Vec<String> = self.tables(at).keys().cloned().collect();
+        names.iter().for_each(|name| self.history.touched(DATABASES[at], name));
+        at
+    }
+
+    /// A file becomes smaller, pages moving for that, or larger.
+    fn resize(&mut self) -> Result<()> {
+        let at = self.any_database();
+        let pages = self.databases[at].pages()?;
+        let wanted = if self.rng.chance(1, 3) { pages + self.rng.below(60) as u32 } else { 1 };
+        let resized = self.databases[at].resize(wanted, Resize::Both)?;
+        self.note(format_args!("resize {at} from {pages} to {wanted}: {resized:?}"));
+        Ok(())
+    }
+
+    /// Pages that have room for each other are merged.
+    fn defragment(&mut self) -> Result<()> {
+        let at = self.any_database();
+        let no_partial_merges = self.rng.chance(1, 2);
+        let options =
+            DefragmentOptions { passes: Some(1), no_partial_merges, ..DefragmentOptions::default() };
+        let done = self.databases[at].defragment(options)?;
+        self.note(format_args!("defragment {at}: {done:?}"));
         Ok(())
     }
 

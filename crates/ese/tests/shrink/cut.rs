@@ -1,0 +1,59 @@
+//! The power goes while pages move.
+
+use crate::setup::{PATH, World, content, drop_table, fill, make_table};
+use ese::raw::{AttachOptions, Resize, TermOptions};
+use ese::sync::Mutex;
+use ese_vfs::SimDisk;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Leaks that a cut may leave: a page between its old place and its tree, and its new one.
+const LEAKS_MOST: u64 = 24;
+
+#[test]
+fn a_crash_at_any_operation_is_recovered() {
+    let world = World::new(5);
+    let running = world.instance(0);
+    let (session, database) = world.create(&running);
+    for name in ["Large", "Kept"] {
+        make_table(&session, &database, name);
+        fill(&session, &database, name, 0..6);
+    }
+    fill(&session, &database, "Large", 6..150);
+    fill(&session, &database, "Kept", 6..60);
+    let before = content(&database, "Kept");
+    drop_table(&session, &database, "Large");
+    (0..6).for_each(|_| running.step_jobs());
+    session.flush_commits(false).unwrap();
+    let pages = database.pages().unwrap();
+    let images: Arc<Mutex<Vec<SimDisk>>> = Arc::default();
+    let (taken, source) = (images.clone(), world.disk.clone());
+    world.disk.set_hook(Some(Arc::new(move || {
+        let now = source.operations();
+        taken.lock().push(source.crash(now));
+    })));
+    let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+    running.step_jobs();
+    session.flush_commits(false).unwrap();
+    world.disk.set_hook(None);
+    assert!(resized.pages < pages, "{resized:?}");
+    let images = std::mem::take(&mut *images.lock());
+    assert!(images.len() > 20, "{}", images.len());
+    for (at, image) in images.into_iter().enumerate() {
+        let world = World::on(image, 5);
+        let instance = world.instance(0);
+        let session = instance.begin_session().unwrap();
+        session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
+        let database = session.open(Path::new(PATH)).unwrap();
+        assert_eq!(content(&database, "Kept"), before, "cut {at}");
+        // It goes on where it was.
+        let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+        assert_eq!(content(&database, "Kept"), before, "cut {at}");
+        drop(database);
+        let leaks = session.reclaim_leaks(Path::new(PATH), 1, Arc::new(|_, _| {})).unwrap();
+        assert!(leaks.reclaimed_pages() <= LEAKS_MOST, "cut {at}: {leaks:?} {resized:?}");
+        drop(session);
+        instance.term(TermOptions::default()).unwrap();
+        world.is_sound();
+    }
+}
