@@ -97,7 +97,7 @@ pub fn make_table(session: &Session, database: &Database, name: &str) {
 /// What does not pack well: a record of 1,000 bytes, or of several pages in the tree of long values.
 pub fn blob(id: i32, version: u64) -> Vec<u8> {
     let mut random = SimRng::new((id as u64).wrapping_mul(1000).wrapping_add(version));
-    let len = if (id as u64).wrapping_add(version) % 3 == 0 { 6000 } else { 1000 };
+    let len = if (id as u64).wrapping_add(version).is_multiple_of(3) { 6000 } else { 1000 };
     (0..len).map(|_| random.below(256) as u8).collect()
 }
 
