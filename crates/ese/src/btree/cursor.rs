@@ -1,12 +1,14 @@
 //! A position in a tree, and moves from it.
 //!
 //! No latch is kept between calls. The position remembers page, line and the page's dbtime; if that has
-//! changed, it finds itself again by its bookmark.
+//! changed, it finds itself again by its bookmark. Who goes on along a leaf gets a copy of it, and needs no latch
+//! before the next leaf.
 
 use super::ahead::Ahead;
+use super::leaf_copy::LeafCopy;
 use super::search::{Target, Way, leaf_line, read_leaf};
 use super::tree::Tree;
-use super::work::Work;
+use super::work::{View, Work};
 use crate::buffer::SharedPage;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::thread;
@@ -18,6 +20,9 @@ use ese_format::page::{LineFlags, Page};
 
 /// Higher than any bookmark begins, or nearly: where to look for the end of equal keys first.
 const HIGH: &[u8] = &[0xFF; 16];
+
+/// From so many moves in a row on a cursor copies the leaf that it goes along.
+const MOVES_TO_COPY: u8 = 2;
 
 /// Where a cursor stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +47,28 @@ pub struct TreeCursor {
     place: Option<(PageNumber, usize, DbTime)>,
     /// It had no versions there: as long as the page is the same, all see what was seen.
     is_plain: bool,
+    /// For which view the node was judged: key and data hold for that one whatever others do.
+    seen: Option<View>,
+    /// Moves in a row without a change of the leaf under them.
+    moves: u8,
+    copy: KeptCopy,
     ahead: Ahead,
+}
+
+/// The copy of the leaf, where there is one. Another cursor at the same place makes its own if it needs one.
+#[derive(Default)]
+struct KeptCopy(Option<Box<LeafCopy>>);
+
+impl Clone for KeptCopy {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
+impl std::fmt::Debug for KeptCopy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.as_ref().map(|copy| copy.number()).fmt(f)
+    }
 }
 
 impl TreeCursor {
@@ -55,6 +81,9 @@ impl TreeCursor {
             data: Vec::new(),
             place: None,
             is_plain: false,
+            seen: None,
+            moves: 0,
+            copy: KeptCopy::default(),
             ahead: Ahead::default(),
         }
     }
@@ -94,9 +123,18 @@ impl TreeCursor {
         self.leave(State::After);
     }
 
+    /// There is no record any more in the direction of a move.
+    fn end(&mut self, state: State) {
+        self.leave(state);
+        // Cursors that nobody moves shall take little memory.
+        self.copy.0 = None;
+    }
+
     fn leave(&mut self, state: State) {
         self.state = state;
         self.place = None;
+        self.seen = None;
+        self.moves = 0;
         self.ahead.reset();
         self.key.clear();
         self.data.clear();
@@ -138,7 +176,10 @@ impl TreeCursor {
                     ahead.read(&self.tree, Target::exact(bookmark.key, bookmark.data));
                     self.ahead = ahead;
                 }
-                let (page, line, is_there) = self.find()?;
+                if let Some(found) = self.next_in_copy(work)? {
+                    return Ok(found);
+                }
+                let (page, line, is_there) = self.go_on(work)?;
                 self.forward(work, page, line + usize::from(is_there))
             }
         }
@@ -153,7 +194,10 @@ impl TreeCursor {
             State::Before => Ok(false),
             State::After => self.last(work),
             State::On => {
-                let (page, line, _) = self.find()?;
+                if self.previous_in_copy(work)? {
+                    return Ok(true);
+                }
+                let (page, line, _) = self.go_on(work)?;
                 let (key, data) = (self.key.clone(), self.bookmark().data.to_vec());
                 self.backward(work, page, line, Way::To(Target::exact(&key, &data)))
             }
@@ -187,6 +231,7 @@ impl TreeCursor {
     /// Those of the pages.
     pub fn seek_exact(&mut self, work: &Work, bookmark: Bookmark<'_>) -> Result<bool> {
         self.ahead.reset();
+        self.moves = 0;
         let target = Target::exact(bookmark.key, bookmark.data);
         let (page, line, is_there) = self.descend(target)?;
         if is_there && self.take(work, &page, line)? {
@@ -200,6 +245,7 @@ impl TreeCursor {
         }
         self.state = State::On;
         self.place = None;
+        self.seen = None;
         Ok(false)
     }
 
@@ -211,8 +257,15 @@ impl TreeCursor {
         if self.state != State::On {
             return Err(Error::new(JetErr::NoCurrentRecord, "the cursor is on no record"));
         }
+        let view = self.view(work);
+        if view.is_some() && self.seen == view {
+            return Ok(true);
+        }
         let (page, line, is_there) = match self.in_place() {
-            Some(_) if self.is_plain => return Ok(true),
+            Some(_) if self.is_plain => {
+                self.seen = view;
+                return Ok(true);
+            }
             Some((page, line)) => (page, line, true),
             None => self.descend(Target::exact(&self.key, self.bookmark().data))?,
         };
@@ -231,9 +284,118 @@ impl TreeCursor {
         is_same.then_some((page, line))
     }
 
-    /// The leaf and line of the cursor's node, and whether it is still there.
-    fn find(&self) -> Result<(SharedPage, usize, bool)> {
-        if let Some((page, line)) = self.in_place() {
+    /// What a transaction sees of the tree. None where that changes in other ways than by versions.
+    fn view(&self, work: &Work) -> Option<View> {
+        if self.tree.is_space() { None } else { work.view() }
+    }
+
+    /// To the next record that the copy has, or that the leaves behind it have; `None` when the way there leads over
+    /// the page itself, and then nothing has changed.
+    fn next_in_copy(&mut self, work: &Work) -> Result<Option<bool>> {
+        let Some((view, line)) = self.line_in_copy(work) else { return Ok(None) };
+        let mut line = line + 1;
+        loop {
+            let Some(copy) = self.copy.0.take() else { return Ok(None) };
+            let taken = self.take_from(&copy, view, line..copy.page()?.line_count());
+            let next = copy.page()?.next();
+            self.copy.0 = Some(copy);
+            if taken? {
+                return Ok(Some(true));
+            }
+            if !next.is_some() {
+                self.end(State::After);
+                return Ok(Some(false));
+            }
+            // The copy may lead to what is no leaf any more, or not in the file.
+            let Ok(right) = self.tree.file.read(next) else { return Ok(None) };
+            let leads_there = {
+                let page = right.page();
+                self.copy.0.as_ref().is_some_and(|copy| copy.leads_to(&page))
+                    && page.is_leaf()
+                    && self.tree.check(&page, next).is_ok()
+            };
+            if !leads_there {
+                return Ok(None);
+            }
+            self.ahead.passes(next);
+            self.copy_leaf(work, &right, view)?;
+            line = 0;
+        }
+    }
+
+    /// To the previous record if the copy has it; else nothing has changed.
+    fn previous_in_copy(&mut self, work: &Work) -> Result<bool> {
+        let Some((view, line)) = self.line_in_copy(work) else { return Ok(false) };
+        let Some(copy) = self.copy.0.take() else { return Ok(false) };
+        let taken = self.take_from(&copy, view, (0..line).rev());
+        self.copy.0 = Some(copy);
+        taken
+    }
+
+    /// The line of the copy on which the cursor stands, if the copy says what the transaction sees.
+    fn line_in_copy(&self, work: &Work) -> Option<(View, usize)> {
+        let view = self.view(work)?;
+        let (number, line, time) = self.place?;
+        let copy = self.copy.0.as_ref()?;
+        (copy.is_of(number, time) && copy.serves(view)).then_some((view, line))
+    }
+
+    /// Stands on the first of these lines of the copy that has something to be seen.
+    fn take_from(
+        &mut self,
+        copy: &LeafCopy,
+        view: View,
+        mut lines: impl Iterator<Item = usize>,
+    ) -> Result<bool> {
+        let nodes = copy.page()?.lines()?;
+        let found = lines.try_fold((), |(), line| match copy.judged(line) {
+            Some(Seen::Absent) => std::ops::ControlFlow::Continue(()),
+            judged => match nodes.node(line) {
+                Ok(node) if judged.is_none() && node.is_deleted() => std::ops::ControlFlow::Continue(()),
+                node => std::ops::ControlFlow::Break((line, judged, node)),
+            },
+        });
+        let std::ops::ControlFlow::Break((line, judged, node)) = found else { return Ok(false) };
+        let node = node?;
+        self.key.clear();
+        node.append_key(&mut self.key);
+        let data = match judged {
+            Some(Seen::Before(data)) => data,
+            _ => node.data,
+        };
+        self.stand((copy.number(), line, copy.time()), data, judged.is_none(), Some(view));
+        Ok(true)
+    }
+
+    /// Takes a copy of a leaf.
+    fn copy_leaf(&mut self, work: &Work, page: &SharedPage, view: View) -> Result<()> {
+        match &mut self.copy.0 {
+            Some(copy) => copy.fill(work, &self.tree, page, view),
+            none => {
+                *none = Some(Box::new(LeafCopy::new(work, &self.tree, page, view)?));
+                Ok(())
+            }
+        }
+    }
+
+    /// A move has come to a leaf: takes a copy if more moves are likely to follow.
+    fn arrive(&mut self, work: &Work, page: &SharedPage) -> Result<()> {
+        let Some(view) = self.view(work) else { return Ok(()) };
+        let (number, time) = (page.number(), page.page().db_time());
+        let has_copy = self.copy.0.as_mut().is_some_and(|copy| copy.is_of(number, time) && copy.serve(view));
+        if !has_copy && self.moves >= MOVES_TO_COPY {
+            self.copy_leaf(work, page, view)?;
+        }
+        Ok(())
+    }
+
+    /// The leaf and line of the cursor's node, and whether it is still there. For a move, which is one more in a row
+    /// if nothing has changed since the last one.
+    fn go_on(&mut self, work: &Work) -> Result<(SharedPage, usize, bool)> {
+        let in_place = self.in_place();
+        let is_as_before = in_place.is_some() && self.seen == self.view(work);
+        self.moves = if is_as_before { self.moves.saturating_add(1) } else { 0 };
+        if let Some((page, line)) = in_place {
             return Ok((page, line, true));
         }
         let bookmark = self.bookmark();
@@ -281,6 +443,7 @@ impl TreeCursor {
     /// From line `line` of a leaf on, the first record that the transaction sees.
     fn forward(&mut self, work: &Work, mut page: SharedPage, mut line: usize) -> Result<bool> {
         loop {
+            self.arrive(work, &page)?;
             while line < page.page().line_count() {
                 if self.take(work, &page, line)? {
                     return Ok(true);
@@ -293,7 +456,7 @@ impl TreeCursor {
                     (page, line) = (next, 0);
                 }
                 None => {
-                    self.after_last();
+                    self.end(State::After);
                     return Ok(false);
                 }
             }
@@ -311,6 +474,7 @@ impl TreeCursor {
         // Where the last leaf with nodes begins: all behind it was looked at.
         let mut begin: Option<(Vec<u8>, Vec<u8>)> = None;
         loop {
+            self.arrive(work, &page)?;
             while line > 0 {
                 line -= 1;
                 if self.take(work, &page, line)? {
@@ -328,7 +492,7 @@ impl TreeCursor {
             match self.left_of(page, way)? {
                 Some(left) => (page, line) = left,
                 None => {
-                    self.before_first();
+                    self.end(State::Before);
                     return Ok(false);
                 }
             }
@@ -390,35 +554,37 @@ impl TreeCursor {
 
     /// Stands on a node if the transaction sees it.
     fn take(&mut self, work: &Work, page: &SharedPage, line: usize) -> Result<bool> {
-        let view = page.page();
-        let node = view.node(line)?;
-        if !node.flags.contains(LineFlags::VERSION) {
+        let content = page.page();
+        let node = content.node(line)?;
+        let place = (page.number(), line, content.db_time());
+        let view = self.view(work);
+        if !node.flags.contains(LineFlags::VERSION) || !work.store().has_some(self.tree.id()) {
             if node.is_deleted() {
                 return Ok(false);
             }
             self.key.clear();
             node.append_key(&mut self.key);
-            self.stand((page.number(), line, view.db_time()), node.data, true);
+            self.stand(place, node.data, true, view);
             return Ok(true);
         }
         self.key.clear();
         node.append_key(&mut self.key);
-        let place = (page.number(), line, view.db_time());
         match see(work, &self.tree, &self.key, &node) {
             Seen::Absent => return Ok(false),
-            Seen::Current => self.stand(place, node.data, false),
-            Seen::Before(data) => self.stand(place, &data, false),
+            Seen::Current => self.stand(place, node.data, false, view),
+            Seen::Before(data) => self.stand(place, &data, false, view),
         }
         Ok(true)
     }
 
     /// Stands on the node whose key the cursor has already.
-    fn stand(&mut self, place: (PageNumber, usize, DbTime), data: &[u8], is_plain: bool) {
+    fn stand(&mut self, place: (PageNumber, usize, DbTime), data: &[u8], is_plain: bool, seen: Option<View>) {
         self.data.clear();
         self.data.extend_from_slice(data);
         self.state = State::On;
         self.place = Some(place);
         self.is_plain = is_plain;
+        self.seen = seen;
     }
 }
 

@@ -12,6 +12,7 @@ mod ahead;
 mod change;
 mod compact;
 mod cursor;
+mod leaf_copy;
 mod load;
 mod merge;
 mod page_move;

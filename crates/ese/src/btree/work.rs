@@ -4,7 +4,7 @@ use super::tree::Tree;
 use crate::error::{Error, JetErr, Result};
 use crate::log::{Log, Urgency};
 use crate::sync::{Arc, Weak};
-use crate::transaction::{Committed, Snapshot, Transaction};
+use crate::transaction::{Committed, Snapshot, Stamp, Transaction};
 use crate::version::{
     Bookmark, Change, Changes, NewVersion, Node, RaiseDurable, TreeId, Version, VersionStore,
 };
@@ -51,6 +51,17 @@ pub struct Work {
     found: Option<(TreeId, PageNumber)>,
     /// A rollback has begun and failed: what it left cannot be committed.
     is_half_undone: bool,
+    /// How often what it sees has changed by its own doing, counted on through all its transactions.
+    own_changes: u64,
+}
+
+/// What a session sees of versioned trees from one change of its own to the next. As long as its view stays the
+/// same, whatever it has seen of a record holds, whoever changes the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct View {
+    session: u16,
+    until: Stamp,
+    own_changes: u64,
 }
 
 impl Drop for Work {
@@ -84,6 +95,7 @@ impl Work {
             last_leaves: Vec::new(),
             is_half_undone: false,
             found: None,
+            own_changes: 0,
         }
     }
 
@@ -103,6 +115,7 @@ impl Work {
     /// Takes over what another session has done on behalf of this one's transaction.
     fn take_over(&mut self) {
         for version in self.store.take_over(self.transaction.session()) {
+            self.own_changes += 1;
             self.changes.insert(version);
         }
     }
@@ -135,6 +148,7 @@ impl Work {
 
     /// Transaction, changes and store at once, for redo.
     pub fn parts(&mut self) -> (&mut Transaction, &mut Changes, &VersionStore) {
+        self.own_changes += 1;
         (&mut self.transaction, &mut self.changes, &self.store)
     }
 
@@ -195,6 +209,22 @@ impl Work {
         self.transaction.snapshot()
     }
 
+    /// As what it sees all stays: none when that cannot be said.
+    pub(super) fn view(&self) -> Option<View> {
+        let until = self.transaction.sees_until()?;
+        Some(View { session: self.transaction.session(), until, own_changes: self.own_changes })
+    }
+
+    /// Begins to read outside of any transaction; see [`Transaction::begin_reading`].
+    pub fn begin_reading(&mut self) {
+        self.transaction.begin_reading();
+    }
+
+    /// Ends what [`Self::begin_reading`] began.
+    pub fn end_reading(&mut self) {
+        self.transaction.end_reading();
+    }
+
     /// Begins a level.
     ///
     /// # Errors
@@ -250,6 +280,7 @@ impl Work {
     pub fn rolled_back(&mut self) -> Result<()> {
         // Who begins now sees nothing of it and holds nothing of it up.
         let now = self.transaction.last();
+        self.own_changes += 1;
         self.transaction.rolled_back(self.log.as_deref())?;
         self.store.rolled_back(&self.transaction, &mut self.changes, now);
         Ok(())
@@ -287,6 +318,7 @@ impl Work {
         change: Change,
         page: PageNumber,
     ) -> Result<Arc<Version>> {
+        self.own_changes += 1;
         let file: Arc<dyn RaiseDurable> = tree.file.clone();
         let node = Node { tree: tree.id(), bookmark };
         let page = tree.is_logged.then(|| (page, Arc::downgrade(&file) as Weak<dyn RaiseDurable>));
@@ -296,6 +328,7 @@ impl Work {
 
     /// Takes the last entered change back.
     pub(crate) fn withdraw(&mut self, version: &Arc<Version>) {
+        self.own_changes += 1;
         self.store.withdraw(&mut self.changes, version);
     }
 
@@ -355,6 +388,7 @@ impl Work {
     /// # Errors
     /// Those of the log; `NotInTransaction`, `TransReadOnly`.
     pub(crate) fn append(&mut self, tree: &Tree, record: &LogRecord) -> Result<LogPosition> {
+        self.own_changes += 1;
         if !tree.is_logged {
             self.transaction.must_write()?;
             return Ok(LogPosition::NONE);

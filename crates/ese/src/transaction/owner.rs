@@ -65,6 +65,11 @@ impl Owner {
         Arc::new(Self { begun, committed: AtomicU64::new(ACTIVE) })
     }
 
+    /// The same for another transaction that is not committed, when nobody else knows of the one before.
+    pub(super) fn begin_again(&mut self, begun: Stamp) {
+        (self.begun, self.committed) = (begun, AtomicU64::new(ACTIVE));
+    }
+
     /// When it began.
     pub fn begun(&self) -> Stamp {
         self.begun

@@ -175,6 +175,35 @@ impl Transaction {
         Ok(self.level)
     }
 
+    /// Begins a transaction of one level that only reads, outside of any, for one call: nothing is taken from the
+    /// clock that all sessions share. It ends by [`Self::end_reading`].
+    pub fn begin_reading(&mut self) {
+        debug_assert_eq!(self.level, 0, "only the outermost level takes a snapshot");
+        let begun = self.slot.begin_reading(self.all.clock());
+        match Arc::get_mut(&mut self.owner) {
+            Some(owner) => owner.begin_again(begun),
+            None => self.owner = Owner::new(begun),
+        }
+        self.read_only = true;
+        self.level = 1;
+    }
+
+    /// Ends what [`Self::begin_reading`] began.
+    pub fn end_reading(&mut self) {
+        debug_assert!(self.level == 1 && self.read_only && self.logged == 0, "it only reads");
+        self.finish();
+    }
+
+    /// What was committed before this number it sees, and of the rest its own changes. None outside of transactions
+    /// and when what it sees is not settled by that.
+    pub(crate) fn sees_until(&self) -> Option<Stamp> {
+        match self.on_behalf {
+            None => (self.level > 0).then(|| self.begun()),
+            // One that works for another session sees changes that are not its own, too.
+            Some(limit) => (self.owner.begun() == limit).then_some(limit),
+        }
+    }
+
     /// Logs the begins that are not in the log yet, before the first change of these levels.
     ///
     /// # Errors

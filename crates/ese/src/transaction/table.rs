@@ -40,6 +40,15 @@ impl Slot {
         stamp
     }
 
+    /// A transaction begins that changes nothing and so needs no number of its own: it sees what was committed
+    /// before the number returned, which others may share.
+    ///
+    /// As in [`Self::begin`] a lower bound stands in the slot before the clock is asked for good.
+    pub(super) fn begin_reading(&self, clock: &Clock) -> Stamp {
+        self.begun.store(clock.now().0, Ordering::SeqCst);
+        clock.now()
+    }
+
     /// Its Begin0 is in the log. Called under the lock that appends, so that whoever has asked for the end
     /// of the log knows of every Begin0 before it.
     pub(super) fn set_begin0(&self, at: LogPosition) {

@@ -16,6 +16,13 @@ pub struct TreeId {
     pub root: PageNumber,
 }
 
+impl TreeId {
+    /// A number for the tree; trees close to each other have others.
+    pub(super) fn place(self) -> usize {
+        self.root.0 as usize ^ usize::from(self.database) << 5
+    }
+}
+
 /// What names a node of a tree for good: its key and, in trees with equal keys, its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bookmark<'a> {

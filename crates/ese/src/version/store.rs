@@ -16,6 +16,8 @@ use std::hash::BuildHasherDefault;
 
 const SHARDS: usize = 64;
 const QUEUES: usize = 16;
+/// Places where versions are counted by their tree.
+const TREES: usize = 128;
 /// Cleanup is woken each time that so many more versions wait.
 const WAKE_EVERY: usize = 1024;
 /// Cleanup is woken when the store grows by one of so many parts of its limit, once it holds more than it should.
@@ -107,6 +109,8 @@ pub struct Collected {
 /// The versions of one instance.
 pub struct VersionStore {
     shards: Vec<Mutex<Chains>>,
+    /// How many versions there are of all trees that share a place here.
+    trees: Vec<AtomicUsize>,
     queues: Vec<Mutex<VecDeque<Ended>>>,
     pending: PendingPages,
     next_id: AtomicU32,
@@ -131,6 +135,7 @@ impl VersionStore {
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            trees: (0..TREES).map(|_| AtomicUsize::new(0)).collect(),
             queues: (0..QUEUES).map(|_| Mutex::default()).collect(),
             pending: PendingPages::new(),
             next_id: AtomicU32::new(1),
@@ -170,6 +175,17 @@ impl VersionStore {
         &self.shards[(hash >> 48) as usize % SHARDS]
     }
 
+    fn of_tree(&self, tree: TreeId) -> &AtomicUsize {
+        &self.trees[tree.place() % TREES]
+    }
+
+    /// Whether there may be versions of a tree. When there are none, everybody sees each node of a page that is
+    /// latched as it is there: whoever changes a node enters the version first, with the page latched exclusively,
+    /// and it stays until nobody needs it.
+    pub fn has_some(&self, tree: TreeId) -> bool {
+        self.of_tree(tree).load(Ordering::Relaxed) != 0
+    }
+
     /// Enters a change of a transaction, before it is logged and made. The node's page is latched
     /// exclusively, but for a lock.
     ///
@@ -191,6 +207,7 @@ impl VersionStore {
         let id = self.next_id.fetch_add(2, Ordering::Relaxed);
         let version = Arc::new(self.version(transaction, id, &new));
         self.charge(version.bytes())?;
+        self.of_tree(new.node.tree).fetch_add(1, Ordering::Relaxed);
         shard.entry(hash).or_default().push(version.clone());
         drop(shard);
         if let (Some((page, _)), true) = (&new.page, version.change.wants_before_image()) {
@@ -214,6 +231,7 @@ impl VersionStore {
         version.level.store(level, Ordering::Relaxed);
         let version = Arc::new(version);
         self.bytes.fetch_add(version.bytes(), Ordering::Relaxed);
+        self.of_tree(new.node.tree).fetch_add(1, Ordering::Relaxed);
         self.shard(hash).lock().entry(hash).or_default().push(version.clone());
         if let (Some((page, _)), true) = (&new.page, version.change.wants_before_image()) {
             self.pending.add(&version, *page);
@@ -609,6 +627,7 @@ impl VersionStore {
             chain.retain(|other| !Arc::ptr_eq(other, version));
             if chain.len() < before {
                 self.bytes.fetch_sub(version.bytes(), Ordering::Relaxed);
+                self.of_tree(version.tree).fetch_sub(1, Ordering::Relaxed);
             }
             if chain.is_empty() {
                 shard.remove(&hash);

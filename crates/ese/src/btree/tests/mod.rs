@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 mod model;
+mod moves;
 mod positions;
 mod sessions;
 
