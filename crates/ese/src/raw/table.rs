@@ -83,19 +83,15 @@ impl Database {
     /// Deletes a table.
     ///
     /// # Errors
-    /// `TableInUse` while anybody has it open; those of [`Ddl::delete_table`].
+    /// `TableInUse` while anybody has it open, or another session's transaction that has not ended has changed or
+    /// locked records of it; those of [`Ddl::delete_table`].
     pub fn delete_table(&self, name: &str) -> Result<()> {
         self.ddl(|ddl, schema| {
             // Whoever opens the table from now on must not make its tree of long values behind our back: the row
             // of that tree would outlive the table.
             let _one = schema.making_long_values.lock();
-            let object = ddl.catalog.find(ddl.work, name)?;
-            if object.is_some_and(|object| schema.opens(object) > 0) {
-                return Err(Error::new(JetErr::TableInUse, format!("table {name} is open")));
-            }
-            ddl.delete_table(name)?;
-            object.into_iter().for_each(|object| schema.forget(object));
-            Ok(())
+            read_in(ddl.work, |work| must_be_free(work, schema, name))?;
+            ddl.delete_table(name)
         })
     }
 
@@ -116,6 +112,33 @@ impl Database {
         let space = &session.running().attachments.storage().space;
         change(&mut Ddl { catalog: &schema.catalog, work, space, trees }, &schema)
     }
+}
+
+/// Refuses a table that others use: `TableInUse`.
+fn must_be_free(work: &Work, schema: &OpenSchema, name: &str) -> Result<()> {
+    let Some(object) = schema.catalog.find(work, name)? else { return Ok(()) };
+    let in_use = |why: &str| Err(Error::new(JetErr::TableInUse, format!("table {name} {why}")));
+    if schema.opens(object) > 0 {
+        return in_use("is open");
+    }
+    // As in the original, where the cursors of such a transaction stay until its end.
+    let tree = schema.catalog.table_of(work, object)?.map(|table| table.tree().id());
+    let own = work.transaction().owner();
+    match tree.is_some_and(|tree| work.store().has_uncommitted_of_others(tree, own)) {
+        true => in_use("has changes of a transaction that has not ended"),
+        false => Ok(()),
+    }
+}
+
+/// Reads in a transaction or, outside of any, in one of its own.
+fn read_in<T>(work: &mut Work, read: impl FnOnce(&Work) -> Result<T>) -> Result<T> {
+    if work.transaction().level() > 0 {
+        return read(work);
+    }
+    work.begin(true)?;
+    let result = read(work);
+    work.commit(true)?;
+    result
 }
 
 /// Reads in the session's transaction or, outside of any, in one of its own.

@@ -9,7 +9,7 @@ use crate::log::Log;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::job::Waker;
 use crate::sync::{Arc, Mutex, RwLock, Weak};
-use crate::transaction::{Committed, Snapshot, Stamp, Transaction};
+use crate::transaction::{Committed, Owner, Snapshot, Stamp, Transaction};
 use ese_format::{ObjectId, PageNumber};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
@@ -479,13 +479,19 @@ impl VersionStore {
 
     /// Whether a transaction that has not ended has changed anything in a database.
     pub fn has_uncommitted(&self, database: u8) -> bool {
+        self.any_uncommitted(|version| version.tree.database == database)
+    }
+
+    /// Whether a transaction other than `own` that has not ended has changed or locked anything in a tree.
+    pub fn has_uncommitted_of_others(&self, tree: TreeId, own: &Arc<Owner>) -> bool {
+        self.any_uncommitted(|version| version.tree == tree && !Arc::ptr_eq(&version.owner, own))
+    }
+
+    fn any_uncommitted(&self, of: impl Fn(&Version) -> bool) -> bool {
         self.shards.iter().any(|shard| {
             let shard = shard.lock();
-            shard.values().flatten().any(|version| {
-                version.tree.database == database
-                    && !version.is_undone()
-                    && version.owner.committed().is_none()
-            })
+            let mut all = shard.values().flatten();
+            all.any(|version| of(version) && !version.is_undone() && version.owner.committed().is_none())
         })
     }
 
