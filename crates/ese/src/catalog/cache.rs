@@ -106,6 +106,11 @@ impl<T: Clone> Subject<T> {
         self.changers.is_empty()
     }
 
+    /// Whether nothing is kept of it.
+    pub(super) fn is_unread(&self) -> bool {
+        self.value.is_none()
+    }
+
     /// Forgets transactions that nobody knows any more. Whether they committed is unknown then, so nothing
     /// that was read before is kept.
     fn prune(&mut self) {

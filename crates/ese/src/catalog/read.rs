@@ -19,13 +19,36 @@ const TABLES_KEPT: usize = 4096;
 /// Names of tables in capitals, with their tables; `None` for names that no table has.
 type Names = Arc<Mutex<HashMap<Vec<u8>, Option<ObjectId>>>>;
 
+/// What is known of tables.
+#[derive(Default)]
+struct Tables {
+    subjects: HashMap<ObjectId, Subject<Arc<Table>>>,
+    /// Those that transactions change, or did a short time ago.
+    changing: Vec<ObjectId>,
+}
+
+impl Tables {
+    /// Forgets what is left of tables whose changes everybody sees: of one that was deleted nobody asks again.
+    fn settle(&mut self) {
+        let Self { subjects, changing } = self;
+        changing.retain(|id| {
+            let Some(subject) = subjects.get_mut(id) else { return false };
+            let is_quiet = subject.is_quiet();
+            if is_quiet && subject.is_unread() {
+                subjects.remove(id);
+            }
+            !is_quiet
+        });
+    }
+}
+
 /// The catalog of one database.
 pub struct Catalog {
     pub(super) file: Arc<CachedFile>,
     pub(super) is_logged: bool,
     pub(super) trees: CatalogTrees,
     names: Mutex<Subject<Names>>,
-    tables: Mutex<HashMap<ObjectId, Subject<Arc<Table>>>>,
+    tables: Mutex<Tables>,
     /// Grows with each change of a table that begins.
     changes: AtomicU64,
 }
@@ -113,25 +136,25 @@ impl Catalog {
         let snapshot = work.snapshot();
         let view = {
             let mut tables = self.tables.lock();
-            let subject = tables.entry(id).or_default();
+            let subject = tables.subjects.entry(id).or_default();
             if let Some(table) = subject.get(&snapshot) {
                 return Ok(Some(table));
             }
             subject.view(&snapshot)
         };
         let Some(table) = self.read_table(work, id)? else {
-            let mut tables = self.tables.lock();
-            if tables.get_mut(&id).is_some_and(Subject::is_quiet) {
-                tables.remove(&id);
+            let subjects = &mut self.tables.lock().subjects;
+            if subjects.get_mut(&id).is_some_and(Subject::is_quiet) {
+                subjects.remove(&id);
             }
             return Ok(None);
         };
         let table = Arc::new(table);
-        let mut tables = self.tables.lock();
-        if tables.len() >= TABLES_KEPT {
-            tables.retain(|_, subject| !subject.is_quiet());
+        let subjects = &mut self.tables.lock().subjects;
+        if subjects.len() >= TABLES_KEPT {
+            subjects.retain(|_, subject| !subject.is_quiet());
         }
-        tables.entry(id).or_default().put(view, table.clone());
+        subjects.entry(id).or_default().put(view, table.clone());
         Ok(Some(table))
     }
 
@@ -148,7 +171,13 @@ impl Catalog {
 
     /// Whether no transaction that some snapshot does not see has changed a table.
     pub fn is_quiet(&self, id: ObjectId) -> bool {
-        self.tables.lock().get_mut(&id).is_some_and(Subject::is_quiet)
+        self.tables.lock().subjects.get_mut(&id).is_some_and(Subject::is_quiet)
+    }
+
+    /// How many tables anything is kept of.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.tables.lock().subjects.len()
     }
 
     /// Names and object ids of all tables that the transaction sees, in the order of their names.
@@ -214,7 +243,12 @@ impl Catalog {
     /// The transaction is about to change a table.
     pub(super) fn table_changes(&self, work: &Work, id: ObjectId, needs: Needs) -> Result<()> {
         let mut tables = self.tables.lock();
-        tables.entry(id).or_default().enter(work.transaction().owner(), &work.snapshot(), needs)?;
+        tables.settle();
+        let subject = tables.subjects.entry(id).or_default();
+        subject.enter(work.transaction().owner(), &work.snapshot(), needs)?;
+        if !tables.changing.contains(&id) {
+            tables.changing.push(id);
+        }
         // Still under the lock: who has not seen the transaction in the list sees the count grow.
         self.note_change();
         Ok(())

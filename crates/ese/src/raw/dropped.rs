@@ -3,11 +3,12 @@
 //! Their pages go back to space when no snapshot is left that sees them. What a crash finds here is a
 //! leak that maintenance gives back: the catalog does not know the trees any more.
 
+use super::schema::Schemas;
 use crate::btree::Tree;
 use crate::cleanup::Cleanup;
 use crate::error::Result;
 use crate::space::Space;
-use crate::sync::job::{Job, Step};
+use crate::sync::job::{Job, Step, Waker};
 use crate::sync::{Arc, Condvar, Mutex, Weak};
 use crate::transaction::{Owner, Stamp, Transactions};
 use crate::version::TreeId;
@@ -18,8 +19,10 @@ pub(super) struct DroppedTrees {
     transactions: Arc<Transactions>,
     cleanup: Arc<Cleanup>,
     space: Arc<Space>,
+    schemas: Arc<Schemas>,
     trees: Mutex<Trees>,
     step_ended: Condvar,
+    waker: Mutex<Option<Waker>>,
 }
 
 #[derive(Default)]
@@ -36,20 +39,34 @@ impl DroppedTrees {
         transactions: Arc<Transactions>,
         cleanup: Arc<Cleanup>,
         space: Arc<Space>,
+        schemas: Arc<Schemas>,
     ) -> Arc<Self> {
         Arc::new(Self {
             transactions,
             cleanup,
             space,
+            schemas,
             trees: Mutex::default(),
             step_ended: Condvar::default(),
+            waker: Mutex::default(),
         })
+    }
+
+    /// Who frees trees as soon as it can be.
+    pub(super) fn set_waker(&self, waker: Waker) {
+        *self.waker.lock() = Some(waker);
     }
 
     /// A transaction that deleted these has committed just now.
     pub(super) fn add(&self, trees: Vec<Tree>) {
+        if trees.is_empty() {
+            return;
+        }
         let now = self.transactions.clock().now();
         self.trees.lock().waiting.extend(trees.into_iter().map(|tree| (now, tree)));
+        if let Some(waker) = &*self.waker.lock() {
+            waker.wake();
+        }
     }
 
     /// Other transactions are about to get entries in a tree that a transaction has made.
@@ -79,6 +96,10 @@ impl DroppedTrees {
     }
 
     fn free(&self, tree: &Tree) -> Result<()> {
+        let schema = self.schemas.lock().get(&tree.file.id()).cloned();
+        if let Some(schema) = schema {
+            schema.forget(tree.object);
+        }
         self.cleanup.leave_tree(tree.id());
         self.space.delete_tree(tree)
     }
@@ -128,8 +149,8 @@ impl DroppedTrees {
 pub(super) struct FreeDropped(pub(super) Arc<DroppedTrees>);
 
 impl FreeDropped {
-    /// How often it looks.
-    pub(super) const PERIOD: Duration = Duration::from_secs(1);
+    /// How often it looks whether the snapshots are gone that see a tree.
+    pub(super) const PERIOD: Duration = Duration::from_millis(200);
 }
 
 impl Job for FreeDropped {

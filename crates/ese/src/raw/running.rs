@@ -3,7 +3,7 @@
 use super::defragment::Defragmentations;
 use super::dropped::DroppedTrees;
 use super::page_jobs::Distance;
-use super::schema::OpenSchema;
+use super::schema::{OpenSchema, Schemas};
 use super::session::SessionInner;
 use crate::backup::external::ExternalBackup;
 use crate::btree::Tree;
@@ -52,8 +52,7 @@ pub(super) struct Running {
     pub(super) defragmentations: Defragmentations,
     /// Whether background jobs have threads.
     pub(super) has_threads: bool,
-    /// The schemas of databases whose tables were opened, by their numbers.
-    pub(super) schemas: Mutex<BTreeMap<u8, Arc<OpenSchema>>>,
+    pub(super) schemas: Arc<Schemas>,
     /// Where large sorts go on.
     pub(super) scratch: Scratch,
     /// Entered by whoever changes records, or ends a transaction or a level; stopped by who must see all of

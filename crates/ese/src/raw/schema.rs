@@ -7,13 +7,16 @@ use crate::error::{Error, JetErr, Result};
 use crate::sync::{Arc, Mutex};
 use crate::table::{Counters, TableDef};
 use ese_format::ObjectId;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A table's definition, and the form of its schema that it was made from.
 type Defined = (Arc<CatalogTable>, Arc<TableDef>);
 
 /// How many definitions are kept that no cursor uses.
 const DEFINITIONS_KEPT: usize = 4096;
+
+/// The schemas of databases whose tables were opened, by their numbers.
+pub(super) type Schemas = Mutex<BTreeMap<u8, Arc<OpenSchema>>>;
 
 /// The schema of one attached database.
 pub(super) struct OpenSchema {
@@ -112,7 +115,14 @@ impl OpenSchema {
         self.opens.lock().get(&id).copied().unwrap_or(0)
     }
 
-    /// A table is gone: nobody will ask for it again.
+    /// How many tables anything is kept of.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        let (definitions, counters) = (self.definitions.lock().len(), self.counters.lock().len());
+        definitions.max(counters).max(self.catalog.kept())
+    }
+
+    /// A table is gone, for every snapshot: nobody will ask for it again.
     pub(super) fn forget(&self, id: ObjectId) {
         self.definitions.lock().remove(&id);
         self.counters.lock().remove(&id);

@@ -8,6 +8,7 @@ use super::hooks::Hooks;
 use super::instance::Environment;
 use super::page_jobs::{CheckpointFollower, Distance, PageHost};
 use super::running::{Running, Sessions};
+use super::schema::Schemas;
 use crate::backup::external::{BackupParts, BackupSettings, ExternalBackup};
 use crate::backup::freeze::{Gate, GatedDisk};
 use crate::backup::gate::Condition;
@@ -153,8 +154,11 @@ pub(super) fn start(
         let follow = run(environment, follow, Some(CheckpointFollower::PERIOD))?;
         jobs.extend([prepare, write, pages, follow]);
     }
-    let dropped = DroppedTrees::new(storage.transactions.clone(), cleanup.clone(), storage.space.clone());
+    let schemas = Arc::<Schemas>::default();
+    let (transactions, space) = (storage.transactions.clone(), storage.space.clone());
+    let dropped = DroppedTrees::new(transactions, cleanup.clone(), space, schemas.clone());
     let free = run(environment, FreeDropped(dropped.clone()), Some(FreeDropped::PERIOD))?;
+    dropped.set_waker(free.waker());
     jobs.push(free);
     let seconds = environment.clock.monotonic().saturating_sub(began).as_secs();
     events.report(&Event::new(id::INSTANCE_STARTED, [seconds.to_string()]));
@@ -179,7 +183,7 @@ pub(super) fn start(
         dropped,
         defragmentations: Defragmentations::default(),
         has_threads: environment.threads,
-        schemas: Mutex::default(),
+        schemas,
         scratch,
         moving: Standstill::default(),
     })

@@ -3,12 +3,14 @@
 use super::running::Running;
 use super::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
 use crate::btree::{self, Tree, TreeCursor, Versioning, Work};
+use crate::catalog::{NewColumn, NewTable};
 use crate::clock::SeededClock;
 use crate::event::TracingSink;
 use crate::params::{ParamId, Parameters};
 use crate::space::NewTree;
 use crate::sync::Arc;
 use crate::version::Bookmark;
+use ese_format::column::ColumnType;
 use ese_format::empty::EmptyDatabase;
 use ese_format::page::PageFlags;
 use ese_format::{LogTime, ObjectId, PageNumber, PageSize, Signature};
@@ -152,4 +154,39 @@ fn an_instance_cleans_up_in_the_background_and_before_it_ends() {
 #[test]
 fn an_instance_without_threads_cleans_up_in_steps() {
     pages_give_way_to_cleanup(false);
+}
+
+/// Nothing is kept of tables that are gone, whether they were deleted or never committed, nor when somebody whose
+/// snapshot is older looks at them in between.
+#[test]
+fn deleted_tables_are_forgotten() {
+    let disk = disk();
+    let instance = start(&disk, false);
+    let (session, reader) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
+    let (database, theirs) = (session.open(Path::new(PATH)).unwrap(), reader.open(Path::new(PATH)).unwrap());
+    let columns = [NewColumn::new("number", ColumnType::Long)];
+    for turn in 0..120 {
+        let name = format!("T{turn}");
+        session.begin_transaction(false).unwrap();
+        database.create_table(&NewTable { name: &name, columns: &columns, ..NewTable::default() }).unwrap();
+        drop(database.open_table(&name).unwrap());
+        if turn % 3 == 0 {
+            session.rollback_transaction(false).unwrap();
+        } else {
+            session.commit_transaction(true).unwrap();
+            reader.begin_transaction(true).unwrap();
+            database.delete_table(&name).unwrap();
+            drop(theirs.open_table(&name).unwrap());
+            instance.step_jobs();
+            reader.commit_transaction(true).unwrap();
+        }
+        instance.step_jobs();
+    }
+    let running = instance.running().unwrap();
+    let attachment = running.attachments.by_path(Path::new(PATH)).unwrap();
+    let kept = running.schema(&attachment).unwrap().kept();
+    // Those of the engine, and what the last turns left.
+    assert!(kept < 10, "{kept}");
+    drop((attachment, running, database, theirs, session, reader));
+    instance.term(TermOptions::default()).unwrap();
 }
