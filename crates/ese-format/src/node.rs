@@ -100,7 +100,17 @@ impl<'a> Node<'a> {
 
 /// How many bytes two keys share at their start.
 pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+    let (a_words, _) = a.as_chunks::<8>();
+    let (b_words, _) = b.as_chunks::<8>();
+    let mut shared = 0;
+    for (a, b) in a_words.iter().zip(b_words) {
+        let different = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        if different != 0 {
+            return shared + different.trailing_zeros() as usize / 8;
+        }
+        shared += 8;
+    }
+    shared + a[shared..].iter().zip(&b[shared..]).take_while(|(a, b)| a == b).count()
 }
 
 /// The shortest separator between two neighbours of a leaf level: above `left`, not above `right`.

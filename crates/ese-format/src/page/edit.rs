@@ -257,8 +257,26 @@ impl<'a> PageMut<'a> {
     /// # Errors
     /// As [`Self::insert_line`]; `TooLarge` for a key that no node can hold.
     pub fn insert_node(&mut self, index: usize, key: &[u8], data: &[u8], flags: LineFlags) -> Result<()> {
-        let shared = self.shared_prefix(key)?;
-        self.insert_split_node(index, shared, &key[shared..], data, flags)
+        self.insert_node_of(index, (&[], key), data, flags)
+    }
+
+    /// As [`Self::insert_node`], with the key in two parts.
+    ///
+    /// # Errors
+    /// As [`Self::insert_node`].
+    pub fn insert_node_of(
+        &mut self,
+        index: usize,
+        key: (&[u8], &[u8]),
+        data: &[u8],
+        flags: LineFlags,
+    ) -> Result<()> {
+        let shared = self.shared_prefix_of(key)?;
+        let suffix = match shared.checked_sub(key.0.len()) {
+            Some(more) => [&[], &key.1[more..]],
+            None => [&key.0[shared..], key.1],
+        };
+        self.with_node(shared, suffix, data, flags, |page, parts, flags| page.insert_line(index, parts, flags))
     }
 
     /// Inserts a node before line `index` whose key takes `prefix` bytes from the page's prefix, as a log
@@ -274,7 +292,7 @@ impl<'a> PageMut<'a> {
         data: &[u8],
         flags: LineFlags,
     ) -> Result<()> {
-        self.with_node(prefix, suffix, data, flags, |page, parts, flags| {
+        self.with_node(prefix, [&[], suffix], data, flags, |page, parts, flags| {
             page.insert_line(index, parts, flags)
         })
     }
@@ -286,7 +304,7 @@ impl<'a> PageMut<'a> {
     pub fn replace_node_data(&mut self, index: usize, data: &[u8]) -> Result<()> {
         let node = self.view().node(index)?;
         let (prefix, suffix, flags) = (node.prefix.len(), node.suffix.to_vec(), node.flags);
-        self.with_node(prefix, &suffix, data, flags, |page, parts, flags| {
+        self.with_node(prefix, [&[], &suffix], data, flags, |page, parts, flags| {
             page.replace_line(index, parts, flags)
         })
     }
@@ -297,7 +315,7 @@ impl<'a> PageMut<'a> {
     /// As [`Self::insert_node`].
     pub fn replace_node(&mut self, index: usize, key: &[u8], data: &[u8], flags: LineFlags) -> Result<()> {
         let shared = self.shared_prefix(key)?;
-        self.with_node(shared, &key[shared..], data, flags, |page, parts, flags| {
+        self.with_node(shared, [&[], &key[shared..]], data, flags, |page, parts, flags| {
             page.replace_line(index, parts, flags)
         })
     }
@@ -358,36 +376,46 @@ impl<'a> PageMut<'a> {
     /// # Errors
     /// `Corrupt` when the prefix is not inside the page.
     pub fn shared_prefix(&self, key: &[u8]) -> Result<usize> {
+        self.shared_prefix_of((&[], key))
+    }
+
+    fn shared_prefix_of(&self, key: (&[u8], &[u8])) -> Result<usize> {
         let view = self.view();
         if view.flags().contains(PageFlags::SPACE_TREE) {
             return Ok(0);
         }
-        let shared = common_prefix(view.key_prefix()?, key);
+        let prefix = view.key_prefix()?;
+        let shared = match prefix.split_at_checked(key.0.len()) {
+            Some((start, rest)) if start == key.0 => start.len() + common_prefix(rest, key.1),
+            _ => common_prefix(prefix, key.0),
+        };
         Ok(if shared > 2 { shared } else { 0 })
     }
 
     fn with_node(
         &mut self,
         prefix: usize,
-        suffix: &[u8],
+        suffix: [&[u8]; 2],
         data: &[u8],
         flags: LineFlags,
         put_line: impl FnOnce(&mut Self, &[&[u8]], LineFlags) -> Result<()>,
     ) -> Result<()> {
-        if prefix > MAX_KEY_PART || suffix.len() > MAX_KEY_PART {
+        let suffix_bytes = total(&suffix);
+        if prefix > MAX_KEY_PART || suffix_bytes > MAX_KEY_PART {
             return Err(FormatError::new(FormatErrorKind::TooLarge, "the key is too long for a node"));
         }
         let (prefix_length, suffix_length) =
-            ((prefix as u16).to_le_bytes(), (suffix.len() as u16).to_le_bytes());
+            ((prefix as u16).to_le_bytes(), (suffix_bytes as u16).to_le_bytes());
+        let [start, rest] = suffix;
         if prefix == 0 {
             let flags = flags - LineFlags::COMPRESSED;
-            return put_line(self, &[&suffix_length, suffix, data], flags);
+            return put_line(self, &[&suffix_length, start, rest, data], flags);
         }
         if prefix > self.view().key_prefix()?.len() {
             return Err(FormatError::corrupt("a node takes more of the prefix than there is"));
         }
         let flags = flags | LineFlags::COMPRESSED;
-        put_line(self, &[&prefix_length, &suffix_length, suffix, data], flags)
+        put_line(self, &[&prefix_length, &suffix_length, start, rest, data], flags)
     }
 
     /// Replaces what a tag points to. `None` stands for no flags at all: the external header.

@@ -1,7 +1,7 @@
 //! What each logged operation does to its pages: pure functions, used at run time and in redo alike.
 //!
-//! No I/O, no log, no version store. At run time a record is built, [`check`]ed, appended to the log and then
-//! [`apply`]ed; redo decodes the record, asks [`redo_decision`] and applies it in the same way. So a page
+//! No I/O, no log, no version store. At run time a record is built, [`check`]ed, appended to the log, and what was
+//! checked is applied; redo decodes the record, asks [`redo_decision`], checks and applies it in the same way. So a page
 //! looks the same whichever way it came to its content. Numbers in records may be hostile: everything is
 //! checked against the page, and a page is unchanged after an error.
 //!
@@ -31,7 +31,7 @@ pub use build::{insert_record, merge_needs_image, replace_record, split_needs_im
 pub use decision::{Redo, redo_decision};
 pub use group::{Layout, Prepared, Touched, prepare, touched};
 pub use lines::{LineOperation, VirtualLine, choose_prefix, virtual_lines};
-pub use node::{PageChange, adjust_reserved, apply, check};
+pub use node::{Checked, PageChange, adjust_reserved, apply, check};
 pub(crate) use split::consumed_operation;
 pub use undo::Undone;
 

@@ -84,19 +84,39 @@ impl<'a> PageChange<'a> {
     }
 }
 
-/// Checks everything that could make [`apply`] fail: after success, and without another change of the page
-/// in between, it succeeds.
+/// A change that its page can take: see [`check`].
+pub struct Checked<'r> {
+    action: Action<'r>,
+    page: PageNumber,
+    after: DbTime,
+}
+
+impl Checked<'_> {
+    /// Applies the change and sets the page's dbtime. The caller has decided that it is needed
+    /// ([`super::redo_decision`]). The page must be the one that was checked, without another change in between than
+    /// [`adjust_reserved`]; then this succeeds.
+    ///
+    /// # Errors
+    /// As [`check`], if the page is another one; it is unchanged then.
+    pub fn apply(self, page: &mut PageMut<'_>) -> Result<()> {
+        self.action.run(page, self.after).map_err(|error| edit_error(self.page, error))
+    }
+}
+
+/// Checks everything that could make a change of a page fail.
 ///
 /// # Errors
 /// JET_errLogCorrupted when record and page contradict each other or there is no room;
 /// JET_errDatabaseCorrupted when the page contradicts itself; JET_errLogFileCorrupt for a difference that
 /// does not fit the data.
-pub fn check(page: &Page<'_>, change: &PageChange<'_>) -> Result<()> {
-    Plan::new(page, change)?.require_room(page, change.prefix().page)
+pub fn check<'r>(page: &Page<'_>, change: &PageChange<'r>) -> Result<Checked<'r>> {
+    let prefix = change.prefix();
+    let plan = Plan::new(page, change)?;
+    plan.require_room(page, prefix.page)?;
+    Ok(Checked { action: plan.action, page: prefix.page, after: prefix.after })
 }
 
-/// Applies a change to its page and sets the page's dbtime. The caller has decided that it is needed
-/// ([`super::redo_decision`]).
+/// Checks and applies a change.
 ///
 /// Gives the old data of the node where a version needs them: for Replace, ReplaceD and
 /// FlagInsertAndReplaceData, if they are versioned.

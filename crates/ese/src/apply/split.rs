@@ -63,7 +63,8 @@ pub(crate) fn consumed_operation(records: &[LogRecord]) -> Option<usize> {
 enum Operation<'r> {
     None,
     Leaf(PageChange<'r>),
-    Child(Cow<'r, Split2>),
+    /// The record of the child, and the numbers of its two pages as lines have them.
+    Child(Cow<'r, Split2>, [[u8; 4]; 2]),
 }
 
 pub(super) fn redo(
@@ -76,7 +77,10 @@ pub(super) fn redo(
     let mut below = records.iter().skip(index + 1).filter_map(split_of);
     let child = below.find(|child| child.parent == record.page.page);
     let operation = match (child, record.operation) {
-        (Some(child), _) => Operation::Child(child),
+        (Some(child), _) => {
+            let pages = [child.page.page, child.new_page].map(|page| page.0.to_le_bytes());
+            Operation::Child(child, pages)
+        }
         (None, SplitOperation::None) => Operation::None,
         (None, _) => {
             let change = consumed.and_then(|at| records.get(at)).and_then(PageChange::of_record);
@@ -92,7 +96,7 @@ pub(super) fn redo(
 /// A level that only learns that its child was split.
 fn path(work: &mut Work<'_, '_>, record: &Split2, operation: &Operation<'_>) -> Result<()> {
     let number = record.page.page;
-    let Operation::Child(child) = operation else {
+    let Operation::Child(child, [left, right]) = operation else {
         return Err(mismatch(number, "a split that makes no page is not above one that does"));
     };
     if !work.open(number, record.page.before, record.page.after)? {
@@ -100,11 +104,10 @@ fn path(work: &mut Work<'_, '_>, record: &Split2, operation: &Operation<'_>) -> 
     }
     let page = work.content(number)?;
     let line = child_line(&page, child)?;
-    let data = child.page.page.0.to_le_bytes();
-    in_order(&page, number, line, (&child.separator, &[]), &data)?;
+    in_order(&page, number, line, (&child.separator, &[]), left)?;
     work.edit(number, record.page.after, |page| {
-        page.insert_node(line, &child.separator, &data, LineFlags::empty())?;
-        page.replace_node_data(line + 1, &child.new_page.0.to_le_bytes())
+        page.insert_node(line, &child.separator, left, LineFlags::empty())?;
+        page.replace_node_data(line + 1, right)
     })
 }
 
@@ -168,7 +171,12 @@ fn split(work: &mut Work<'_, '_>, record: &Split2, operation: &Operation<'_>) ->
         let (said, there) = (record.lines, page.line_count() + 1);
         return Err(mismatch(number, format!("a split of {said} lines meets a page that has {there}")));
     }
-    let (lines, before) = lines_after(source.as_ref().filter(|_| !stays), record, operation)?;
+    let moving = source.as_ref().filter(|_| !stays);
+    let (new_line, before) = match operation {
+        Operation::Leaf(change) => new_line(moving, record, change)?,
+        _ => (None, None),
+    };
+    let lines = lines_after(moving, record, operation, new_line.as_ref())?;
     let (stay, go) = partition(record, &lines, source.is_some() && !stays)?;
     let new_bytes = if is_new_needed { Some(new_page(work, record, go)?) } else { None };
     let split_bytes = match source {
@@ -192,43 +200,27 @@ fn before_image(work: &Work<'_, '_>, record: &Split2) -> Result<Vec<u8>> {
     super::image(number, record.image_flags, &record.image.0, work.layout.page_size)
 }
 
-/// The lines with the operation done, and the old data of a replaced node. Without the page before, these
-/// are the new line alone.
-fn lines_after(
+/// What a record says of the line that an operation puts there or changes.
+enum NewLine<'r> {
+    Insert { key: Vec<u8>, data: &'r [u8], flags: LineFlags },
+    Replace { data: Cow<'r, [u8]>, flags: LineFlags },
+}
+
+/// The line that a leaf's operation makes, and the old data of a replaced node. None without the page before, unless it
+/// is a new line.
+fn new_line<'r>(
     source: Option<&Page<'_>>,
     record: &Split2,
-    operation: &Operation<'_>,
-) -> Result<(Vec<VirtualLine>, Option<Vec<u8>>)> {
+    change: &PageChange<'r>,
+) -> Result<(Option<NewLine<'r>>, Option<Vec<u8>>)> {
     let number = record.page.page;
-    let line = usize::from(record.operation_line);
-    let place = |error: Error| error.page(number);
-    let change = match operation {
-        Operation::None => {
-            let lines = source.map_or_else(|| Ok(Vec::new()), |page| virtual_lines(page, None));
-            return Ok((lines.map_err(place)?, None));
-        }
-        Operation::Child(child) => {
-            let Some(page) = source else { return Ok((Vec::new(), None)) };
-            let (separator, left, right) = (&child.separator[..], child.page.page, child.new_page);
-            let line = child_line(page, child)?;
-            let operation = LineOperation::Child { line, separator, left, right };
-            return Ok((virtual_lines(page, Some(operation)).map_err(place)?, None));
-        }
-        Operation::Leaf(change) => change,
-    };
     let versioned = if change.prefix().is_versioned() { LineFlags::VERSION } else { LineFlags::empty() };
     if let PageChange::Insert(r) = change {
         let key = [&r.prefix[..], &r.suffix].concat();
-        return match source {
-            None => Ok((vec![VirtualLine { key, data: r.data.clone(), flags: versioned }], None)),
-            Some(page) => {
-                let operation = LineOperation::Insert { line, key: &key, data: &r.data, flags: versioned };
-                Ok((virtual_lines(page, Some(operation)).map_err(place)?, None))
-            }
-        };
+        return Ok((Some(NewLine::Insert { key, data: &r.data, flags: versioned }), None));
     }
-    let Some(page) = source else { return Ok((Vec::new(), None)) };
-    let node = page.node(line).map_err(|e| Error::from(e.at_page(number)))?;
+    let Some(page) = source else { return Ok((None, None)) };
+    let node = page.node(record.operation_line.into()).map_err(|e| Error::from(e.at_page(number)))?;
     let (data, flags) = match change {
         PageChange::Replace(r) => (replaced(number, r, node.data, false)?, node.flags),
         PageChange::ReplaceDiff(r) => (replaced(number, r, node.data, true)?, node.flags),
@@ -237,16 +229,47 @@ fn lines_after(
         }
         _ => return Err(mismatch(number, "a split was made for an operation that never needs one")),
     };
-    let operation = LineOperation::Replace { line, data: &data, flags: flags | versioned };
-    Ok((virtual_lines(page, Some(operation)).map_err(place)?, Some(node.data.to_vec())))
+    Ok((Some(NewLine::Replace { data, flags: flags | versioned }), Some(node.data.to_vec())))
+}
+
+/// The lines with the operation done. Without the page before, these are the new line alone.
+fn lines_after<'l>(
+    source: Option<&Page<'l>>,
+    record: &Split2,
+    operation: &'l Operation<'_>,
+    new: Option<&'l NewLine<'_>>,
+) -> Result<Vec<VirtualLine<'l>>> {
+    let line = usize::from(record.operation_line);
+    let Some(page) = source else {
+        return Ok(match new {
+            Some(NewLine::Insert { key, data, flags }) => {
+                vec![VirtualLine { prefix: &[], suffix: key, data, flags: *flags }]
+            }
+            _ => Vec::new(),
+        });
+    };
+    let operation = match (operation, new) {
+        (Operation::Child(child, [left, right]), _) => {
+            let (line, separator) = (child_line(page, child)?, &child.separator[..]);
+            Some(LineOperation::Child { line, separator, left, right })
+        }
+        (_, Some(NewLine::Insert { key, data, flags })) => {
+            Some(LineOperation::Insert { line, key, data, flags: *flags })
+        }
+        (_, Some(NewLine::Replace { data, flags })) => {
+            Some(LineOperation::Replace { line, data, flags: *flags })
+        }
+        (_, None) => None,
+    };
+    virtual_lines(page, operation).map_err(|error| error.page(record.page.page))
 }
 
 /// The lines that stay and those that go, checked against the record.
-fn partition<'l>(
+fn partition<'l, 'a>(
     record: &Split2,
-    lines: &'l [VirtualLine],
+    lines: &'l [VirtualLine<'a>],
     is_whole: bool,
-) -> Result<(&'l [VirtualLine], &'l [VirtualLine])> {
+) -> Result<(&'l [VirtualLine<'a>], &'l [VirtualLine<'a>])> {
     if !is_whole {
         return Ok((&[], lines));
     }
@@ -268,7 +291,7 @@ fn partition<'l>(
     }
 }
 
-fn new_page(work: &Work<'_, '_>, record: &Split2, lines: &[VirtualLine]) -> Result<Vec<u8>> {
+fn new_page(work: &Work<'_, '_>, record: &Split2, lines: &[VirtualLine<'_>]) -> Result<Vec<u8>> {
     let flags = PageFlags::from_bits_retain(record.new_page_flags) - PageFlags::SCRUBBED;
     let number = record.new_page;
     if lines.is_empty() {
@@ -278,9 +301,9 @@ fn new_page(work: &Work<'_, '_>, record: &Split2, lines: &[VirtualLine]) -> Resu
         return Err(mismatch(number, format!("a split cannot make a page with flags {:#x}", flags.bits())));
     }
     let prefix = match usize::try_from(record.new_prefix_line) {
-        Err(_) => &[],
+        Err(_) => Vec::new(),
         Ok(line) => match lines.get(line) {
-            Some(line) => &line.key[..],
+            Some(line) => line.key(),
             None => return Err(mismatch(number, format!("there is no line {line} to take the prefix from"))),
         },
     };
@@ -289,7 +312,7 @@ fn new_page(work: &Work<'_, '_>, record: &Split2, lines: &[VirtualLine]) -> Resu
             page.set_previous(record.page.page);
             page.set_next(record.right);
         }
-        fill(page, prefix, lines)?;
+        fill(page, &prefix, lines)?;
         page.set_uncommitted_free_bytes(usize::try_from(record.new_uncommitted_free).unwrap_or(0));
         Ok(())
     })
@@ -315,7 +338,7 @@ fn split_page(
     work: &Work<'_, '_>,
     record: &Split2,
     page: &Page<'_>,
-    lines: &[VirtualLine],
+    lines: &[VirtualLine<'_>],
 ) -> Result<Vec<u8>> {
     let number = record.page.page;
     let place = |error: ese_format::FormatError| Error::from(error.at_page(number));
@@ -332,10 +355,9 @@ fn split_page(
     if flags.contains(PageFlags::ROOT) != page.is_root() || is_vertical != page.is_root() {
         return Err(mismatch(number, "the kind of a split and of its page do not agree"));
     }
-    let whole_root;
+    let child = record.new_page.0.to_le_bytes();
+    let whole_root = [VirtualLine { prefix: &[], suffix: &[], data: &child, flags: LineFlags::empty() }];
     let (prefix, lines) = if is_vertical {
-        let data = record.new_page.0.to_le_bytes().to_vec();
-        whole_root = [VirtualLine { key: Vec::new(), data, flags: LineFlags::empty() }];
         (header, &whole_root[..])
     } else if record.kind == SplitKind::Right {
         // An empty one where no line makes a good prefix.
@@ -359,10 +381,10 @@ fn split_page(
     Ok(bytes)
 }
 
-fn fill(page: &mut PageMut<'_>, header: &[u8], lines: &[VirtualLine]) -> ese_format::Result<()> {
+fn fill(page: &mut PageMut<'_>, header: &[u8], lines: &[VirtualLine<'_>]) -> ese_format::Result<()> {
     page.set_external_header(header)?;
     for (index, line) in lines.iter().enumerate() {
-        page.insert_node(index, &line.key, &line.data, line.flags)?;
+        page.insert_node_of(index, (line.prefix, line.suffix), line.data, line.flags)?;
     }
     Ok(())
 }

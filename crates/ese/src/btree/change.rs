@@ -575,11 +575,11 @@ fn carry_out_as(
     record: &LogRecord,
     change: &PageChange<'_>,
 ) -> Result<()> {
-    apply::check(&page.page(), change).map_err(|error| internal(tree, error))?;
+    let checked = apply::check(&page.page(), change).map_err(|error| internal(tree, error))?;
     let end = work.append(tree, record)?;
-    let applied = apply::apply(&mut page.edit(), change);
+    let applied = checked.apply(&mut page.edit());
     page.changed(work.begin0(), end);
-    applied.map(drop).map_err(|error| parted(tree, error))
+    applied.map_err(|error| parted(tree, error))
 }
 
 /// A record of our own making does not fit the page: nothing has happened yet.

@@ -263,8 +263,7 @@ impl Pages {
         for (at, node) in page.nodes()?.enumerate() {
             let node = node?;
             if !node.is_deleted() {
-                let flags = node.flags - LineFlags::COMPRESSED;
-                live.push(VirtualLine { key: node.key(), data: node.data.to_vec(), flags });
+                live.push(VirtualLine::of(&node));
                 lines.push(at);
             } else if !is_removable(work, tree, &node) {
                 // The cleanup of its versions will come back.
@@ -494,9 +493,9 @@ impl Pages {
             .chain(self.above.iter_mut().map(|(page, _)| page))
             .chain(self.left.iter_mut())
             .chain(self.right.iter_mut());
-        put_all(tree, all, &prepared.pages, begin0, end)?;
+        let pages = put_all(tree, all, prepared.pages, begin0, end)?;
         if records.len() > 1 {
-            log_macro_info(work, tree, &prepared.pages);
+            log_macro_info(work, tree, pages);
         }
         let is_empty = |page: &ExclusivePage| {
             page.page().flags().contains(ese_format::page::PageFlags::EMPTY).then_some(page.number())
@@ -510,7 +509,7 @@ impl Pages {
 fn fits(
     work: &Work,
     tree: &Tree,
-    live: &[VirtualLine],
+    live: &[VirtualLine<'_>],
     to: &Page<'_>,
     plan: Plan,
     thrift: Thrift,
@@ -523,7 +522,7 @@ fn fits(
     let wanted: usize = live
         .iter()
         .filter(|line| line.flags.contains(LineFlags::VERSION))
-        .map(|line| reserve_of(work, tree, &line.key, &line.data))
+        .map(|line| reserve_of(work, tree, &line.key(), line.data))
         .sum();
     let reserved = reserved_bytes(work, tree, to)?;
     let most_bytes = bytes + wanted;

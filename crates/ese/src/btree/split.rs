@@ -159,32 +159,10 @@ impl Path {
         line: usize,
         operation: &Operation<'_>,
     ) -> Result<Option<Levels>> {
-        let page = self.leaf.page();
-        let is_insert = matches!(operation, Operation::Insert { .. });
-        let with = weighed_leaf(work, tree, &page, Some((line, operation)))?;
-        let conditions = Conditions {
-            capacity: capacity(&page),
-            flags: page.flags(),
-            prefix: page.key_prefix()?,
-            operation: Some(line),
-            append: is_insert && !page.next().is_some(),
-        };
-        let (plan, lines, does_operation) = match plan(&with, conditions) {
-            Some(plan) => (plan, with, true),
-            None => {
-                // Not with the operation: make room first.
-                let without = weighed_leaf(work, tree, &page, None)?;
-                match plan_without(&without, conditions) {
-                    Some(plan) => (plan, without, false),
-                    None => return Ok(None),
-                }
-            }
-        };
-        let Some(mut separator) = separator_at(&lines, plan.at, true, tree.is_unique) else {
-            return Ok(None);
-        };
-        let mut appended = plan.kind == SplitKind::Append;
-        let mut levels = vec![Level { plan, lines, separator: separator.clone(), does_operation }];
+        let Some(leaf) = self.plan_leaf(work, tree, line, operation)? else { return Ok(None) };
+        let mut separator = leaf.separator.clone();
+        let mut appended = leaf.plan.kind == SplitKind::Append;
+        let mut levels = vec![leaf];
         for (depth, (parent, at)) in self.parents.iter().enumerate().rev() {
             let page = parent.page();
             if has_room_for(&page, separator.len()) {
@@ -198,15 +176,15 @@ impl Path {
                 None => self.leaf.number(),
             };
             // The number of the new child is not known yet; it does not matter to the sizes.
-            let change = LineOperation::Child { line: *at, separator: &separator, left: child, right: child };
-            let lines: Vec<Weighed> =
-                virtual_lines(&page, Some(change))?.into_iter().map(unreserved).collect();
+            let child = child.0.to_le_bytes();
+            let change =
+                LineOperation::Child { line: *at, separator: &separator, left: &child, right: &child };
+            let lines = virtual_lines(&page, Some(change))?;
+            let lines: Vec<_> = lines.into_iter().map(|line| Weighed { line, reserved: 0 }).collect();
             let conditions = Conditions {
                 capacity: capacity(&page),
                 flags: page.flags(),
                 prefix: page.key_prefix()?,
-                operation: Some(*at),
-                append: false,
             };
             // Under ascending inserts pages stay full; the last one begins anew.
             let ascending = appended && *at + 2 == lines.len();
@@ -216,11 +194,47 @@ impl Path {
             };
             appended = ascending;
             let Some(next) = separator_at(&lines, plan.at, false, tree.is_unique) else { return Ok(None) };
+            levels.push(Level::new(plan, &lines, next.clone(), true));
             separator = next;
-            levels.push(Level { plan, lines, separator: separator.clone(), does_operation: true });
         }
         // Everything latched splits: whatever is above changes, too.
         Ok(Some(Levels::FullRoot))
+    }
+
+    /// Plans the split of the leaf alone.
+    fn plan_leaf(
+        &self,
+        work: &Work,
+        tree: &Tree,
+        line: usize,
+        operation: &Operation<'_>,
+    ) -> Result<Option<Level>> {
+        let page = self.leaf.page();
+        if let (Operation::Insert { key, data }, false) = (operation, page.next().is_some())
+            && line == page.line_count()
+            && let Some(level) = append(work, tree, &page, key, data)?
+        {
+            return Ok(Some(level));
+        }
+        let with = weighed_leaf(work, tree, &page, Some((line, operation)))?;
+        let conditions = Conditions {
+            capacity: capacity(&page),
+            flags: page.flags(),
+            prefix: page.key_prefix()?,
+        };
+        let (plan, lines, does_operation) = match plan(&with, conditions) {
+            Some(plan) => (plan, with, true),
+            None => {
+                // Not with the operation: make room first.
+                let without = weighed_leaf(work, tree, &page, None)?;
+                match plan(&without, conditions) {
+                    Some(plan) => (plan, without, false),
+                    None => return Ok(None),
+                }
+            }
+        };
+        let separator = separator_at(&lines, plan.at, true, tree.is_unique);
+        Ok(separator.map(|separator| Level::new(plan, &lines, separator, does_operation)))
     }
 
     /// Logs and does what was planned; `levels` go from the leaf up.
@@ -287,9 +301,9 @@ impl Path {
             undo_take(spare, &new_pages);
             return Err(error);
         }
-        if let Some(first) = levels.first().and_then(|level| level.lines.get(level.plan.at)) {
+        if let Some(level) = levels.first() {
             // Before-images that are not logged yet wait on the page where their node is.
-            let (key, data) = (&first.line.key[..], &first.line.data[..]);
+            let (key, data) = (&level.first_moved.0[..], &level.first_moved.1[..]);
             work.store().nodes_moved(tree.file.id(), self.leaf.number(), new_pages[0], |bookmark| {
                 (bookmark.key, bookmark.data) >= (key, if tree.is_unique { &[] } else { data })
             });
@@ -359,8 +373,8 @@ impl Path {
             .chain(self.parents.iter_mut().map(|(page, _)| page))
             .chain(right.iter_mut())
             .chain(fresh.iter_mut());
-        put_all(tree, all, &prepared.pages, begin0, end)?;
-        log_macro_info(work, tree, &prepared.pages);
+        let pages = put_all(tree, all, prepared.pages, begin0, end)?;
+        log_macro_info(work, tree, pages);
         Ok(())
     }
 
@@ -378,12 +392,70 @@ enum Levels {
     FullRoot,
 }
 
+/// How a page of the path is split.
 struct Level {
     plan: Plan,
-    lines: Vec<Weighed>,
+    /// How many lines there are, the operation's own among them.
+    lines: usize,
+    /// The keys that become the prefixes of the page that stays and of the new one.
+    left_prefix: Vec<u8>,
+    right_prefix: Vec<u8>,
+    /// What rollbacks may want of the two pages.
+    left_reserved: usize,
+    right_reserved: usize,
+    /// Key and data of the first line that goes.
+    first_moved: (Vec<u8>, Vec<u8>),
     /// The key of the new line in the page above.
     separator: Vec<u8>,
     does_operation: bool,
+}
+
+impl Level {
+    fn new(plan: Plan, lines: &[Weighed<'_>], separator: Vec<u8>, does_operation: bool) -> Self {
+        let (stay, go) = lines.split_at(plan.at.min(lines.len()));
+        let key = |lines: &[Weighed<'_>], at: Option<usize>| {
+            at.and_then(|at| lines.get(at)).map_or(Vec::new(), |weighed| weighed.line.key())
+        };
+        let reserved = |lines: &[Weighed<'_>]| lines.iter().map(|weighed| weighed.reserved).sum();
+        Self {
+            lines: lines.len(),
+            left_prefix: key(stay, plan.left_prefix),
+            right_prefix: key(go, plan.right_prefix),
+            left_reserved: reserved(stay),
+            right_reserved: reserved(go),
+            first_moved: go.first().map_or_else(Default::default, |first| {
+                (first.line.key(), first.line.data.to_vec())
+            }),
+            plan,
+            separator,
+            does_operation,
+        }
+    }
+}
+
+/// The last page of a tree is full, and the new node comes behind all others: the page keeps all it has.
+fn append(work: &Work, tree: &Tree, page: &Page<'_>, key: &[u8], data: &[u8]) -> Result<Option<Level>> {
+    let Some(last) = page.line_count().checked_sub(1) else { return Ok(None) };
+    let last = VirtualLine::of(&page.node(last)?);
+    let new = VirtualLine { prefix: &[], suffix: key, data, flags: LineFlags::VERSION };
+    let reserved = reserve_of(work, tree, key, data);
+    if new.bytes(&[]) + reserved > capacity(page) {
+        return Ok(None);
+    }
+    let pair = [last, new].map(|line| Weighed { line, reserved });
+    let at = page.line_count();
+    let plan = Plan { kind: SplitKind::Append, at, left_prefix: None, right_prefix: None };
+    Ok(separator_at(&pair, 1, true, tree.is_unique).map(|separator| Level {
+        plan,
+        lines: at + 1,
+        left_prefix: Vec::new(),
+        right_prefix: Vec::new(),
+        left_reserved: page.uncommitted_free_bytes(),
+        right_reserved: reserved,
+        first_moved: (key.to_vec(), data.to_vec()),
+        separator,
+        does_operation: true,
+    }))
 }
 
 struct LevelContext<'a> {
@@ -394,17 +466,13 @@ struct LevelContext<'a> {
     after: DbTime,
 }
 
-fn unreserved(line: VirtualLine) -> Weighed {
-    Weighed { line, reserved: 0 }
-}
-
 /// The lines of a leaf with an operation done, each with what a rollback may want.
-fn weighed_leaf(
+fn weighed_leaf<'a>(
     work: &Work,
     tree: &Tree,
-    page: &Page<'_>,
-    operation: Option<(usize, &Operation<'_>)>,
-) -> Result<Vec<Weighed>> {
+    page: &Page<'a>,
+    operation: Option<(usize, &Operation<'a>)>,
+) -> Result<Vec<Weighed<'a>>> {
     let change = operation.map(|(line, operation)| match *operation {
         Operation::Insert { key, data } => {
             LineOperation::Insert { line, key, data, flags: LineFlags::VERSION }
@@ -412,30 +480,25 @@ fn weighed_leaf(
         _ => LineOperation::Replace { line, data: operation.data(), flags: LineFlags::VERSION },
     });
     let lines = virtual_lines(page, change)?;
-    Ok(lines
-        .into_iter()
-        .enumerate()
-        .map(|(index, line)| {
-            let old = match operation {
-                // The operation's own growth takes what its node had reserved; what it leaves free is reserved.
-                Some((at, Operation::Replace { .. } | Operation::Reinsert { .. })) if at == index => {
-                    page.node(at).map_or(0, |n| n.data.len())
-                }
-                _ => 0,
-            };
-            let reserved = match line.flags.contains(LineFlags::VERSION) {
-                true => {
-                    reserve_of(work, tree, &line.key, &line.data).max(old.saturating_sub(line.data.len()))
-                }
-                false => 0,
-            };
-            Weighed { line, reserved }
-        })
-        .collect())
-}
-
-fn plan_without(lines: &[Weighed], conditions: Conditions<'_>) -> Option<Plan> {
-    plan(lines, Conditions { operation: None, append: false, ..conditions })
+    let mut key = Vec::new();
+    let weighed = lines.into_iter().enumerate().map(|(index, line)| {
+        if !line.flags.contains(LineFlags::VERSION) {
+            return Weighed { line, reserved: 0 };
+        }
+        let old = match operation {
+            // The operation's own growth takes what its node had reserved; what it leaves free is reserved.
+            Some((at, Operation::Replace { .. } | Operation::Reinsert { .. })) if at == index => {
+                page.node(at).map_or(0, |n| n.data.len())
+            }
+            _ => 0,
+        };
+        key.clear();
+        key.extend_from_slice(line.prefix);
+        key.extend_from_slice(line.suffix);
+        let reserved = reserve_of(work, tree, &key, line.data).max(old.saturating_sub(line.data.len()));
+        Weighed { line, reserved }
+    });
+    Ok(weighed.collect())
 }
 
 /// Bytes of a page for its external header, lines and their tags.
@@ -505,14 +568,8 @@ fn level_record(
         Some((_, Operation::Reinsert { .. })) => SplitOperation::FlagInsertAndReplaceData,
         Some(_) => SplitOperation::Replace,
     };
-    let reserved = |lines: &[Weighed]| lines.iter().map(|l| l.reserved).sum::<usize>() as i16;
-    let (stay, go) = level.lines.split_at(plan.at);
     let only_new_line = plan.kind == SplitKind::Append;
     let image = if only_new_line { None } else { Some(encode_image(&page)) };
-    let (new_prefix, split_prefix_line) = match plan.left_prefix {
-        Some(line) => (stay[line].line.key.clone(), line as i32),
-        None => (Vec::new(), -1),
-    };
     Ok(Split2 {
         page: page_prefix(work, tree, context.page, context.after),
         new_page: context.new,
@@ -526,15 +583,15 @@ fn level_record(
         operation,
         operation_line: if operation == SplitOperation::None { 0 } else { operation_line as u16 },
         split_line: plan.at as u16,
-        lines: level.lines.len() as u16,
+        lines: level.lines as u16,
         new_page_flags: flags,
         split_page_flags: flags,
-        split_uncommitted_free: reserved(stay),
-        new_uncommitted_free: reserved(go),
-        split_prefix_line,
+        split_uncommitted_free: level.left_reserved as i16,
+        new_uncommitted_free: level.right_reserved as i16,
+        split_prefix_line: plan.left_prefix.map_or(-1, |line| line as i32),
         new_prefix_line: plan.right_prefix.map_or(-1, |line| line as i32),
         old_prefix: page.key_prefix()?.to_vec(),
-        new_prefix,
+        new_prefix: level.left_prefix.clone(),
         separator: level.separator.clone(),
         image_flags: image.as_ref().map_or(0, |image| image.flags),
         image: LongBytes(image.map_or_else(Vec::new, |image| image.bytes)),
@@ -568,7 +625,7 @@ fn vertical_into(work: &mut Work, tree: &Tree, root: &mut ExclusivePage, new: Pa
             false => flags - PageFlags::PARENT_OF_LEAF,
         };
         let lines = virtual_lines(&page, None)?;
-        let prefix = apply::choose_prefix(&lines, below);
+        let prefix = apply::choose_prefix(lines.iter(), below);
         let image = encode_image(&page);
         Split2 {
             page: page_prefix(work, tree, root, after),
@@ -606,9 +663,9 @@ fn vertical_into(work: &mut Work, tree: &Tree, root: &mut ExclusivePage, new: Pa
     };
     let end = work.append_macro(tree, after, &records)?;
     let begin0 = work.begin0();
-    put_all(tree, [&mut *root, &mut fresh], &prepared.pages, begin0, end)?;
+    let pages = put_all(tree, [&mut *root, &mut fresh], prepared.pages, begin0, end)?;
     work.store().nodes_moved(tree.file.id(), tree.root, new, |_| true);
-    log_macro_info(work, tree, &prepared.pages);
+    log_macro_info(work, tree, pages);
     Ok(())
 }
 
@@ -616,32 +673,33 @@ pub(super) fn page_prefix(work: &Work, tree: &Tree, page: &ExclusivePage, after:
     work.page_prefix(tree, page.number(), page.page().db_time(), after)
 }
 
-/// Puts the worked-out content into the latched pages.
+/// Puts the worked-out content into the latched pages; returns which they are.
 pub(super) fn put_all<'a>(
     tree: &Tree,
     latched: impl IntoIterator<Item = &'a mut ExclusivePage>,
-    images: &[(PageNumber, Vec<u8>)],
+    mut images: Vec<(PageNumber, Vec<u8>)>,
     begin0: ese_format::LogPosition,
     end: ese_format::LogPosition,
-) -> Result<()> {
-    let mut done = 0;
+) -> Result<Vec<PageNumber>> {
+    let numbers = images.iter().map(|(number, _)| *number).collect();
     for page in latched {
-        if let Some((_, image)) = images.iter().find(|(number, _)| *number == page.number()) {
-            page.put(image).map_err(|error| parted(tree, error))?;
+        if let Some(at) = images.iter().position(|(number, _)| *number == page.number()) {
+            page.take_over(images.swap_remove(at).1).map_err(|error| parted(tree, error))?;
             page.changed(begin0, end);
-            done += 1;
         }
     }
-    if done == images.len() {
-        return Ok(());
+    match images.is_empty() {
+        true => Ok(numbers),
+        false => {
+            let error = Error::new(JetErr::InternalError, "a macro changes a page that is not latched");
+            Err(parted(tree, error))
+        }
     }
-    Err(parted(tree, Error::new(JetErr::InternalError, "a macro changes a page that is not latched")))
 }
 
 /// Names the pages of a macro, for those who read ahead; redo ignores it, so a failure does not matter.
-pub(super) fn log_macro_info(work: &mut Work, tree: &Tree, images: &[(PageNumber, Vec<u8>)]) {
+pub(super) fn log_macro_info(work: &mut Work, tree: &Tree, pages: Vec<PageNumber>) {
     if tree.file.id() == 1 {
-        let pages = images.iter().map(|(number, _)| *number).collect();
         let _ = work.append(tree, &LogRecord::MacroInfo(MacroInfo { pages, rest: Vec::new() }));
     }
 }
@@ -672,12 +730,7 @@ fn relocate(record: &mut LogRecord, place: (PageNumber, usize), level: Option<&L
 
 /// How many bytes of a key the prefix of its page saves after the split.
 fn shared_after(level: &Level, page: PageNumber, key: &[u8], split_page: PageNumber) -> usize {
-    let goes = page != split_page;
-    let prefix = match (goes, level.plan.right_prefix, level.plan.left_prefix) {
-        (true, Some(line), _) => level.lines.get(level.plan.at + line),
-        (false, _, Some(line)) => level.lines.get(line),
-        _ => None,
-    };
-    let shared = prefix.map_or(0, |line| ese_format::node::common_prefix(&line.line.key, key));
+    let prefix = if page == split_page { &level.left_prefix } else { &level.right_prefix };
+    let shared = ese_format::node::common_prefix(prefix, key);
     if shared > 2 { shared } else { 0 }
 }

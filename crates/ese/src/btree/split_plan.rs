@@ -6,8 +6,9 @@ use ese_format::node::separator;
 use ese_format::page::PageFlags;
 
 /// A line of the page to be split, the operation done, and what a rollback may want beside it.
-pub(super) struct Weighed {
-    pub(super) line: VirtualLine,
+#[derive(Clone, Copy)]
+pub(super) struct Weighed<'a> {
+    pub(super) line: VirtualLine<'a>,
     pub(super) reserved: usize,
 }
 
@@ -34,28 +35,13 @@ pub(super) struct Conditions<'a> {
     pub(super) flags: PageFlags,
     /// The prefix that the page has now.
     pub(super) prefix: &'a [u8],
-    /// The line that the operation put there or changed.
-    pub(super) operation: Option<usize>,
-    /// The operation is an insert behind all lines of the last page: only the new line goes.
-    pub(super) append: bool,
 }
 
 /// Finds the best way to split; none when there is no line at which both parts fit their pages.
-pub(super) fn plan(lines: &[Weighed], conditions: Conditions<'_>) -> Option<Plan> {
+pub(super) fn plan(lines: &[Weighed<'_>], conditions: Conditions<'_>) -> Option<Plan> {
     let count = lines.len();
     if count < 2 {
         return None;
-    }
-    if conditions.append && conditions.operation == Some(count - 1) {
-        let last = lines.last()?;
-        if last.line.bytes(&[]) + last.reserved <= conditions.capacity {
-            return Some(Plan {
-                kind: SplitKind::Append,
-                at: count - 1,
-                left_prefix: None,
-                right_prefix: None,
-            });
-        }
     }
     // Halves of equal weight first, then what is next to that on either side.
     let weights: Vec<usize> = lines.iter().map(|l| l.line.bytes(conditions.prefix) + l.reserved).collect();
@@ -71,42 +57,48 @@ pub(super) fn plan(lines: &[Weighed], conditions: Conditions<'_>) -> Option<Plan
 }
 
 /// The split at a line, if both parts fit.
-pub(super) fn fitting(lines: &[Weighed], at: usize, conditions: Conditions<'_>) -> Option<Plan> {
+pub(super) fn fitting(lines: &[Weighed<'_>], at: usize, conditions: Conditions<'_>) -> Option<Plan> {
     let (stay, go) = lines.split_at_checked(at)?;
     if stay.is_empty() || go.is_empty() {
         return None;
     }
     let right_prefix = best_prefix(go, conditions.flags);
-    if size(go, right_prefix.map_or(&[][..], |i| &go[i].line.key)) > conditions.capacity {
+    if size(go, right_prefix) > conditions.capacity {
         return None;
     }
     // The record has no way to say that the old prefix stays: it is chosen anew, or there is none.
     let left_prefix = best_prefix(stay, conditions.flags);
-    if size(stay, left_prefix.map_or(&[][..], |i| &stay[i].line.key)) > conditions.capacity {
+    if size(stay, left_prefix) > conditions.capacity {
         return None;
     }
     Some(Plan { kind: SplitKind::Right, at, left_prefix, right_prefix })
 }
 
-fn best_prefix(lines: &[Weighed], flags: PageFlags) -> Option<usize> {
-    let lines: Vec<VirtualLine> = lines.iter().map(|l| l.line.clone()).collect();
-    choose_prefix(&lines, flags)
+fn best_prefix(lines: &[Weighed<'_>], flags: PageFlags) -> Option<usize> {
+    choose_prefix(lines.iter().map(|weighed| &weighed.line), flags)
 }
 
-fn size(lines: &[Weighed], prefix: &[u8]) -> usize {
-    prefix.len() + lines.iter().map(|l| l.line.bytes(prefix) + l.reserved).sum::<usize>()
+/// The bytes of lines and prefix on their page.
+fn size(lines: &[Weighed<'_>], prefix: Option<usize>) -> usize {
+    let prefix = prefix.and_then(|at| lines.get(at)).map_or(Vec::new(), |weighed| weighed.line.key());
+    prefix.len() + lines.iter().map(|l| l.line.bytes(&prefix) + l.reserved).sum::<usize>()
 }
 
 /// The key that parts the two pages for their parent.
-pub(super) fn separator_at(lines: &[Weighed], at: usize, is_leaf: bool, is_unique: bool) -> Option<Vec<u8>> {
+pub(super) fn separator_at(
+    lines: &[Weighed<'_>],
+    at: usize,
+    is_leaf: bool,
+    is_unique: bool,
+) -> Option<Vec<u8>> {
     let (left, right) = (&lines.get(at.checked_sub(1)?)?.line, &lines.get(at)?.line);
     if !is_leaf {
         // The last line that stays says already where the page ends.
-        return Some(left.key.clone());
+        return Some(left.key());
     }
-    if is_unique || left.key != right.key {
-        return Some(separator(&left.key, &right.key).to_vec());
+    let right_key = right.key();
+    if is_unique || left.shared(&right_key) < left.key_len().max(right_key.len()) {
+        return Some(separator(&left.key(), &right_key).to_vec());
     }
-    let whole = |line: &VirtualLine| [&line.key[..], &line.data].concat();
-    Some(separator(&whole(left), &whole(right)).to_vec())
+    Some(separator(&left.key_and_data(), &right.key_and_data()).to_vec())
 }

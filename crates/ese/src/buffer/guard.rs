@@ -173,6 +173,22 @@ impl ExclusivePage {
         Ok(())
     }
 
+    /// Puts a whole page image in that its maker has checked ([`Page::check`]); [`Self::changed`] must be called after
+    /// it.
+    ///
+    /// # Errors
+    /// Those of [`Page::new`]; the page is as it was then.
+    pub fn take_over(&mut self, image: Vec<u8>) -> Result<()> {
+        let number = self.number();
+        let page = Page::new(&image, self.held.frame.page_size).map_err(|e| e.at_page(number))?;
+        debug_assert_eq!(page.check(), Ok(()), "page {number}");
+        let old = self.held.content.replace(Arc::new(image.into_boxed_slice()));
+        if let Fresh::Untouched { in_memory } = self.fresh {
+            self.fresh = Fresh::Cleared { old: old.filter(|_| in_memory) };
+        }
+        Ok(())
+    }
+
     /// Notes that the page was changed. `begin0` is the position of the changing transaction's Begin0 record,
     /// which the checkpoint must not pass before the page is on the disk; `end` is the end of the change's
     /// log record, which must be durable first. NONE where there is none (redo, unlogged files).

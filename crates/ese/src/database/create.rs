@@ -318,8 +318,8 @@ impl Builder<'_> {
             latched.push((self.file.fresh(number)?, bytes));
         }
         let end = work.append(tree, record)?;
-        for (page, bytes) in &mut latched {
-            page.put(bytes)?;
+        for (mut page, bytes) in latched {
+            page.take_over(bytes)?;
             page.changed(work.begin0(), end);
         }
         Ok(())

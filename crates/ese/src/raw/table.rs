@@ -196,12 +196,12 @@ impl Table {
         &self,
         act: impl FnOnce(&mut TableCursor, &mut Work, &dyn Services) -> Result<T>,
     ) -> Result<T> {
-        if self.session.transaction_level()? == 0 {
+        let state = self.session.state()?;
+        if state.work.transaction().level() == 0 {
             return Err(Error::new(JetErr::NotInTransaction, "a change needs a transaction"));
         }
         let _moving = self.session.running().moving.enter(self.session.id());
         self.session.running().check_serving()?;
-        let state = self.session.state()?;
         self.act(state, act)
     }
 

@@ -205,21 +205,22 @@ impl Redo<'_> {
         let mut page = self.needed(attachment, prefix, at)?;
         let before = page.as_ref().and_then(|page| Before::on_page(&page.page(), record));
         let begin0 = self.begin0(prefix.session, at);
-        if let Some(page) = &page {
-            apply::check(&page.page(), change)?;
-        }
+        let checked = match &page {
+            Some(page) => Some(apply::check(&page.page(), change)?),
+            None => None,
+        };
         let reserved = self.enter_versions(attachment, record, before.as_ref());
-        let Some(page) = &mut page else { return Ok(()) };
+        let (Some(page), Some(checked)) = (&mut page, checked) else { return Ok(()) };
         // In the order of run time: what is wanted back no more goes first.
         if reserved < 0 {
             apply::adjust_reserved(&mut page.edit(), reserved);
         }
-        let applied = apply::apply(&mut page.edit(), change);
+        let applied = checked.apply(&mut page.edit());
         if applied.is_ok() && reserved > 0 {
             apply::adjust_reserved(&mut page.edit(), reserved);
         }
         page.changed(begin0, LogPosition::NONE);
-        applied.map(drop)
+        applied
     }
 
     fn enter_versions(
@@ -273,8 +274,8 @@ impl Redo<'_> {
                 return Err(corrupt("a change is undone that the log does not have"));
             };
             let change = PageChange::Undo(r, reverse);
-            apply::check(&page.page(), &change)?;
-            let applied = apply::apply(&mut page.edit(), &change);
+            let checked = apply::check(&page.page(), &change)?;
+            let applied = checked.apply(&mut page.edit());
             page.changed(begin0, LogPosition::NONE);
             applied?;
         }
@@ -319,7 +320,8 @@ impl Redo<'_> {
             let content = |number: PageNumber| taken.get(&number)?.page(layout.page_size);
             apply::prepare(records, layout, &content)?
         };
-        let is_put = |number: PageNumber| prepared.pages.iter().any(|page| page.0 == number);
+        let put: Vec<PageNumber> = prepared.pages.iter().map(|(number, _)| *number).collect();
+        let is_put = |number: PageNumber| put.contains(&number);
         let consumed = consumed_operation(records);
         let mut befores: BTreeMap<usize, Before> = BTreeMap::new();
         for (index, record) in records.iter().enumerate() {
@@ -333,11 +335,11 @@ impl Redo<'_> {
         }
         let session = records.first().and_then(About::of).map(|about| about.session).unwrap_or_default();
         let begin0 = self.begin0(session, at);
-        for (number, bytes) in &prepared.pages {
-            if let Some(Taken::Present(mut page) | Taken::Fresh(mut page)) = taken.remove(number) {
-                page.put(bytes)?;
+        for (number, bytes) in prepared.pages {
+            if let Some(Taken::Present(mut page) | Taken::Fresh(mut page)) = taken.remove(&number) {
+                page.take_over(bytes)?;
                 page.changed(begin0, LogPosition::NONE);
-                taken.insert(*number, Taken::Present(page));
+                taken.insert(number, Taken::Present(page));
             }
         }
         if let (Some(index), Some(data)) = (consumed, prepared.before) {

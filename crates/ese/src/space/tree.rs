@@ -135,9 +135,10 @@ pub(super) fn put_new(
     }
     let end = work.append(tree, record)?;
     let begin0 = work.begin0();
+    let mut images = prepared.pages;
     for page in latched {
-        if let Some((_, image)) = prepared.pages.iter().find(|(number, _)| *number == page.number()) {
-            page.put(image).map_err(|error| tree.parted(error))?;
+        if let Some(at) = images.iter().position(|(number, _)| *number == page.number()) {
+            page.take_over(images.swap_remove(at).1).map_err(|error| tree.parted(error))?;
             page.changed(begin0, end);
         }
     }

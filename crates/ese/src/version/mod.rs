@@ -14,6 +14,7 @@
 
 mod changes;
 mod entry;
+mod hash;
 mod pending;
 mod store;
 

@@ -10,6 +10,7 @@
 //! written at all.
 
 use super::entry::{Change, Version};
+use super::hash::{Filed, Filing};
 use crate::buffer::{CachedFile, PageRelease};
 use crate::error::Result;
 use crate::log::{Log, Urgency};
@@ -17,7 +18,7 @@ use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex, RwLock};
 use ese_format::log::record::{LogRecord, NodePrefix, PagePrefix, UndoInfo};
 use ese_format::{DbTime, LogPosition, PageNumber};
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 
 /// A file whose cached pages can be told to wait for the log.
 pub trait RaiseDurable: Send + Sync {
@@ -33,7 +34,13 @@ impl RaiseDurable for CachedFile {
 
 const SHARDS: usize = 64;
 
-type Shard = HashMap<(u8, PageNumber), Vec<Arc<Version>>>;
+/// Versions by the number of their page in its database, oldest first.
+type Shard = HashMap<Filed, Vec<Arc<Version>>, Filing>;
+
+/// Under what a page is filed.
+fn filed(database: u8, page: PageNumber) -> Filed {
+    Filed::scattered(u64::from(database) << 32 | u64::from(page.0))
+}
 
 /// Which pages wait for which before-images.
 pub(super) struct PendingPages {
@@ -55,11 +62,18 @@ impl PendingPages {
         &self.shards[(page.0 as usize).wrapping_add(usize::from(database) << 3) % SHARDS]
     }
 
-    /// A version's before-image waits on a page.
+    /// The before-image of a new version waits on a page.
     pub(super) fn add(&self, version: &Arc<Version>, page: PageNumber) {
         version.page.store(page.0, Ordering::Release);
         let mut shard = self.shard(version.tree.database, page).lock();
-        let list = shard.entry((version.tree.database, page)).or_default();
+        shard.entry(filed(version.tree.database, page)).or_default().push(version.clone());
+    }
+
+    /// A version's before-image waits on another page from now on.
+    fn add_moved(&self, version: &Arc<Version>, page: PageNumber) {
+        version.page.store(page.0, Ordering::Release);
+        let mut shard = self.shard(version.tree.database, page).lock();
+        let list = shard.entry(filed(version.tree.database, page)).or_default();
         // It may have been there before.
         if !list.iter().any(|other| Arc::ptr_eq(other, version)) {
             list.push(version.clone());
@@ -121,7 +135,7 @@ impl PendingPages {
     ) {
         let leaving: Vec<_> = {
             let shard = self.shard(database, from).lock();
-            let Some(list) = shard.get(&(database, from)) else { return };
+            let Some(list) = shard.get(&filed(database, from)) else { return };
             // Others in the list have left the page before.
             let is_here = |version: &&Arc<Version>| version.page.load(Ordering::Acquire) == from.0;
             let leaving: Vec<_> =
@@ -134,7 +148,7 @@ impl PendingPages {
         for version in leaving {
             // A commit in between finds nothing to remove on `from`. Then the version waits on `to` although
             // it need not: its image is logged when that page is written, and redo ignores it.
-            self.add(&version, to);
+            self.add_moved(&version, to);
         }
     }
 
@@ -142,7 +156,7 @@ impl PendingPages {
     pub(super) fn release(&self, database: u8, page: PageNumber) -> Result<PageRelease> {
         let waiting = {
             let shard = self.shard(database, page).lock();
-            match shard.get(&(database, page)) {
+            match shard.get(&filed(database, page)) {
                 Some(list) => list.clone(),
                 None => return Ok(PageRelease::Free),
             }
@@ -170,11 +184,13 @@ impl PendingPages {
 
 /// Takes a version off the list of a page.
 fn leave(shard: &mut Shard, version: &Version, page: PageNumber) {
-    let at = (version.tree.database, page);
-    if let Some(list) = shard.get_mut(&at) {
-        list.retain(|other| !std::ptr::eq(&**other, version));
-        if list.is_empty() {
-            shard.remove(&at);
+    if let hash_map::Entry::Occupied(mut list) = shard.entry(filed(version.tree.database, page)) {
+        // A transaction's versions leave in the order in which they came.
+        if let Some(at) = list.get().iter().position(|other| std::ptr::eq(&**other, version)) {
+            list.get_mut().remove(at);
+        }
+        if list.get().is_empty() {
+            list.remove();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::changes::Changes;
 use super::entry::{Bookmark, Change, Node, TreeId, Version};
+use super::hash::Filing;
 use super::pending::{PendingPages, RaiseDurable};
 use crate::buffer::{BeforeImages, PageRelease};
 use crate::error::{Error, JetErr, Result};
@@ -11,8 +12,8 @@ use crate::sync::job::Waker;
 use crate::sync::{Arc, Mutex, RwLock, Weak};
 use crate::transaction::{Committed, Owner, Snapshot, Stamp, Transaction};
 use ese_format::{ObjectId, PageNumber};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::BuildHasherDefault;
 
 const SHARDS: usize = 64;
 const QUEUES: usize = 16;
@@ -25,26 +26,43 @@ const WAKE_PARTS: usize = 256;
 /// How many steps of cleanup a session takes before it gives up its change.
 const RELIEF_STEPS: usize = 64;
 
-/// Chains are filed by a hash that needs no hashing again.
-#[derive(Default)]
-struct Identity(u64);
+/// Versions by the hash of their node, oldest first; nodes of one hash share a chain.
+type Chains = HashMap<u64, Chain, Filing>;
 
-impl std::hash::Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+/// Versions of nodes with one hash. Most have one version, which needs no list.
+enum Chain {
+    One(Arc<Version>),
+    More(Vec<Arc<Version>>),
+}
+
+impl Chain {
+    fn versions(&self) -> &[Arc<Version>] {
+        match self {
+            Self::One(version) => std::slice::from_ref(version),
+            Self::More(versions) => versions,
         }
     }
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
+
+    fn push(&mut self, version: Arc<Version>) {
+        match self {
+            Self::One(first) => *self = Self::More(vec![first.clone(), version]),
+            Self::More(versions) => versions.push(version),
+        }
     }
 }
 
-/// Versions by the hash of their node, oldest first; nodes of one hash share a chain.
-type Chains = HashMap<u64, Vec<Arc<Version>>, BuildHasherDefault<Identity>>;
+/// The versions filed under a hash.
+fn chain_of(chains: &Chains, hash: u64) -> &[Arc<Version>] {
+    chains.get(&hash).map_or(&[], Chain::versions)
+}
+
+/// Files a version.
+fn file(chains: &mut Chains, hash: u64, version: Arc<Version>) {
+    match chains.entry(hash) {
+        Entry::Occupied(mut chain) => chain.get_mut().push(version),
+        Entry::Vacant(place) => drop(place.insert(Chain::One(version))),
+    }
+}
 
 /// The versions of transactions that have ended, waiting until no snapshot needs them.
 struct Ended {
@@ -202,13 +220,13 @@ impl VersionStore {
         let snapshot = transaction.snapshot();
         let hash = new.node.hash();
         let mut shard = self.shard(hash).lock();
-        let chain = shard.get(&hash).map_or(&[][..], Vec::as_slice);
+        let chain = chain_of(&shard, hash);
         check_conflict(chain, &new.node, &snapshot, &new.change)?;
         let id = self.next_id.fetch_add(2, Ordering::Relaxed);
         let version = Arc::new(self.version(transaction, id, &new));
         self.charge(version.bytes())?;
         self.of_tree(new.node.tree).fetch_add(1, Ordering::Relaxed);
-        shard.entry(hash).or_default().push(version.clone());
+        file(&mut shard, hash, version.clone());
         drop(shard);
         if let (Some((page, _)), true) = (&new.page, version.change.wants_before_image()) {
             self.pending.add(&version, *page);
@@ -232,7 +250,7 @@ impl VersionStore {
         let version = Arc::new(version);
         self.bytes.fetch_add(version.bytes(), Ordering::Relaxed);
         self.of_tree(new.node.tree).fetch_add(1, Ordering::Relaxed);
-        self.shard(hash).lock().entry(hash).or_default().push(version.clone());
+        file(&mut self.shard(hash).lock(), hash, version.clone());
         if let (Some((page, _)), true) = (&new.page, version.change.wants_before_image()) {
             self.pending.add(&version, *page);
         }
@@ -300,7 +318,7 @@ impl VersionStore {
     pub fn check(&self, node: &Node<'_>, snapshot: &Snapshot, change: &Change) -> Result<()> {
         let hash = node.hash();
         let shard = self.shard(hash).lock();
-        check_conflict(shard.get(&hash).map_or(&[][..], Vec::as_slice), node, snapshot, change)
+        check_conflict(chain_of(&shard, hash), node, snapshot, change)
     }
 
     /// What a snapshot sees of a node that stands on its page, deleted or not, with `data`. The page is
@@ -308,7 +326,7 @@ impl VersionStore {
     pub fn see(&self, node: &Node<'_>, snapshot: &Snapshot, is_deleted: bool, data: &[u8]) -> Seen {
         let hash = node.hash();
         let shard = self.shard(hash).lock();
-        let chain = shard.get(&hash).map_or(&[][..], Vec::as_slice);
+        let chain = chain_of(&shard, hash);
         let mut exists = !is_deleted;
         let mut before: Option<Arc<[u8]>> = None;
         for version in chain.iter().rev().filter(|version| version.is_of(node) && !version.is_undone()) {
@@ -338,7 +356,7 @@ impl VersionStore {
     pub fn has_versions(&self, node: &Node<'_>) -> bool {
         let hash = node.hash();
         let shard = self.shard(hash).lock();
-        shard.get(&hash).is_some_and(|chain| chain.iter().any(|version| version.is_of(node)))
+        chain_of(&shard, hash).iter().any(|version| version.is_of(node))
     }
 
     /// As [`Self::has_versions`]; if there are any, [`Self::collect`] returns each of them: the node is to be
@@ -347,7 +365,7 @@ impl VersionStore {
         let hash = node.hash();
         let shard = self.shard(hash).lock();
         let mut any = false;
-        for version in shard.get(&hash).into_iter().flatten().filter(|version| version.is_of(node)) {
+        for version in chain_of(&shard, hash).iter().filter(|version| version.is_of(node)) {
             version.is_awaited.store(true, Ordering::Relaxed);
             any = true;
         }
@@ -358,7 +376,7 @@ impl VersionStore {
     pub fn find(&self, node: &Node<'_>, id: u32) -> Option<Arc<Version>> {
         let hash = node.hash();
         let shard = self.shard(hash).lock();
-        shard.get(&hash)?.iter().rev().find(|version| version.id == id && version.is_of(node)).cloned()
+        chain_of(&shard, hash).iter().rev().find(|version| version.id == id && version.is_of(node)).cloned()
     }
 
     /// The bytes that the node's data must be able to grow back to, when transactions that are not committed
@@ -366,7 +384,7 @@ impl VersionStore {
     pub fn most_bytes(&self, node: &Node<'_>) -> usize {
         let hash = node.hash();
         let shard = self.shard(hash).lock();
-        let chain = shard.get(&hash).map_or(&[][..], Vec::as_slice);
+        let chain = chain_of(&shard, hash);
         chain
             .iter()
             .filter(|version| version.is_of(node) && !version.is_undone())
@@ -472,7 +490,7 @@ impl VersionStore {
             let shard = shard.lock();
             shard
                 .values()
-                .flatten()
+                .flat_map(Chain::versions)
                 .any(|version| version.tree == tree && !version.is_undone() && !snapshot.sees(&version.owner))
         })
     }
@@ -490,7 +508,7 @@ impl VersionStore {
     fn any_uncommitted(&self, of: impl Fn(&Version) -> bool) -> bool {
         self.shards.iter().any(|shard| {
             let shard = shard.lock();
-            let mut all = shard.values().flatten();
+            let mut all = shard.values().flat_map(Chain::versions);
             all.any(|version| of(version) && !version.is_undone() && version.owner.committed().is_none())
         })
     }
@@ -522,7 +540,7 @@ impl VersionStore {
         let mut nodes = BTreeSet::new();
         for shard in &self.shards {
             let shard = shard.lock();
-            let unseen = shard.values().flatten().filter(|version| {
+            let unseen = shard.values().flat_map(Chain::versions).filter(|version| {
                 version.tree == tree && !version.is_undone() && !snapshot.sees(&version.owner)
             });
             nodes.extend(unseen.map(|version| (version.key.to_vec(), version.data.to_vec())));
@@ -535,7 +553,7 @@ impl VersionStore {
     pub fn history(&self, node: &Node<'_>, snapshot: &Snapshot, is_deleted: bool, data: &[u8]) -> History {
         let hash = node.hash();
         let shard = self.shard(hash).lock();
-        let chain = shard.get(&hash).map_or(&[][..], Vec::as_slice);
+        let chain = chain_of(&shard, hash);
         let mut now: (bool, Arc<[u8]>) = (!is_deleted, data.into());
         let mut steps = Vec::new();
         for version in chain.iter().rev().filter(|version| version.is_of(node) && !version.is_undone()) {
@@ -628,15 +646,22 @@ impl VersionStore {
     fn unlink(&self, version: &Arc<Version>) {
         let hash = version.node().hash();
         let mut shard = self.shard(hash).lock();
-        if let Some(chain) = shard.get_mut(&hash) {
-            let before = chain.len();
-            chain.retain(|other| !Arc::ptr_eq(other, version));
-            if chain.len() < before {
-                self.bytes.fetch_sub(version.bytes(), Ordering::Relaxed);
-                self.of_tree(version.tree).fetch_sub(1, Ordering::Relaxed);
-            }
-            if chain.is_empty() {
-                shard.remove(&hash);
+        let Entry::Occupied(mut chain) = shard.entry(hash) else { return };
+        let is_filed = match chain.get_mut() {
+            Chain::One(one) => Arc::ptr_eq(one, version),
+            Chain::More(versions) => match versions.iter().position(|other| Arc::ptr_eq(other, version)) {
+                Some(at) => {
+                    versions.remove(at);
+                    true
+                }
+                None => false,
+            },
+        };
+        if is_filed {
+            self.bytes.fetch_sub(version.bytes(), Ordering::Relaxed);
+            self.of_tree(version.tree).fetch_sub(1, Ordering::Relaxed);
+            if matches!(chain.get(), Chain::One(_)) || chain.get().versions().is_empty() {
+                chain.remove();
             }
         }
     }

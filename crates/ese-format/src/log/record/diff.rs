@@ -6,6 +6,7 @@
 use super::field::corrupt;
 use crate::error::{FormatErrorKind, Result};
 use crate::log::bytes::{Reader, Writer};
+use crate::node::common_prefix;
 
 /// The bits of the classic two-byte header, and those of the wide form's flags byte shifted by eight.
 const SAME_LENGTH: u16 = 0x2000;
@@ -54,21 +55,23 @@ pub fn apply_diff(old: &[u8], diff: &[u8], wide: bool) -> Result<Vec<u8>> {
 /// The difference between old and new data; `None` when there is none worth logging, that is when it
 /// would not be smaller than the new data or the form cannot say it. Equal data give an empty difference.
 pub fn make_diff(old: &[u8], new: &[u8], wide: bool) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(new.len());
     if old.len() == new.len() {
         let mut at = 0;
-        while let Some(from) = next_difference(old, new, at) {
-            let mut to = from + 1;
-            while let Some(next) =
-                next_difference(old, new, to).filter(|next| next - to < GAP_WORTH_REPEATING)
-            {
-                to = next + 1;
+        loop {
+            let from = at + common_prefix(old.get(at..)?, new.get(at..)?);
+            if from >= old.len() {
+                break;
             }
+            let to = from + different(old.get(from..)?, new.get(from..)?);
             write_entry(&mut out, from, to - from, new.get(from..to)?, wide)?;
+            if out.len() >= new.len() {
+                return None;
+            }
             at = to;
         }
     } else {
-        let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+        let head = common_prefix(old, new);
         let (old_rest, new_rest) = (old.get(head..)?, new.get(head..)?);
         let tail = old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(a, b)| a == b).count();
         let new_middle = new_rest.get(..new_rest.len() - tail)?;
@@ -77,13 +80,20 @@ pub fn make_diff(old: &[u8], new: &[u8], wide: bool) -> Option<Vec<u8>> {
     (out.is_empty() || out.len() < new.len()).then_some(out)
 }
 
-fn next_difference(old: &[u8], new: &[u8], from: usize) -> Option<usize> {
-    let (old, new) = (old.get(from..)?, new.get(from..)?);
-    // In all bytes different or all alike, mostly: one look decides the first.
-    if old.first()? != new.first()? {
-        return Some(from);
+/// How many bytes there are up to the last different one of those that one entry says, the first one different.
+fn different(old: &[u8], new: &[u8]) -> usize {
+    let (mut end, mut equal) = (0, 0);
+    for (at, (old, new)) in old.iter().zip(new).enumerate() {
+        if old != new {
+            (end, equal) = (at + 1, 0);
+        } else {
+            equal += 1;
+            if equal == GAP_WORTH_REPEATING {
+                break;
+            }
+        }
     }
-    old.iter().zip(new).position(|(a, b)| a != b).map(|at| from + at)
+    end
 }
 
 fn read_header(r: &mut Reader<'_>, wide: bool) -> Result<(u16, u16)> {

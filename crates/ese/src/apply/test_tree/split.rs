@@ -79,14 +79,15 @@ impl TestTree {
         for (depth, (above, line)) in path[..path.len() - 1].iter().enumerate().rev() {
             child.parent = *above;
             child.parent_before = self.before(*above);
+            let [left, right] = [child.page.page, child.new_page].map(|page| page.0.to_le_bytes());
             let operation = LineOperation::Child {
                 line: *line,
                 separator: &child.separator,
-                left: child.page.page,
-                right: child.new_page,
+                left: &left,
+                right: &right,
             };
-            let lines = virtual_lines(&self.page(*above), Some(operation)).unwrap();
             let page = self.page(*above);
+            let lines = virtual_lines(&page, Some(operation)).unwrap();
             if self.fits(&lines, page.key_prefix().unwrap(), page.external_header().unwrap().len()) {
                 let path_only = Split2 { new_page: PageNumber::NONE, ..self.empty_split(*above) };
                 records.push(child);
@@ -126,10 +127,11 @@ impl TestTree {
         let (above, line) = path[path.len() - 2];
         child.parent = above;
         child.parent_before = self.before(above);
-        let (left, right, separator) = (child.page.page, child.new_page, &child.separator[..]);
-        let operation = LineOperation::Child { line, separator, left, right };
-        let lines = virtual_lines(&self.page(above), Some(operation)).unwrap();
+        let [left, right] = [child.page.page, child.new_page].map(|page| page.0.to_le_bytes());
+        let separator = &child.separator[..];
+        let operation = LineOperation::Child { line, separator, left: &left, right: &right };
         let page = self.page(above);
+        let lines = virtual_lines(&page, Some(operation)).unwrap();
         if self.fits(&lines, page.key_prefix().unwrap(), page.external_header().unwrap().len()) {
             let parent = Split2 { new_page: PageNumber::NONE, ..self.empty_split(above) };
             self.log(vec![LogRecord::Split2(parent), LogRecord::Split2(child)]);
@@ -158,7 +160,7 @@ impl TestTree {
         with_operation
     }
 
-    pub(in crate::apply) fn fits(&self, lines: &[VirtualLine], prefix: &[u8], header: usize) -> bool {
+    pub(in crate::apply) fn fits(&self, lines: &[VirtualLine<'_>], prefix: &[u8], header: usize) -> bool {
         let size = self.layout.page_size;
         let used: usize = lines.iter().map(|line| line.bytes(prefix)).sum();
         used + header + 4 <= size.bytes() - size.header_bytes()
@@ -209,9 +211,9 @@ impl TestTree {
             None => 0,
         };
         let kind_flags = page.flags() - PageFlags::ROOT;
-        let prefix_of = |lines: &[VirtualLine]| choose_prefix(lines, kind_flags);
+        let prefix_of = |lines: &[VirtualLine<'_>]| choose_prefix(lines.iter(), kind_flags);
         let bytes =
-            |lines: &[VirtualLine], at: Option<usize>| at.map_or(Vec::new(), |at| lines[at].key.clone());
+            |lines: &[VirtualLine<'_>], at: Option<usize>| at.map_or(Vec::new(), |at| lines[at].key());
         let mut record = Split2 {
             operation: operation.map_or(SplitOperation::None, |o| o.1),
             operation_line: operation_line as u16,
@@ -251,9 +253,9 @@ impl TestTree {
             if page.is_leaf() {
                 record.right = right;
                 record.right_before = self.before(right);
-                record.separator = separator(&stay[found - 1].key, &go[0].key).to_vec();
+                record.separator = separator(&stay[found - 1].key(), &go[0].key()).to_vec();
             } else {
-                record.separator = stay[found - 1].key.clone();
+                record.separator = stay[found - 1].key();
             }
             if !is_append {
                 record.split_prefix_line = prefix_of(stay).map_or(-1, |at| at as i32);
