@@ -15,7 +15,7 @@ mod tests;
 mod unlogged;
 mod view;
 
-pub use edit::{NewPage, PageMut};
+pub use edit::{NewNode, NewPage, PageMut};
 pub use flags::{LineFlags, PageFlags};
 pub use image::{PageImage, decode_image, encode_image};
 pub use unlogged::{UNLOGGED, Unlogged, clear_unlogged};

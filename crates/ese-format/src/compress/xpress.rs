@@ -11,9 +11,13 @@ const MIN_MATCH: usize = 3;
 const WINDOW: usize = 8192;
 const HASH_BITS: u32 = 12;
 /// How many earlier places with the same hash are tried for a match.
-const MAX_CHAIN: usize = 16;
+const MAX_CHAIN: usize = 4;
 /// A match of that length is not improved upon.
-const GOOD_MATCH: usize = 64;
+const GOOD_MATCH: usize = 32;
+/// Of a longer match only so many places at both ends are worth a match of their own.
+const MATCH_ENDS: usize = 8;
+/// After so many bytes in a row without a match every second one is looked at, after twice as many every third.
+const PATIENCE: usize = 64;
 
 struct Input<'a> {
     bytes: &'a [u8],
@@ -112,6 +116,7 @@ struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
+    #[inline]
     fn flag(&mut self, bit: u32) {
         if self.left == 0 {
             self.flush_flags();
@@ -159,61 +164,89 @@ impl Tokens<'_> {
     }
 }
 
-fn hash(bytes: &[u8], at: usize) -> usize {
-    let value = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], 0]);
-    (value.wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)) as usize
-}
-
 /// How many bytes two strings share at their start.
 fn common(a: &[u8], b: &[u8]) -> usize {
     let words = a.chunks_exact(8).zip(b.chunks_exact(8)).take_while(|(a, b)| a == b).count() * 8;
     words + a[words..].iter().zip(&b[words..]).take_while(|(a, b)| a == b).count()
 }
 
-/// Packs `data`, which must be shorter than 64 KiB, and appends the tokens to `out`.
-pub fn compress_into(data: &[u8], out: &mut Vec<u8>) {
-    const NOWHERE: u32 = u32::MAX;
-    let mut newest = vec![NOWHERE; 1 << HASH_BITS];
-    let mut older = vec![NOWHERE; data.len()];
-    let mut tokens = Tokens { flags_at: usize::MAX - 4, out, flags: 0, left: 0, half_at: None };
-    let mut at = 0;
-    while at < data.len() {
-        let (mut best_len, mut best_from) = (0, 0);
-        if at + MIN_MATCH <= data.len() {
-            let mut candidate = newest[hash(data, at)];
-            for _ in 0..MAX_CHAIN {
-                let from = candidate as usize;
-                if candidate == NOWHERE || at - from > WINDOW {
+/// Where each three bytes were met before.
+struct Places<'d> {
+    data: &'d [u8],
+    newest: [u16; 1 << HASH_BITS],
+    /// For each place the one before it with the same hash.
+    older: Vec<u16>,
+}
+
+impl<'d> Places<'d> {
+    /// No place: data are shorter.
+    const NOWHERE: u16 = u16::MAX;
+
+    fn new(data: &'d [u8]) -> Self {
+        Self { data, newest: [Self::NOWHERE; 1 << HASH_BITS], older: vec![Self::NOWHERE; data.len()] }
+    }
+
+    /// Notes a place; returns the one before with the same hash. None behind the last four bytes.
+    #[inline]
+    fn note(&mut self, at: usize) -> Option<u16> {
+        let word = u32::from_le_bytes(*self.data.get(at..)?.first_chunk()?);
+        let slot = ((word << 8).wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)) as usize;
+        let before = std::mem::replace(self.newest.get_mut(slot)?, at as u16);
+        *self.older.get_mut(at)? = before;
+        Some(before)
+    }
+
+    /// The longest match for what follows a place, of those that are tried: where it begins, and its bytes.
+    fn longest(&self, at: usize, mut candidate: u16) -> (usize, usize) {
+        let rest = self.data.get(at..).unwrap_or_default();
+        let (mut best_from, mut best_len) = (0, 0);
+        for _ in 0..MAX_CHAIN {
+            let from = usize::from(candidate);
+            let Some(earlier) = self.data.get(from..).filter(|_| from < at && at - from <= WINDOW) else { break };
+            // A longer match has the next byte, too.
+            if rest.get(best_len).is_some_and(|next| earlier.get(best_len) == Some(next)) {
+                let len = common(earlier, rest);
+                if len > best_len {
+                    (best_from, best_len) = (from, len);
+                }
+                if best_len >= GOOD_MATCH {
                     break;
                 }
-                // A longer match has the next byte, too.
-                if data.get(at + best_len).is_some_and(|next| data[from + best_len] == *next) {
-                    let len = common(&data[from..], &data[at..]);
-                    if len > best_len {
-                        (best_len, best_from) = (len, from);
-                    }
-                    if best_len >= GOOD_MATCH {
-                        break;
-                    }
-                }
-                candidate = older[from];
             }
+            candidate = self.older[from];
         }
-        let step = if best_len >= MIN_MATCH {
-            tokens.matched(at - best_from, best_len);
-            best_len
+        (best_from, best_len)
+    }
+}
+
+/// Packs `data`, which must be shorter than 64 KiB, and appends the tokens to `out`.
+pub fn compress_into(data: &[u8], out: &mut Vec<u8>) {
+    let mut places = Places::new(data);
+    let mut tokens = Tokens { flags_at: usize::MAX - 4, out, flags: 0, left: 0, half_at: None };
+    let (mut at, mut misses) = (0, 0);
+    while let Some(next) = data.get(at) {
+        let candidate = places.note(at).unwrap_or(Places::NOWHERE);
+        let (from, len) = places.longest(at, candidate);
+        if len >= MIN_MATCH {
+            tokens.matched(at - from, len);
+            let ends = (at + 1..(at + len).min(at + MATCH_ENDS)).chain(
+                (at + MATCH_ENDS).max((at + len).saturating_sub(MATCH_ENDS))..at + len,
+            );
+            for place in ends {
+                places.note(place);
+            }
+            (at, misses) = (at + len, 0);
         } else {
             tokens.flag(0);
-            tokens.out.push(data[at]);
-            1
-        };
-        for (place, older) in older.iter_mut().enumerate().skip(at).take(step) {
-            if place + MIN_MATCH <= data.len() {
-                let slot = hash(data, place);
-                *older = std::mem::replace(&mut newest[slot], place as u32);
+            tokens.out.push(*next);
+            misses += 1;
+            at += 1;
+            for literal in data.iter().skip(at).take(misses / PATIENCE) {
+                tokens.flag(0);
+                tokens.out.push(*literal);
+                at += 1;
             }
         }
-        at += step;
     }
     // Flags without an item are ones, by the convention of MS-XCA.
     if tokens.left > 0 {

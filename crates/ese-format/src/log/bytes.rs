@@ -85,30 +85,38 @@ impl<'a> Reader<'a> {
 pub(crate) trait Writer {
     fn bytes(&mut self, value: &[u8]);
 
+    #[inline]
     fn u8(&mut self, value: u8) {
         self.bytes(&[value]);
     }
+    #[inline]
     fn u16(&mut self, value: u16) {
         self.bytes(&value.to_le_bytes());
     }
+    #[inline]
     fn u32(&mut self, value: u32) {
         self.bytes(&value.to_le_bytes());
     }
+    #[inline]
     fn u64(&mut self, value: u64) {
         self.bytes(&value.to_le_bytes());
     }
+    #[inline]
     fn position(&mut self, value: LogPosition) {
         self.bytes(&value.to_bytes());
     }
+    #[inline]
     fn time(&mut self, value: LogTime) {
         self.bytes(&value.raw);
     }
+    #[inline]
     fn signature(&mut self, value: &Signature) {
         self.bytes(&value.to_bytes());
     }
 }
 
 impl Writer for Vec<u8> {
+    #[inline]
     fn bytes(&mut self, value: &[u8]) {
         self.extend_from_slice(value);
     }

@@ -4,6 +4,7 @@ use super::flags::PageFlags;
 use super::layout::{TAG_BYTES, data_bytes};
 use super::view::Page;
 use crate::error::{FormatError, Result};
+use crate::node::Node;
 use std::cmp::Ordering;
 
 pub(super) fn check(page: &Page<'_>) -> Result<()> {
@@ -69,8 +70,9 @@ fn check_nodes(page: &Page<'_>) -> Result<()> {
         return Ok(());
     }
     let count = page.line_count();
-    for (index, node) in page.nodes()?.enumerate() {
-        let node = node.map_err(|mut error| {
+    let lines = page.lines()?;
+    for index in 0..count {
+        let node = lines.node(index).map_err(|mut error| {
             error.detail = format!("line {index}: {}", error.detail);
             error
         })?;
@@ -88,27 +90,33 @@ fn check_nodes(page: &Page<'_>) -> Result<()> {
 }
 
 pub(super) fn check_key_order(page: &Page<'_>) -> Result<()> {
-    let non_unique = page.flags().contains(PageFlags::NON_UNIQUE_KEYS);
-    let mut last: Option<crate::node::Node<'_>> = None;
-    let mut key = Vec::new();
-    for (index, node) in page.nodes()?.enumerate() {
-        let node = node?;
-        let is_end = node.key_len() == 0 && !page.is_leaf();
+    let (is_leaf, non_unique) = (page.is_leaf(), page.flags().contains(PageFlags::NON_UNIQUE_KEYS));
+    let lines = page.lines()?;
+    let mut last: Option<Node<'_>> = None;
+    for index in 0..lines.len() {
+        let node = lines.node(index)?;
+        let is_end = node.key_len() == 0 && !is_leaf;
         if let Some(last) = last.filter(|_| !is_end) {
-            let order = node.compare_key(&key);
-            let ascends = match order {
+            let ascends = match compare(&node, &last) {
                 Ordering::Greater => true,
                 // Several deleted and live nodes of one key stand in the order of their data.
-                Ordering::Equal => page.is_leaf() && non_unique && node.data > last.data,
+                Ordering::Equal => is_leaf && non_unique && node.data > last.data,
                 Ordering::Less => false,
             };
             if !ascends {
                 return Err(FormatError::corrupt(format!("line {index} is out of order")));
             }
         }
-        key.clear();
-        node.append_key(&mut key);
         last = Some(node);
     }
     Ok(())
+}
+
+/// Compares the keys of two nodes of a page.
+fn compare(a: &Node<'_>, b: &Node<'_>) -> Ordering {
+    match a.prefix.len() == b.prefix.len() {
+        // Both are parts of the page's prefix.
+        true => a.suffix.cmp(b.suffix),
+        false => a.prefix.iter().chain(a.suffix).cmp(b.prefix.iter().chain(b.suffix)),
+    }
 }

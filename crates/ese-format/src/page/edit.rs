@@ -26,6 +26,17 @@ pub struct NewPage {
     pub reserved_tags: bool,
 }
 
+/// A node to be put on a page.
+#[derive(Debug, Clone, Copy)]
+pub struct NewNode<'a> {
+    /// Its key, in two parts.
+    pub key: (&'a [u8], &'a [u8]),
+    /// Its data.
+    pub data: &'a [u8],
+    /// Its state; whether the key is compressed is found out.
+    pub flags: LineFlags,
+}
+
 /// The bytes of one page, changed in place.
 ///
 /// A failed operation leaves the page as it was. The checksum is not kept up: see [`PageMut::seal`].
@@ -107,6 +118,7 @@ impl<'a> PageMut<'a> {
     }
 
     /// The page to read.
+    #[inline]
     pub fn view(&self) -> Page<'_> {
         // The length was checked, and no operation leaves more tags than fit.
         Page::new(self.bytes, self.page_size).unwrap_or_else(|_| unreachable!("a page that was one"))
@@ -257,26 +269,67 @@ impl<'a> PageMut<'a> {
     /// # Errors
     /// As [`Self::insert_line`]; `TooLarge` for a key that no node can hold.
     pub fn insert_node(&mut self, index: usize, key: &[u8], data: &[u8], flags: LineFlags) -> Result<()> {
-        self.insert_node_of(index, (&[], key), data, flags)
+        let shared = self.shared_prefix(key)?;
+        self.insert_split_node(index, shared, &key[shared..], data, flags)
     }
 
-    /// As [`Self::insert_node`], with the key in two parts.
+    /// Puts nodes behind all lines of a page whose free bytes are contiguous, a new one as a rule. The page is the same
+    /// as after as many calls of [`Self::insert_node`].
     ///
     /// # Errors
     /// As [`Self::insert_node`].
-    pub fn insert_node_of(
-        &mut self,
-        index: usize,
-        key: (&[u8], &[u8]),
-        data: &[u8],
-        flags: LineFlags,
-    ) -> Result<()> {
-        let shared = self.shared_prefix_of(key)?;
-        let suffix = match shared.checked_sub(key.0.len()) {
-            Some(more) => [&[], &key.1[more..]],
-            None => [&key.0[shared..], key.1],
+    pub fn append_nodes<'n>(&mut self, nodes: impl IntoIterator<Item = NewNode<'n>>) -> Result<()> {
+        let (size, data_bytes) = (self.page_size, data_bytes(self.page_size));
+        let view = self.view();
+        let (mut count, mut end, mut free) = (view.tag_count(), view.data_end(), view.free_bytes());
+        let prefix = match view.flags().contains(PageFlags::SPACE_TREE) {
+            true => Vec::new(),
+            false => view.key_prefix()?.to_vec(),
         };
-        self.with_node(shared, suffix, data, flags, |page, parts, flags| page.insert_line(index, parts, flags))
+        if count == 0 {
+            return Err(FormatError::corrupt("there is no place for a line"));
+        }
+        let most = (data_bytes / TAG_BYTES).min(TAG_COUNT_MASK.into());
+        let too_large = |detail: &str| FormatError::new(FormatErrorKind::TooLarge, detail);
+        for NewNode { key, data, flags } in nodes {
+            let shared = shared_with(&prefix, key);
+            let [start, rest] = without(key, shared);
+            let suffix_bytes = start.len() + rest.len();
+            if shared > MAX_KEY_PART || suffix_bytes > MAX_KEY_PART {
+                return Err(too_large("the key is too long for a node"));
+            }
+            let (prefix_length, suffix_length) =
+                ((shared as u16).to_le_bytes(), (suffix_bytes as u16).to_le_bytes());
+            let (lengths, flags) = match shared {
+                0 => (&[][..], flags - LineFlags::COMPRESSED),
+                _ => (&prefix_length[..], flags | LineFlags::COMPRESSED),
+            };
+            let parts = [lengths, &suffix_length, start, rest, data];
+            let length = total(&parts);
+            if length + TAG_BYTES > free || end + length + (count + 1) * TAG_BYTES > data_bytes {
+                return Err(too_large("the page has too little room"));
+            }
+            if count + 1 >= most {
+                return Err(too_large("the page has no room for more tags"));
+            }
+            self.copy_parts(end, &parts);
+            let bits = u16::from(flags.bits()) << 13;
+            let line = size.header_bytes() + end;
+            if let Some(at) = tag_at(size, count) {
+                let in_tag = if size.is_large() { 0 } else { bits };
+                put(self.bytes, at, (length as u16).to_le_bytes());
+                put(self.bytes, at + 2, (end as u16 | in_tag).to_le_bytes());
+            }
+            if size.is_large() {
+                let word = u16_at(self.bytes, line) & 0x1FFF | bits;
+                put(self.bytes, line, word.to_le_bytes());
+            }
+            (count, end, free) = (count + 1, end + length, free - length - TAG_BYTES);
+        }
+        put(self.bytes, DATA_END_AT, (end as u16).to_le_bytes());
+        self.set_count(count);
+        self.set_free(free);
+        Ok(())
     }
 
     /// Inserts a node before line `index` whose key takes `prefix` bytes from the page's prefix, as a log
@@ -292,7 +345,7 @@ impl<'a> PageMut<'a> {
         data: &[u8],
         flags: LineFlags,
     ) -> Result<()> {
-        self.with_node(prefix, [&[], suffix], data, flags, |page, parts, flags| {
+        self.with_node(prefix, suffix, data, flags, |page, parts, flags| {
             page.insert_line(index, parts, flags)
         })
     }
@@ -304,7 +357,7 @@ impl<'a> PageMut<'a> {
     pub fn replace_node_data(&mut self, index: usize, data: &[u8]) -> Result<()> {
         let node = self.view().node(index)?;
         let (prefix, suffix, flags) = (node.prefix.len(), node.suffix.to_vec(), node.flags);
-        self.with_node(prefix, [&[], &suffix], data, flags, |page, parts, flags| {
+        self.with_node(prefix, &suffix, data, flags, |page, parts, flags| {
             page.replace_line(index, parts, flags)
         })
     }
@@ -315,7 +368,7 @@ impl<'a> PageMut<'a> {
     /// As [`Self::insert_node`].
     pub fn replace_node(&mut self, index: usize, key: &[u8], data: &[u8], flags: LineFlags) -> Result<()> {
         let shared = self.shared_prefix(key)?;
-        self.with_node(shared, [&[], &key[shared..]], data, flags, |page, parts, flags| {
+        self.with_node(shared, &key[shared..], data, flags, |page, parts, flags| {
             page.replace_line(index, parts, flags)
         })
     }
@@ -376,46 +429,35 @@ impl<'a> PageMut<'a> {
     /// # Errors
     /// `Corrupt` when the prefix is not inside the page.
     pub fn shared_prefix(&self, key: &[u8]) -> Result<usize> {
-        self.shared_prefix_of((&[], key))
-    }
-
-    fn shared_prefix_of(&self, key: (&[u8], &[u8])) -> Result<usize> {
         let view = self.view();
-        if view.flags().contains(PageFlags::SPACE_TREE) {
-            return Ok(0);
+        match view.flags().contains(PageFlags::SPACE_TREE) {
+            true => Ok(0),
+            false => Ok(shared_with(view.key_prefix()?, (&[], key))),
         }
-        let prefix = view.key_prefix()?;
-        let shared = match prefix.split_at_checked(key.0.len()) {
-            Some((start, rest)) if start == key.0 => start.len() + common_prefix(rest, key.1),
-            _ => common_prefix(prefix, key.0),
-        };
-        Ok(if shared > 2 { shared } else { 0 })
     }
 
     fn with_node(
         &mut self,
         prefix: usize,
-        suffix: [&[u8]; 2],
+        suffix: &[u8],
         data: &[u8],
         flags: LineFlags,
         put_line: impl FnOnce(&mut Self, &[&[u8]], LineFlags) -> Result<()>,
     ) -> Result<()> {
-        let suffix_bytes = total(&suffix);
-        if prefix > MAX_KEY_PART || suffix_bytes > MAX_KEY_PART {
+        if prefix > MAX_KEY_PART || suffix.len() > MAX_KEY_PART {
             return Err(FormatError::new(FormatErrorKind::TooLarge, "the key is too long for a node"));
         }
         let (prefix_length, suffix_length) =
-            ((prefix as u16).to_le_bytes(), (suffix_bytes as u16).to_le_bytes());
-        let [start, rest] = suffix;
+            ((prefix as u16).to_le_bytes(), (suffix.len() as u16).to_le_bytes());
         if prefix == 0 {
             let flags = flags - LineFlags::COMPRESSED;
-            return put_line(self, &[&suffix_length, start, rest, data], flags);
+            return put_line(self, &[&suffix_length, suffix, data], flags);
         }
         if prefix > self.view().key_prefix()?.len() {
             return Err(FormatError::corrupt("a node takes more of the prefix than there is"));
         }
         let flags = flags | LineFlags::COMPRESSED;
-        put_line(self, &[&prefix_length, &suffix_length, start, rest, data], flags)
+        put_line(self, &[&prefix_length, &suffix_length, suffix, data], flags)
     }
 
     /// Replaces what a tag points to. `None` stands for no flags at all: the external header.
@@ -562,4 +604,21 @@ impl<'a> PageMut<'a> {
 
 fn total(parts: &[&[u8]]) -> usize {
     parts.iter().map(|part| part.len()).sum()
+}
+
+/// How many bytes a key, given in two parts, takes from a prefix: all it shares, if that is worth its two bytes.
+fn shared_with(prefix: &[u8], key: (&[u8], &[u8])) -> usize {
+    let shared = match prefix.split_at_checked(key.0.len()) {
+        Some((start, rest)) if start == key.0 => start.len() + common_prefix(rest, key.1),
+        _ => common_prefix(prefix, key.0),
+    };
+    if shared > 2 { shared } else { 0 }
+}
+
+/// What is left of a key, given in two parts, behind its first bytes.
+fn without<'k>(key: (&'k [u8], &'k [u8]), bytes: usize) -> [&'k [u8]; 2] {
+    match bytes.checked_sub(key.0.len()) {
+        Some(more) => [&[], &key.1[more..]],
+        None => [&key.0[bytes..], key.1],
+    }
 }

@@ -107,6 +107,48 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
+    fn appended_nodes_stand_as_inserted_ones(
+        size in prop::sample::select(PageSize::ALL.to_vec()),
+        space: bool,
+        reserved_tags: bool,
+        prefix in prop::collection::vec(0u8..3, 0..8),
+        nodes in prop::collection::vec(
+            (prop::collection::vec(0u8..3, 1..12), prop::collection::vec(any::<u8>(), 1..90), 0u8..8, 0usize..12),
+            0..200,
+        ),
+    ) {
+        let flags = if space { PageFlags::LEAF | PageFlags::SPACE_TREE } else { PageFlags::LEAF };
+        let (mut one, mut all) = (Vec::new(), Vec::new());
+        let mut expected = fresh(&mut one, size, flags, reserved_tags);
+        let mut page = fresh(&mut all, size, flags, reserved_tags);
+        expected.set_external_header(&prefix).unwrap();
+        page.set_external_header(&prefix).unwrap();
+        let before = page.view().bytes().to_vec();
+        let fit = (0..nodes.len()).take_while(|at| {
+            let (key, data, flags, _) = &nodes[*at];
+            expected.insert_node(*at, key, data, LineFlags::from_bits_truncate(*flags)).is_ok()
+        }).count();
+        let new: Vec<_> = nodes.iter().map(|(key, data, flags, at)| NewNode {
+            key: key.split_at(at % (key.len() + 1)),
+            data,
+            flags: LineFlags::from_bits_truncate(*flags),
+        }).collect();
+        if fit < new.len() {
+            let error = page.append_nodes(new.iter().copied()).unwrap_err();
+            prop_assert_eq!(error.kind, FormatErrorKind::TooLarge);
+            // What lies behind the data is no part of the page.
+            let left: Vec<_> = (0..page.view().line_count()).collect();
+            prop_assert!(left.is_empty());
+            prop_assert_eq!(&page.view().bytes()[..size.header_bytes()], &before[..size.header_bytes()]);
+            page = fresh(&mut all, size, flags, reserved_tags);
+            page.set_external_header(&prefix).unwrap();
+        }
+        page.append_nodes(new.into_iter().take(fit)).unwrap();
+        prop_assert!(page.view().bytes() == expected.view().bytes());
+        prop_assert_eq!(page.view().check(), Ok(()));
+    }
+
+    #[test]
     fn line_operations_agree_with_a_model(
         size in prop::sample::select(PageSize::ALL.to_vec()),
         reserved: bool,

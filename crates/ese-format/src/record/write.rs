@@ -5,6 +5,7 @@ use super::tagged::{DERIVED, ENTRY, EXTENDED, NULL, Piece, TaggedFlags, offset_m
 use crate::column::{ColumnId, ColumnPlace};
 use crate::error::{FormatError, FormatErrorKind, Result};
 use crate::primitives::PageSize;
+use std::ops::Range;
 
 /// What stands in the room of fixed columns that are NULL.
 const FILLER: u8 = 0x2A;
@@ -13,12 +14,12 @@ const ALL_NULL: u8 = 0xFF;
 const MULTI_SEPARATED: u16 = 0x8000;
 const VARIABLE_NULL: u16 = 0x8000;
 
-struct Tagged<'a> {
+struct Tagged {
     id: ColumnId,
     inherited: bool,
     long: bool,
-    /// `None` is an explicit NULL.
-    values: Option<Vec<Piece<'a>>>,
+    /// Which of the pieces; `None` is an explicit NULL.
+    values: Option<Range<usize>>,
 }
 
 /// Collects the values of a record and encodes them.
@@ -29,7 +30,9 @@ pub struct RecordWriter<'a> {
     page_size: PageSize,
     fixed: Vec<(ColumnId, usize, usize, Option<&'a [u8]>)>,
     variable: Vec<(ColumnId, Option<&'a [u8]>)>,
-    tagged: Vec<Tagged<'a>>,
+    tagged: Vec<Tagged>,
+    /// The values of all tagged columns.
+    pieces: Vec<Piece<'a>>,
 }
 
 fn too_large(detail: impl Into<String>) -> FormatError {
@@ -39,7 +42,13 @@ fn too_large(detail: impl Into<String>) -> FormatError {
 impl<'a> RecordWriter<'a> {
     /// An empty record.
     pub fn new(page_size: PageSize) -> Self {
-        Self { page_size, fixed: Vec::new(), variable: Vec::new(), tagged: Vec::new() }
+        Self {
+            page_size,
+            fixed: Vec::new(),
+            variable: Vec::new(),
+            tagged: Vec::new(),
+            pieces: Vec::new(),
+        }
     }
 
     /// Gives a fixed column, which takes `size` bytes at `offset`; `None` is NULL.
@@ -88,7 +97,12 @@ impl<'a> RecordWriter<'a> {
         if id.place() != Some(ColumnPlace::Tagged) || values.is_some_and(<[_]>::is_empty) {
             return Err(too_large(format!("no values fit tagged column {id}")));
         }
-        self.tagged.push(Tagged { id, inherited, long, values: values.map(<[_]>::to_vec) });
+        let values = values.map(|values| {
+            let first = self.pieces.len();
+            self.pieces.extend_from_slice(values);
+            first..self.pieces.len()
+        });
+        self.tagged.push(Tagged { id, inherited, long, values });
         Ok(self)
     }
 
@@ -113,11 +127,8 @@ impl<'a> RecordWriter<'a> {
         let variable = self.variable.iter().map(|(_, value)| value.map_or(0, <[u8]>::len)).sum::<usize>();
         // The bitmap and the ends of the variable columns: at most so much.
         let columns = self.fixed.len() / 8 + 1 + 2 * usize::from(self.variable.last().map_or(0, |c| c.0.0));
-        let pieces = |column: &Tagged<'_>| {
-            let values = column.values.as_deref().unwrap_or(&[]);
-            ENTRY + 1 + values.iter().map(|piece| 2 + piece.bytes.len()).sum::<usize>()
-        };
-        fixed + variable + columns + self.tagged.iter().map(pieces).sum::<usize>()
+        let pieces = self.pieces.iter().map(|piece| 2 + piece.bytes.len()).sum::<usize>();
+        fixed + variable + columns + self.tagged.len() * (ENTRY + 1) + pieces
     }
 
     fn write_fixed(&self, out: &mut Vec<u8>) -> Result<()> {
@@ -175,6 +186,7 @@ impl<'a> RecordWriter<'a> {
                 None if large => out.push((long | TaggedFlags::NULL).bits()),
                 None => place |= NULL,
                 Some(values) => {
+                    let values = self.pieces.get(values.clone()).unwrap_or_default();
                     let flags = long | form(values, column.long, large);
                     if large || !flags.is_empty() {
                         out.push(flags.bits());

@@ -152,8 +152,8 @@ pub(super) struct Work<'s, 'p> {
 enum Slot {
     /// The page has the change already.
     Done,
-    /// The content as far as it is worked out.
-    Changed(Vec<u8>),
+    /// The content as far as it is worked out, and whether its lines were put together anew: they are checked in the end.
+    Changed(Vec<u8>, bool),
 }
 
 impl Work<'_, '_> {
@@ -161,7 +161,7 @@ impl Work<'_, '_> {
     /// ready for [`Self::edit`].
     pub(super) fn open(&mut self, page: PageNumber, before: DbTime, after: DbTime) -> Result<bool> {
         if let Some(slot) = self.slots.get(&page) {
-            return Ok(matches!(slot, Slot::Changed(_)));
+            return Ok(matches!(slot, Slot::Changed(..)));
         }
         if !page.is_some() || page > PageNumber::MAX {
             return Err(mismatch(page, "a record changes a page that cannot be"));
@@ -169,12 +169,12 @@ impl Work<'_, '_> {
         let present = (self.source)(page);
         let slot = match redo_decision(page, present.as_ref(), before, after)? {
             Redo::Done => Slot::Done,
-            Redo::Needed => Slot::Changed(match present {
-                Some(present) => present.bytes().to_vec(),
-                None => vec![0; self.layout.page_size.bytes()],
-            }),
+            Redo::Needed => match present {
+                Some(present) => Slot::Changed(present.bytes().to_vec(), false),
+                None => Slot::Changed(vec![0; self.layout.page_size.bytes()], true),
+            },
         };
-        let is_needed = matches!(slot, Slot::Changed(_));
+        let is_needed = matches!(slot, Slot::Changed(..));
         self.slots.insert(page, slot);
         Ok(is_needed)
     }
@@ -190,7 +190,7 @@ impl Work<'_, '_> {
     /// The content of a page that was opened and needs its change.
     pub(super) fn content(&self, page: PageNumber) -> Result<Page<'_>> {
         match self.slots.get(&page) {
-            Some(Slot::Changed(bytes)) => {
+            Some(Slot::Changed(bytes, _)) => {
                 Page::new(bytes, self.layout.page_size).map_err(|error| Error::from(error.at_page(page)))
             }
             _ => Err(mismatch(page, "the page was to be changed and is not")),
@@ -199,7 +199,12 @@ impl Work<'_, '_> {
 
     /// Replaces the content of a page that was opened and needs its change.
     pub(super) fn put(&mut self, page: PageNumber, bytes: Vec<u8>) {
-        self.slots.insert(page, Slot::Changed(bytes));
+        self.slots.insert(page, Slot::Changed(bytes, true));
+    }
+
+    /// As [`Self::put`], where all lines are those of the present content.
+    pub(super) fn put_around(&mut self, page: PageNumber, bytes: Vec<u8>) {
+        self.slots.insert(page, Slot::Changed(bytes, false));
     }
 
     /// Changes a page that was opened and needs it, and sets its dbtime.
@@ -209,8 +214,21 @@ impl Work<'_, '_> {
         after: DbTime,
         change: impl FnOnce(&mut PageMut<'_>) -> ese_format::Result<()>,
     ) -> Result<()> {
+        if let Some(Slot::Changed(_, is_new)) = self.slots.get_mut(&page) {
+            *is_new = true;
+        }
+        self.edit_around(page, after, change)
+    }
+
+    /// As [`Self::edit`], for a change that leaves all lines alone, or has been checked against those beside it.
+    pub(super) fn edit_around(
+        &mut self,
+        page: PageNumber,
+        after: DbTime,
+        change: impl FnOnce(&mut PageMut<'_>) -> ese_format::Result<()>,
+    ) -> Result<()> {
         let size = self.layout.page_size;
-        let Some(Slot::Changed(bytes)) = self.slots.get_mut(&page) else {
+        let Some(Slot::Changed(bytes, _)) = self.slots.get_mut(&page) else {
             return Err(mismatch(page, "the page was to be changed and is not"));
         };
         let edit = || {
@@ -252,7 +270,7 @@ impl Work<'_, '_> {
             return Ok(());
         }
         let size = self.layout.page_size;
-        let Some(Slot::Changed(bytes)) = self.slots.get_mut(&prefix.page) else { return Ok(()) };
+        let Some(Slot::Changed(bytes, _)) = self.slots.get_mut(&prefix.page) else { return Ok(()) };
         let mut page = PageMut::new(bytes, size).map_err(|e| Error::from(e.at_page(prefix.page)))?;
         node::apply(&mut page, &change).map(drop)
     }
@@ -260,14 +278,18 @@ impl Work<'_, '_> {
     fn finish(self) -> Result<Prepared> {
         let mut pages = Vec::new();
         for (number, slot) in self.slots {
-            let Slot::Changed(bytes) = slot else { continue };
-            let page = Page::new(&bytes, self.layout.page_size)?;
-            page.check()
-                .and_then(|()| match page.flags().intersects(PageFlags::EMPTY | PageFlags::PRE_INIT) {
-                    true => Ok(()),
-                    false => page.check_key_order(),
-                })
-                .map_err(|error| mismatch(number, format!("the page would be unsound: {}", error.detail)))?;
+            let Slot::Changed(bytes, is_new) = slot else { continue };
+            if is_new {
+                let page = Page::new(&bytes, self.layout.page_size)?;
+                page.check()
+                    .and_then(|()| match page.flags().intersects(PageFlags::EMPTY | PageFlags::PRE_INIT) {
+                        true => Ok(()),
+                        false => page.check_key_order(),
+                    })
+                    .map_err(|error| {
+                        mismatch(number, format!("the page would be unsound: {}", error.detail))
+                    })?;
+            }
             pages.push((number, bytes));
         }
         Ok(Prepared { pages, before: self.before })

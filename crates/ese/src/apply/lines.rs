@@ -116,9 +116,10 @@ pub fn virtual_lines<'a>(
     page: &Page<'a>,
     operation: Option<LineOperation<'a>>,
 ) -> Result<Vec<VirtualLine<'a>>> {
-    let mut lines = Vec::with_capacity(page.line_count() + 1);
-    for node in page.nodes()? {
-        lines.push(VirtualLine::of(&node?));
+    let there = page.lines()?;
+    let mut lines = Vec::with_capacity(there.len() + 1);
+    for line in 0..there.len() {
+        lines.push(VirtualLine::of(&there.node(line)?));
     }
     let missing = |line| Error::new(JetErr::LogCorrupted, format!("there is no line {line} to operate on"));
     match operation {

@@ -137,7 +137,7 @@ fn leaf(work: &mut Work<'_, '_>, record: &Merge2) -> Result<()> {
         }
     }
     if is_left_needed {
-        work.edit(left, after, |page| {
+        work.edit_around(left, after, |page| {
             if !is_partial {
                 page.set_next(right);
             }
@@ -145,7 +145,7 @@ fn leaf(work: &mut Work<'_, '_>, record: &Merge2) -> Result<()> {
         })?;
     }
     if is_right_needed {
-        work.edit(right, after, |page| {
+        work.edit_around(right, after, |page| {
             if !is_partial {
                 page.set_previous(left);
             }

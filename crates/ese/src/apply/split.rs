@@ -6,7 +6,7 @@ use super::mismatch;
 use super::node::{PageChange, in_order, replaced};
 use crate::error::{Error, Result};
 use ese_format::log::record::{LogRecord, LongBytes, Split2, SplitKind, SplitOperation};
-use ese_format::page::{LineFlags, Page, PageFlags, PageMut};
+use ese_format::page::{LineFlags, NewNode, Page, PageFlags, PageMut};
 use std::borrow::Cow;
 
 /// The record of a split in its newer form.
@@ -105,7 +105,7 @@ fn path(work: &mut Work<'_, '_>, record: &Split2, operation: &Operation<'_>) -> 
     let page = work.content(number)?;
     let line = child_line(&page, child)?;
     in_order(&page, number, line, (&child.separator, &[]), left)?;
-    work.edit(number, record.page.after, |page| {
+    work.edit_around(number, record.page.after, |page| {
         page.insert_node(line, &child.separator, left, LineFlags::empty())?;
         page.replace_node_data(line + 1, right)
     })
@@ -118,9 +118,11 @@ fn child_line(page: &Page<'_>, child: &Split2) -> Result<usize> {
     if page.is_leaf() {
         return Err(mismatch(number, "the page above a split is a leaf"));
     }
-    for (line, node) in page.nodes().map_err(|e| Error::from(e.at_page(number)))?.enumerate() {
-        let node = node.map_err(|e| Error::from(e.at_page(number)))?;
-        if node.data == wanted.0.to_le_bytes() {
+    let lines = page.lines().map_err(|e| Error::from(e.at_page(number)))?;
+    let wanted_data = wanted.0.to_le_bytes();
+    for line in 0..lines.len() {
+        let node = lines.node(line).map_err(|e| Error::from(e.at_page(number)))?;
+        if node.data == wanted_data {
             return Ok(line);
         }
     }
@@ -144,7 +146,7 @@ fn split(work: &mut Work<'_, '_>, record: &Split2, operation: &Operation<'_>) ->
     let is_needed = work.open(number, record.page.before, after)?;
     let is_new_needed = work.open_new(new, after)?;
     if record.right.is_some() && work.open(record.right, record.right_before, after)? {
-        work.edit(record.right, after, |page| {
+        work.edit_around(record.right, after, |page| {
             page.set_previous(new);
             Ok(())
         })?;
@@ -187,8 +189,10 @@ fn split(work: &mut Work<'_, '_>, record: &Split2, operation: &Operation<'_>) ->
     if let Some(bytes) = new_bytes {
         work.put(new, bytes);
     }
-    if let Some(bytes) = split_bytes {
-        work.put(number, bytes);
+    match split_bytes {
+        Some(bytes) if stays => work.put_around(number, bytes),
+        Some(bytes) => work.put(number, bytes),
+        None => {}
     }
     work.before = work.before.take().or(before);
     Ok(())
@@ -383,8 +387,9 @@ fn split_page(
 
 fn fill(page: &mut PageMut<'_>, header: &[u8], lines: &[VirtualLine<'_>]) -> ese_format::Result<()> {
     page.set_external_header(header)?;
-    for (index, line) in lines.iter().enumerate() {
-        page.insert_node_of(index, (line.prefix, line.suffix), line.data, line.flags)?;
-    }
-    Ok(())
+    page.append_nodes(lines.iter().map(|line| NewNode {
+        key: (line.prefix, line.suffix),
+        data: line.data,
+        flags: line.flags,
+    }))
 }

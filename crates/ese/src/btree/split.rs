@@ -480,9 +480,12 @@ fn weighed_leaf<'a>(
         _ => LineOperation::Replace { line, data: operation.data(), flags: LineFlags::VERSION },
     });
     let lines = virtual_lines(page, change)?;
+    // Otherwise no rollback wants anything of the page.
+    let is_reserved = page.uncommitted_free_bytes() > 0;
     let mut key = Vec::new();
     let weighed = lines.into_iter().enumerate().map(|(index, line)| {
-        if !line.flags.contains(LineFlags::VERSION) {
+        let is_own = operation.is_some_and(|(at, _)| at == index);
+        if !line.flags.contains(LineFlags::VERSION) || !(is_reserved || is_own) {
             return Weighed { line, reserved: 0 };
         }
         let old = match operation {

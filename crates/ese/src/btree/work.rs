@@ -8,6 +8,7 @@ use crate::transaction::{Committed, Snapshot, Stamp, Transaction};
 use crate::version::{
     Bookmark, Change, Changes, NewVersion, Node, RaiseDurable, TreeId, Version, VersionStore,
 };
+use ese_format::key::KeyBuffers;
 use ese_format::log::record::{Levels, LogRecord, MacroMark, NodePrefix, PagePrefix};
 use ese_format::{DbTime, LogPosition, PageNumber};
 
@@ -53,6 +54,8 @@ pub struct Work {
     is_half_undone: bool,
     /// How often what it sees has changed by its own doing, counted on through all its transactions.
     own_changes: u64,
+    /// For the keys of records.
+    key_buffers: KeyBuffers,
 }
 
 /// What a session sees of versioned trees from one change of its own to the next. As long as its view stays the
@@ -75,6 +78,9 @@ impl Drop for Work {
 /// Trees whose last leaf a session remembers: a table with some indexes on what ascends.
 const LAST_LEAVES: usize = 4;
 
+/// For so many keys of a record buffers are kept.
+const KEYS_KEPT: usize = 64;
+
 impl Work {
     /// A session's work. Without a log nothing is logged: a database that recovery does not know.
     pub fn new(
@@ -94,6 +100,7 @@ impl Work {
             urgency: Urgency::Update,
             last_leaves: Vec::new(),
             is_half_undone: false,
+            key_buffers: KeyBuffers::default(),
             found: None,
             own_changes: 0,
         }
@@ -202,6 +209,19 @@ impl Work {
     /// A node to be changed was found on a leaf.
     pub(super) fn set_found(&mut self, tree: &Tree, leaf: PageNumber) {
         self.found = Some((tree.id(), leaf));
+    }
+
+    /// Buffers that have grown already, for the keys of a record; to be kept again afterwards.
+    pub(crate) fn take_key_buffers(&mut self) -> KeyBuffers {
+        std::mem::take(&mut self.key_buffers)
+    }
+
+    /// What [`Self::take_key_buffers`] gave is needed no more.
+    pub(crate) fn keep_key_buffers(&mut self, buffers: KeyBuffers) {
+        // Those of a record with very many keys are too large to be kept.
+        if buffers.keys.len() <= KEYS_KEPT {
+            self.key_buffers = buffers;
+        }
     }
 
     /// What the transaction sees.

@@ -14,7 +14,6 @@ use ese_format::key::{KeyDefinition, KeyError};
 use ese_format::long_value::default_chunk_size;
 use ese_format::page::PageFlags;
 use ese_format::{ObjectId, PageNumber, PageSize};
-use std::collections::HashMap;
 
 /// An index beside the table's own order.
 #[derive(Debug, Clone)]
@@ -46,8 +45,8 @@ pub struct TableDef {
     /// All other indexes.
     pub indexes: Vec<SecondaryIndex>,
     long_values: RwLock<Option<Tree>>,
-    /// Where each column stands in the schema: tables may have tens of thousands.
-    places: HashMap<ColumnId, usize>,
+    /// Where each column stands in the schema, by its number: tables may have tens of thousands.
+    places: Vec<(ColumnId, usize)>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -164,7 +163,10 @@ impl TableDef {
         let long_values = schema
             .long_values
             .map(|LongValueTree { object_id, root }| tree(root, object_id, true, PageFlags::LONG_VALUE));
-        let places = schema.columns.iter().enumerate().rev().map(|(at, column)| (column.id, at)).collect();
+        let mut places: Vec<_> =
+            schema.columns.iter().enumerate().map(|(at, column)| (column.id, at)).collect();
+        places.sort_unstable();
+        places.dedup_by_key(|(id, _)| *id);
         Ok(Self {
             places,
             tree: tree(schema.root, schema.object_id, true, PageFlags::empty()),
@@ -207,8 +209,9 @@ impl TableDef {
     /// # Errors
     /// `ColumnNotFound`.
     pub fn column(&self, id: ColumnId) -> Result<&Column> {
-        let at = self.places.get(&id).copied();
-        at.and_then(|at| self.schema.columns.get(at)).ok_or_else(|| {
+        let place = self.places.binary_search_by_key(&id, |(id, _)| *id).ok();
+        let at = place.and_then(|place| self.places.get(place));
+        at.and_then(|(_, at)| self.schema.columns.get(*at)).ok_or_else(|| {
             Error::new(JetErr::ColumnNotFound, format!("table {} has no column {id}", self.schema.name))
         })
     }

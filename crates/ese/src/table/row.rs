@@ -167,7 +167,7 @@ impl Row {
         }
         let mut values = match self.take(column.id) {
             Some(Cell::Values(values)) => values,
-            _ => Vec::new(),
+            _ => Vec::with_capacity(1),
         };
         let at = match instance {
             0 if is_multi => values.len(),
@@ -249,8 +249,9 @@ impl Row {
             })
             .collect();
         let mut writer = RecordWriter::new(page_size);
+        // In the order of their numbers the fixed columns come first, then the variable ones.
         let last = |place: ColumnPlace| {
-            columns.iter().filter(|c| c.place() == place && self.place(c.id).is_ok()).map(|c| c.id).max()
+            self.cells.iter().rev().map(|(id, _)| *id).find(|id| id.place() == Some(place))
         };
         let (last_fixed, last_variable) = (last(ColumnPlace::Fixed), last(ColumnPlace::Variable));
         for column in columns {
@@ -275,14 +276,22 @@ impl Row {
                 ColumnPlace::Tagged => {
                     let Some(cell) = cell else { continue };
                     let ids = ids.iter().find(|(id, _)| *id == column.id).map_or(&[][..], |(_, ids)| ids);
+                    let (one, several);
                     let pieces = match cell {
-                        Cell::Values(values) => Some(pieces(values, ids)),
+                        Cell::Values(values) => match (&values[..], ids) {
+                            ([value], []) => {
+                                one = [piece(value, None)];
+                                Some(&one[..])
+                            }
+                            _ => {
+                                several = pieces(values, ids);
+                                Some(&several[..])
+                            }
+                        },
                         Cell::Null => None,
                     };
                     let is_long = column.column_type.is_long();
-                    writer
-                        .tagged(column.id, column.inherited, is_long, pieces.as_deref())
-                        .map_err(too_big)?;
+                    writer.tagged(column.id, column.inherited, is_long, pieces).map_err(too_big)?;
                 }
                 _ => {}
             }
@@ -295,22 +304,22 @@ impl Row {
 const LONG_VALUE_ID_BYTES: usize = 8;
 
 fn pieces<'a>(values: &'a [Value], ids: &'a [Option<ese_format::long_value::IdBytes>]) -> Vec<Piece<'a>> {
-    let piece = |(value, id): (&'a Value, Option<&'a Option<ese_format::long_value::IdBytes>>)| {
-        let id = id.and_then(Option::as_ref);
-        let bytes: &[u8] = match (value, id) {
-            (Value::Plain(bytes) | Value::Packed(bytes) | Value::Sealed { bytes, .. }, None) => bytes,
-            (_, Some(id)) => id,
-            (Value::Long(_), None) => &[],
-        };
-        Piece {
-            bytes,
-            separated: id.is_some(),
-            compressed: matches!(value, Value::Packed(_)),
-            encrypted: matches!(value, Value::Sealed { .. }),
-        }
+    let ids = ids.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    values.iter().zip(ids).map(|(value, id)| piece(value, id)).collect()
+}
+
+fn piece<'a>(value: &'a Value, id: Option<&'a ese_format::long_value::IdBytes>) -> Piece<'a> {
+    let bytes: &[u8] = match (value, id) {
+        (Value::Plain(bytes) | Value::Packed(bytes) | Value::Sealed { bytes, .. }, None) => bytes,
+        (_, Some(id)) => id,
+        (Value::Long(_), None) => &[],
     };
-    let ids = ids.iter().map(Some).chain(std::iter::repeat(None));
-    values.iter().zip(ids).map(piece).collect()
+    Piece {
+        bytes,
+        separated: id.is_some(),
+        compressed: matches!(value, Value::Packed(_)),
+        encrypted: matches!(value, Value::Sealed { .. }),
+    }
 }
 
 /// Packs a value for the record if that makes it smaller.

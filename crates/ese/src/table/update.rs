@@ -177,7 +177,7 @@ impl Updater<'_> {
     }
 
     /// The key that a new record gets in the table's own order.
-    fn new_key(&self, work: &Work, record: &[u8]) -> Result<Vec<u8>> {
+    fn new_key(&self, work: &mut Work, record: &[u8]) -> Result<Vec<u8>> {
         match &self.table.primary {
             Some(keys) => self.primary_key(work, keys, record),
             None => self.next_record(),
@@ -185,14 +185,17 @@ impl Updater<'_> {
     }
 
     /// The record's key in the table's own order.
-    fn primary_key(&self, work: &Work, keys: &KeyDefinition, record: &[u8]) -> Result<Vec<u8>> {
-        let mut buffers = self.buffers();
-        make_keys(work, self.table, keys, &self.table.schema.name, record, &mut buffers)?;
-        primary_key(&buffers)
+    fn primary_key(&self, work: &mut Work, keys: &KeyDefinition, record: &[u8]) -> Result<Vec<u8>> {
+        let mut buffers = work.take_key_buffers();
+        buffers.refuse_unproven = self.services.refuses_unproven_text();
+        let made = make_keys(work, self.table, keys, &self.table.schema.name, record, &mut buffers);
+        let key = made.and_then(|()| primary_key(&buffers));
+        work.keep_key_buffers(buffers);
+        key
     }
 
     /// The key that a record gets which had another one before.
-    fn moved(&self, work: &Work, record: &[u8], bookmark: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn moved(&self, work: &mut Work, record: &[u8], bookmark: &[u8]) -> Result<Option<Vec<u8>>> {
         match &self.table.primary {
             Some(keys) => Ok(Some(self.primary_key(work, keys, record)?).filter(|key| key != bookmark)),
             None => Ok(None),
@@ -208,13 +211,6 @@ impl Updater<'_> {
         Ok(row.long_values().collect())
     }
 
-    /// Buffers for the keys of what is entered.
-    fn buffers(&self) -> KeyBuffers {
-        let mut buffers = KeyBuffers::default();
-        buffers.refuse_unproven = self.services.refuses_unproven_text();
-        buffers
-    }
-
     /// Brings all secondary indexes from one form of a record to another.
     fn change_entries(
         &self,
@@ -223,14 +219,14 @@ impl Updater<'_> {
         after: Option<&[u8]>,
         bookmark: &[u8],
     ) -> Result<()> {
-        let mut buffers = KeyBuffers::default();
+        let mut buffers = work.take_key_buffers();
         let hidden = self.table.counters.hidden.from(work);
         for index in self.table.indexes.iter().chain(hidden.iter().map(|index| &**index)) {
+            // What is there goes, whatever its letters are.
+            buffers.refuse_unproven = false;
             let old = entries(work, self.table, index, before, &mut buffers)?;
             buffers.refuse_unproven = self.services.refuses_unproven_text();
             let new = entries(work, self.table, index, after, &mut buffers)?;
-            // What is there goes, whatever its letters are.
-            buffers.refuse_unproven = false;
             for key in old.iter().filter(|key| !new.contains(key)) {
                 btree::delete(work, &index.tree, index.bookmark(key, bookmark))?;
             }
@@ -238,6 +234,7 @@ impl Updater<'_> {
                 btree::insert(work, &index.tree, key, bookmark, Versioning::Versioned)?;
             }
         }
+        work.keep_key_buffers(buffers);
         Ok(())
     }
 

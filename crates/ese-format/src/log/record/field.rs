@@ -81,6 +81,7 @@ macro_rules! scalar_field {
             fn read_tail(head: Self, _r: &mut Reader<'_>) -> Result<Self> {
                 Ok(head)
             }
+            #[inline]
             fn write_head(&self, $out: &mut Vec<u8>) -> Result<()> {
                 let $value = *self;
                 $write;
