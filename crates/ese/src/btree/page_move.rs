@@ -227,7 +227,7 @@ impl Pages {
         let is_leaf = self.source.page().is_leaf();
         let all = [&mut self.parent, &mut self.source, &mut fresh];
         let all = all.into_iter().chain(self.left.as_mut()).chain(self.right.as_mut());
-        put_all(tree, all, &prepared.pages, begin0, end)?;
+        put_all(tree, all, prepared.pages, begin0, end)?;
         if is_leaf {
             // Before-images that are not logged yet wait on the page where their node is.
             work.store().nodes_moved(tree.file.id(), self.source.number(), to, |_| true);
