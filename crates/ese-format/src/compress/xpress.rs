@@ -202,7 +202,9 @@ impl<'d> Places<'d> {
         let (mut best_from, mut best_len) = (0, 0);
         for _ in 0..MAX_CHAIN {
             let from = usize::from(candidate);
-            let Some(earlier) = self.data.get(from..).filter(|_| from < at && at - from <= WINDOW) else { break };
+            let Some(earlier) = self.data.get(from..).filter(|_| from < at && at - from <= WINDOW) else {
+                break;
+            };
             // A longer match has the next byte, too.
             if rest.get(best_len).is_some_and(|next| earlier.get(best_len) == Some(next)) {
                 let len = common(earlier, rest);
@@ -229,9 +231,8 @@ pub fn compress_into(data: &[u8], out: &mut Vec<u8>) {
         let (from, len) = places.longest(at, candidate);
         if len >= MIN_MATCH {
             tokens.matched(at - from, len);
-            let ends = (at + 1..(at + len).min(at + MATCH_ENDS)).chain(
-                (at + MATCH_ENDS).max((at + len).saturating_sub(MATCH_ENDS))..at + len,
-            );
+            let ends = (at + 1..(at + len).min(at + MATCH_ENDS))
+                .chain((at + MATCH_ENDS).max((at + len).saturating_sub(MATCH_ENDS))..at + len);
             for place in ends {
                 places.note(place);
             }

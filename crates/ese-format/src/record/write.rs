@@ -42,13 +42,7 @@ fn too_large(detail: impl Into<String>) -> FormatError {
 impl<'a> RecordWriter<'a> {
     /// An empty record.
     pub fn new(page_size: PageSize) -> Self {
-        Self {
-            page_size,
-            fixed: Vec::new(),
-            variable: Vec::new(),
-            tagged: Vec::new(),
-            pieces: Vec::new(),
-        }
+        Self { page_size, fixed: Vec::new(), variable: Vec::new(), tagged: Vec::new(), pieces: Vec::new() }
     }
 
     /// Gives a fixed column, which takes `size` bytes at `offset`; `None` is NULL.

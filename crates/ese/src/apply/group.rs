@@ -46,7 +46,8 @@ pub struct Touched {
 /// Works out what records make of their pages: one record that changes several pages, or all records of a
 /// macro, in the order of the log.
 ///
-/// `pages` gives the present content of a page, `None` when it was never written or cannot be read. Whether a
+/// `pages` gives the present content of a page, which is sound ([`Page::check`]), `None` when it was never written or
+/// cannot be read. Whether a
 /// page needs its change is decided for each of them by its dbtime; where a page must get lines from another
 /// one that has lost them already, they come from the before-image in the record. At run time all pages are
 /// as they were before, and the result has all of them.

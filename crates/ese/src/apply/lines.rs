@@ -224,7 +224,9 @@ mod tests {
     /// Lines with these keys, divided somewhere.
     fn lines(keys: &[Vec<u8>], at: usize) -> Vec<VirtualLine<'_>> {
         let parts = keys.iter().map(|key| key.split_at(at % (key.len() + 1)));
-        parts.map(|(prefix, suffix)| VirtualLine { prefix, suffix, data: &[1], flags: LineFlags::empty() }).collect()
+        parts
+            .map(|(prefix, suffix)| VirtualLine { prefix, suffix, data: &[1], flags: LineFlags::empty() })
+            .collect()
     }
 
     proptest! {

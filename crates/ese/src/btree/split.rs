@@ -181,11 +181,8 @@ impl Path {
                 LineOperation::Child { line: *at, separator: &separator, left: &child, right: &child };
             let lines = virtual_lines(&page, Some(change))?;
             let lines: Vec<_> = lines.into_iter().map(|line| Weighed { line, reserved: 0 }).collect();
-            let conditions = Conditions {
-                capacity: capacity(&page),
-                flags: page.flags(),
-                prefix: page.key_prefix()?,
-            };
+            let conditions =
+                Conditions { capacity: capacity(&page), flags: page.flags(), prefix: page.key_prefix()? };
             // Under ascending inserts pages stay full; the last one begins anew.
             let ascending = appended && *at + 2 == lines.len();
             let at_end = if ascending { fitting(&lines, lines.len() - 1, conditions) } else { None };
@@ -217,11 +214,8 @@ impl Path {
             return Ok(Some(level));
         }
         let with = weighed_leaf(work, tree, &page, Some((line, operation)))?;
-        let conditions = Conditions {
-            capacity: capacity(&page),
-            flags: page.flags(),
-            prefix: page.key_prefix()?,
-        };
+        let conditions =
+            Conditions { capacity: capacity(&page), flags: page.flags(), prefix: page.key_prefix()? };
         let (plan, lines, does_operation) = match plan(&with, conditions) {
             Some(plan) => (plan, with, true),
             None => {
@@ -423,9 +417,9 @@ impl Level {
             right_prefix: key(go, plan.right_prefix),
             left_reserved: reserved(stay),
             right_reserved: reserved(go),
-            first_moved: go.first().map_or_else(Default::default, |first| {
-                (first.line.key(), first.line.data.to_vec())
-            }),
+            first_moved: go
+                .first()
+                .map_or_else(Default::default, |first| (first.line.key(), first.line.data.to_vec())),
             plan,
             separator,
             does_operation,

@@ -80,12 +80,8 @@ impl TestTree {
             child.parent = *above;
             child.parent_before = self.before(*above);
             let [left, right] = [child.page.page, child.new_page].map(|page| page.0.to_le_bytes());
-            let operation = LineOperation::Child {
-                line: *line,
-                separator: &child.separator,
-                left: &left,
-                right: &right,
-            };
+            let operation =
+                LineOperation::Child { line: *line, separator: &child.separator, left: &left, right: &right };
             let page = self.page(*above);
             let lines = virtual_lines(&page, Some(operation)).unwrap();
             if self.fits(&lines, page.key_prefix().unwrap(), page.external_header().unwrap().len()) {
