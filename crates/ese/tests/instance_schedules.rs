@@ -90,7 +90,10 @@ fn come_and_go(instance: &Instance) -> Vec<&'static str> {
     for _ in 0..4 {
         patiently(&mut answers, || session.attach(path, AttachOptions::default()));
         let opened = patiently(&mut answers, || session.open(path));
-        thread::yield_now();
+        // Long enough for the other guest to come to its detach meanwhile.
+        for _ in 0..20 {
+            thread::yield_now();
+        }
         drop(opened);
         patiently(&mut answers, || session.detach(Some(path)));
     }

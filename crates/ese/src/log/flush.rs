@@ -2,12 +2,14 @@
 
 use super::generation::{CurrentFile, Parts, Previous, begin_generation};
 use super::tail::{Pending, Reach};
+use super::waiters::{self, Waiter, Waiters};
 use super::writer::{Fault, Log, LogStatistics};
 use crate::error::{Error, JetErr, Result};
 use ese_format::log::segment::seal_segment;
 use ese_format::log::{SEGMENT_BYTES, SegmentHeader};
 use ese_format::primitives::{Generation, LogPosition};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Most segments that go into one write.
 const WRITE_SEGMENTS: usize = 64;
@@ -17,12 +19,24 @@ pub(super) struct FlushState {
     pub(super) durable: LogPosition,
     /// Taken out by the thread that leads.
     writer: Option<Box<Writer>>,
+    /// While anybody is in here, the writer is out or somebody who was taken from here is awake.
+    waiters: Waiters,
     pub(super) statistics: LogStatistics,
 }
 
 impl FlushState {
     pub(super) fn new(durable: LogPosition, writer: Writer) -> Self {
-        Self { durable, writer: Some(Box::new(writer)), statistics: LogStatistics::default() }
+        Self {
+            durable,
+            writer: Some(Box::new(writer)),
+            waiters: Waiters::default(),
+            statistics: LogStatistics::default(),
+        }
+    }
+
+    /// Who is to lead next, if the right to write is free.
+    fn successor(&mut self) -> Option<Arc<Waiter>> {
+        self.writer.as_ref().and_then(|_| self.waiters.next())
     }
 }
 
@@ -33,11 +47,13 @@ pub(super) struct Writer {
     /// Whether something was written since the last sync.
     dirty: bool,
     buffer: Vec<u8>,
+    /// What is not yet in the statistics.
+    counts: LogStatistics,
 }
 
 impl Writer {
     pub(super) fn new(current: CurrentFile) -> Self {
-        Self { current: Some(current), dirty: false, buffer: Vec::new() }
+        Self { current: Some(current), dirty: false, buffer: Vec::new(), counts: LogStatistics::default() }
     }
 }
 
@@ -45,6 +61,9 @@ impl Writer {
 struct Lead<'a> {
     log: &'a Log,
     writer: Option<Box<Writer>>,
+    /// Those whom the round served.
+    served: Vec<Arc<Waiter>>,
+    has_failed: bool,
 }
 
 impl Drop for Lead<'_> {
@@ -52,9 +71,19 @@ impl Drop for Lead<'_> {
         if std::thread::panicking() {
             // Whoever waits must not wait for ever for a thread that is gone.
             self.log.tail.lock().failure.get_or_insert(JetErr::InstanceUnavailable);
+            self.has_failed = true;
         }
-        self.log.flush.lock().writer = self.writer.take();
-        self.log.flushed.notify_all();
+        let successors = {
+            let mut state = self.log.flush.lock();
+            if let Some(writer) = &mut self.writer {
+                state.statistics.add(&std::mem::take(&mut writer.counts));
+            }
+            state.writer = self.writer.take();
+            if self.has_failed { state.waiters.all() } else { state.successor().into_iter().collect() }
+        };
+        // The disk is idle until the next round begins; those who are served have time.
+        successors.iter().chain(&self.served).for_each(|waiter| waiter.wake());
+        self.log.room.notify_all();
     }
 }
 
@@ -65,33 +94,42 @@ impl Log {
             return Ok(());
         }
         state.statistics.flush_waits += 1;
-        loop {
-            {
-                let tail = self.tail.lock();
-                if let Some(code) = tail.failure {
-                    return Err(Error::new(code, "the log could not be made durable").position(end));
-                }
-                if end > tail.position() {
-                    return Err(
-                        Error::new(JetErr::InternalError, "nothing is appended there yet").position(end)
-                    );
-                }
+        let result = loop {
+            if let Err(error) = self.check_reachable(end) {
+                break Err(error);
             }
             match state.writer.take() {
-                None => self.flushed.wait(&mut state),
+                None => waiters::wait(&mut state, |state| &mut state.waiters, end),
                 Some(writer) => {
                     drop(state);
                     let led = self.lead(writer, Reach::Everything);
                     state = self.flush.lock();
-                    if state.durable < end {
-                        led?;
+                    if state.durable < end && led.is_err() {
+                        break led;
                     }
                 }
             }
             if state.durable >= end {
-                return Ok(());
+                break Ok(());
             }
+        };
+        // Whoever was called to lead and goes without having led calls the next.
+        let successor = state.successor();
+        drop(state);
+        successor.iter().for_each(|waiter| waiter.wake());
+        result
+    }
+
+    /// Fails when the log will never be durable up to `end`.
+    fn check_reachable(&self, end: LogPosition) -> Result<()> {
+        let tail = self.tail.lock();
+        if let Some(code) = tail.failure {
+            return Err(Error::new(code, "the log could not be made durable").position(end));
         }
+        if end > tail.position() {
+            return Err(Error::new(JetErr::InternalError, "nothing is appended there yet").position(end));
+        }
+        Ok(())
     }
 
     /// Gets the segments that are full out of memory, or waits for the thread that does; whoever needs room
@@ -100,7 +138,7 @@ impl Log {
         let mut state = self.flush.lock();
         match state.writer.take() {
             None => {
-                self.flushed.wait(&mut state);
+                self.room.wait(&mut state);
                 Ok(())
             }
             Some(writer) => {
@@ -112,21 +150,29 @@ impl Log {
 
     /// One round of writing; a failure is recorded before anybody else can lead.
     fn lead(&self, writer: Box<Writer>, reach: Reach) -> Result<()> {
-        let mut lead = Lead { log: self, writer: Some(writer) };
+        let mut lead = Lead { log: self, writer: Some(writer), served: Vec::new(), has_failed: false };
         let Some(writer) = lead.writer.as_mut() else { return Ok(()) };
-        self.round(writer, reach).map_err(|fault| {
-            tracing::error!(error = %fault.error, "logging stops");
-            self.tail.lock().failure.get_or_insert(fault.error.code());
-            self.hooks.failed(&fault.error);
-            fault.error
-        })
+        match self.round(writer, reach) {
+            Ok(served) => {
+                lead.served = served;
+                Ok(())
+            }
+            Err(fault) => {
+                tracing::error!(error = %fault.error, "logging stops");
+                self.tail.lock().failure.get_or_insert(fault.error.code());
+                self.hooks.failed(&fault.error);
+                lead.has_failed = true;
+                Err(fault.error)
+            }
+        }
     }
 
-    /// Writes what is appended when it begins; syncs it if it takes everything.
-    fn round(&self, writer: &mut Writer, reach: Reach) -> std::result::Result<(), Fault> {
+    /// Writes what is appended when it begins; syncs it if it takes everything. Those who are served by the
+    /// end of it are to be woken.
+    fn round(&self, writer: &mut Writer, reach: Reach) -> std::result::Result<Vec<Arc<Waiter>>, Fault> {
         let (mut segments, end) = self.tail.lock().take(reach);
         let mut durable = self.durable();
-        self.count(|s| s.rounds += 1);
+        writer.counts.rounds += 1;
         while let Some(first) = segments.front() {
             let generation = first.generation;
             self.roll_to(writer, generation, &mut durable)?;
@@ -135,9 +181,9 @@ impl Log {
         if reach == Reach::Everything {
             self.roll_to(writer, end.generation, &mut durable)?;
             self.sync(writer)?;
-            self.publish(end);
+            return Ok(self.publish(writer, end));
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Writes the segments of one generation that stand next to each other, as one piece.
@@ -176,8 +222,8 @@ impl Log {
         writer.dirty = true;
         let written = last - first + 1;
         self.tail.lock().written(written.into());
-        self.count(|s| s.segments += u64::from(written));
-        self.flushed.notify_all();
+        writer.counts.segments += u64::from(written);
+        self.room.notify_all();
         Ok(())
     }
 
@@ -204,8 +250,8 @@ impl Log {
             }
             writer.current = Some(file);
             *durable = LogPosition::start_of(next);
-            self.count(|s| s.generations += 1);
-            self.publish(*durable);
+            writer.counts.generations += 1;
+            self.publish(writer, *durable).iter().for_each(|waiter| waiter.wake());
         }
     }
 
@@ -213,7 +259,7 @@ impl Log {
         if std::mem::take(&mut writer.dirty)
             && let Some(current) = &writer.current
         {
-            self.count(|s| s.syncs += 1);
+            writer.counts.syncs += 1;
             current
                 .file
                 .sync()
@@ -222,17 +268,13 @@ impl Log {
         Ok(())
     }
 
-    /// Tells those who wait.
-    fn publish(&self, durable: LogPosition) {
+    /// Sets how far the log is durable; who waited for that and is to be woken.
+    fn publish(&self, writer: &mut Writer, durable: LogPosition) -> Vec<Arc<Waiter>> {
         let mut state = self.flush.lock();
-        if durable > state.durable {
-            state.durable = durable;
-        }
-        self.flushed.notify_all();
-    }
-
-    fn count(&self, add: impl FnOnce(&mut LogStatistics)) {
-        add(&mut self.flush.lock().statistics);
+        state.statistics.add(&std::mem::take(&mut writer.counts));
+        state.durable = state.durable.max(durable);
+        let durable = state.durable;
+        state.waiters.served(durable)
     }
 
     pub(super) fn parts(&self) -> Parts<'_> {

@@ -24,6 +24,7 @@ mod place;
 mod reader;
 mod scan;
 mod tail;
+mod waiters;
 mod writer;
 
 #[cfg(test)]

@@ -59,6 +59,17 @@ pub struct LogStatistics {
     pub generations: u64,
 }
 
+impl LogStatistics {
+    pub(super) fn add(&mut self, more: &LogStatistics) {
+        let LogStatistics { flush_waits, rounds, syncs, segments, generations } = more;
+        self.flush_waits += flush_waits;
+        self.rounds += rounds;
+        self.syncs += syncs;
+        self.segments += segments;
+        self.generations += generations;
+    }
+}
+
 /// A log stream that takes records. Shared by all threads; every method may be called by any.
 ///
 /// An append copies records into a buffer under one short lock. When the buffer is full, whole segments
@@ -73,7 +84,8 @@ pub struct Log {
     pub(super) stream: StreamIdentity,
     pub(super) tail: Mutex<Tail>,
     pub(super) flush: Mutex<FlushState>,
-    pub(super) flushed: Condvar,
+    /// Announces that buffered segments were written or can be.
+    pub(super) room: Condvar,
     pub(super) next: NextFile,
     pub(super) write_waker: Mutex<Option<Waker>>,
 }
@@ -93,7 +105,7 @@ impl Log {
         Self {
             tail: Mutex::new(Tail::new(generation, segment, stream.segments - 2)),
             flush: Mutex::new(FlushState::new(LogPosition::new(generation, segment, 0), writer)),
-            flushed: Condvar::new(),
+            room: Condvar::new(),
             config,
             hooks,
             files,
