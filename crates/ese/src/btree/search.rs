@@ -1,7 +1,7 @@
 //! Finding places in trees.
 
 use super::tree::Tree;
-use crate::buffer::{ExclusivePage, SharedPage};
+use crate::buffer::{ExclusivePage, RememberedPage, SharedPage};
 use crate::error::Result;
 use ese_format::PageNumber;
 use ese_format::node::Node;
@@ -151,7 +151,36 @@ impl Way<'_> {
 
 /// Goes down to a leaf, to read it.
 pub(super) fn read_leaf(tree: &Tree, way: Way<'_>) -> Result<SharedPage> {
-    let mut page = tree.file.read(tree.root)?;
+    read_below(tree, way, tree.file.read(tree.root)?)
+}
+
+/// As [`read_leaf`], by a root that was seen before if it still is as it was, and remembering it for the next time. All
+/// who read a tree need its root: if each latched it they would wait for each other's writes to the latch.
+pub(super) fn read_leaf_again(
+    tree: &Tree,
+    way: Way<'_>,
+    known: &mut Option<RememberedPage>,
+) -> Result<SharedPage> {
+    if let Some(root) = known.as_ref().filter(|root| root.is_current()) {
+        let child = way.child(tree, &root.page(), root.number())?;
+        let page = tree.file.read(child);
+        // What is split, moved or emptied is latched together with its parent.
+        if root.is_current() {
+            return read_below(tree, way, page?);
+        }
+    }
+    *known = None;
+    let root = tree.file.read(tree.root)?;
+    let view = root.page();
+    tree.check(&view, root.number())?;
+    if !view.is_leaf() {
+        *known = root.remember();
+    }
+    read_below(tree, way, root)
+}
+
+/// Goes on to a leaf from a page of the way there.
+fn read_below(tree: &Tree, way: Way<'_>, mut page: SharedPage) -> Result<SharedPage> {
     for _ in 0..DEPTH_MOST {
         let view = page.page();
         tree.check(&view, page.number())?;

@@ -89,6 +89,7 @@ impl Frame {
 
     pub(super) fn set_gone(&self) {
         self.gone.store(true, Ordering::Release);
+        self.latch.changes().count();
     }
 
     /// Notes that the page was asked for again. Touches shortly after each other are one: a scan that takes
@@ -175,6 +176,13 @@ impl Frame {
         while meta.is_writing {
             self.written.wait(&mut meta);
         }
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        // Changes that come are made to another frame.
+        self.latch.changes().count();
     }
 }
 

@@ -6,6 +6,7 @@
 use super::file::CachedFile;
 use super::frame::{Bytes, Frame};
 use super::latch::Mode;
+use super::remembered::RememberedPage;
 use crate::error::Result;
 use crate::sync::Arc;
 use ese_format::page::{NewPage, Page, PageMut};
@@ -104,6 +105,13 @@ impl SharedPage {
     pub(super) fn new(frame: Arc<Frame>, content: Arc<Bytes>) -> Self {
         Self { held: Held { frame, mode: Mode::Shared, content: Some(content) } }
     }
+
+    /// The page as it is now, to go by later without the latch; see [`RememberedPage`].
+    pub fn remember(&self) -> Option<RememberedPage> {
+        let Held { frame, content, .. } = &self.held;
+        let content = content.clone()?;
+        Some(RememberedPage::new(frame.key.page, frame.page_size, content, frame.latch.changes()))
+    }
 }
 
 impl UpgradablePage {
@@ -140,8 +148,8 @@ impl ExclusivePage {
             let old = self.held.content.replace(zeros).filter(|_| in_memory);
             self.fresh = Fresh::Cleared { old };
         }
-        let bytes = self.held.content.as_mut().and_then(Arc::get_mut);
-        bytes.unwrap_or_else(|| unreachable!("an exclusive latch has the only reference"))
+        // Shared only with those who remember the page as it was.
+        self.held.content.as_mut().map_or(&mut [], |content| Arc::make_mut(content))
     }
 
     /// The content, to be changed. An operation that fails leaves the page as it was; after those that

@@ -5,9 +5,11 @@
 //! counted reference, the exclusive one has the only reference and may change the content through it.
 //!
 //! Invariants: `content` is `None` exactly while the latch is held exclusively; a holder gives its reference
-//! back before it stops being counted, so an exclusive holder's reference is the only one. Who waits for
+//! back before it stops being counted, so an exclusive holder's reference is the only one but for those who only
+//! remember the content: they learn from [`Changes`] that it is no longer the page's. Who waits for
 //! exclusive access goes before new readers, so a thread must never ask for a latch that it holds.
 
+use super::remembered::Changes;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// A latch and what it protects.
@@ -24,6 +26,7 @@ struct State<T> {
     wanted: u32,
     /// Threads that wait for anything.
     waiting: u32,
+    changes: Changes,
 }
 
 /// How a latch is to be held.
@@ -48,16 +51,33 @@ impl<T> State<T> {
                 self.upgradable = true;
                 Some(content)
             }
-            Mode::Exclusive if self.readers == 0 && !self.upgradable => self.content.take(),
+            Mode::Exclusive if !self.upgradable => self.grant_alone(),
             _ => None,
         }
+    }
+
+    /// The content for its only holder, if nobody reads it.
+    fn grant_alone(&mut self) -> Option<Arc<T>> {
+        if self.readers != 0 {
+            return None;
+        }
+        let content = self.content.take()?;
+        self.changes.count();
+        Some(content)
     }
 }
 
 impl<T> Latch<T> {
     /// A latch that its maker holds exclusively, with the content.
     pub(super) fn new_exclusive(content: T) -> (Self, Arc<T>) {
-        let state = State { content: None, readers: 0, upgradable: false, wanted: 0, waiting: 0 };
+        let state = State {
+            content: None,
+            readers: 0,
+            upgradable: false,
+            wanted: 0,
+            waiting: 0,
+            changes: Changes::default(),
+        };
         (Self { state: Mutex::new(state), changed: Condvar::new() }, Arc::new(content))
     }
 
@@ -109,8 +129,7 @@ impl<T> Latch<T> {
         drop(content);
         let mut state = self.state.lock();
         state.wanted += 1;
-        let content =
-            self.wait(&mut state, |state| if state.readers == 0 { state.content.take() } else { None });
+        let content = self.wait(&mut state, State::grant_alone);
         state.wanted -= 1;
         state.upgradable = false;
         content
@@ -136,6 +155,11 @@ impl<T> Latch<T> {
         }
         self.wake(state);
         content
+    }
+
+    /// What tells those who remember the content that it is no longer this.
+    pub(super) fn changes(&self) -> Changes {
+        self.state.lock().changes.clone()
     }
 
     fn wait<R>(

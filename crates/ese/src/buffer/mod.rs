@@ -17,6 +17,7 @@ mod hooks;
 mod latch;
 mod load;
 mod progress;
+mod remembered;
 mod shard;
 mod size;
 mod statistics;
@@ -33,6 +34,7 @@ pub use file::{CachedFile, FileParts};
 pub use guard::{ExclusivePage, SharedPage, UpgradablePage};
 pub use health::Health;
 pub use hooks::{BeforeImages, NoBeforeImages, NoLog, PageRelease, WriteAhead};
+pub use remembered::RememberedPage;
 pub use size::{SIZE_PARAMETERS, cache_bytes};
 pub use statistics::CacheStatistics;
 #[cfg(any(debug_assertions, feature = "witness"))]
