@@ -6,7 +6,7 @@
 
 use super::ahead::Ahead;
 use super::leaf_copy::LeafCopy;
-use super::search::{Target, Way, leaf_line, read_leaf};
+use super::search::{KnownRoot, Target, Way, leaf_line, read_leaf, read_leaf_again};
 use super::tree::Tree;
 use super::work::{View, Work};
 use crate::buffer::SharedPage;
@@ -53,6 +53,7 @@ pub struct TreeCursor {
     moves: u8,
     copy: KeptCopy,
     ahead: Ahead,
+    root: KnownRoot,
 }
 
 /// The copy of the leaf, where there is one. Another cursor at the same place makes its own if it needs one.
@@ -85,6 +86,7 @@ impl TreeCursor {
             moves: 0,
             copy: KeptCopy::default(),
             ahead: Ahead::default(),
+            root: KnownRoot::default(),
         }
     }
 
@@ -146,7 +148,7 @@ impl TreeCursor {
     /// Those of the pages.
     pub fn first(&mut self, work: &Work) -> Result<bool> {
         self.before_first();
-        let page = read_leaf(&self.tree, Way::First)?;
+        let page = read_leaf_again(&self.tree, Way::First, &self.root)?;
         self.forward(work, page, 0)
     }
 
@@ -156,7 +158,7 @@ impl TreeCursor {
     /// Those of the pages.
     pub fn last(&mut self, work: &Work) -> Result<bool> {
         self.after_last();
-        let page = read_leaf(&self.tree, Way::Last)?;
+        let page = read_leaf_again(&self.tree, Way::Last, &self.root)?;
         let lines = page.page().line_count();
         self.backward(work, page, lines, Way::Last)
     }
@@ -405,14 +407,14 @@ impl TreeCursor {
     fn descend(&self, target: Target<'_>) -> Result<(SharedPage, usize, bool)> {
         if target.behind && !self.tree.is_unique {
             let high = Target { data: HIGH, ..target };
-            let page = read_leaf(&self.tree, Way::To(high))?;
+            let page = read_leaf_again(&self.tree, Way::To(high), &self.root)?;
             let (line, _) = leaf_line(&self.tree, &page.page(), &target)?;
             if line > 0 {
                 let (page, line) = self.to_the_right(page, line, target)?;
                 return Ok((page, line, false));
             }
         }
-        let page = read_leaf(&self.tree, Way::To(target))?;
+        let page = read_leaf_again(&self.tree, Way::To(target), &self.root)?;
         let (line, is_there) = leaf_line(&self.tree, &page.page(), &target)?;
         if target.behind {
             let (page, line) = self.to_the_right(page, line, target)?;
@@ -540,7 +542,7 @@ impl TreeCursor {
                     (found, line)
                 }
                 Way::First | Way::Last => {
-                    let found = read_leaf(&self.tree, way)?;
+                    let found = read_leaf_again(&self.tree, way, &self.root)?;
                     let lines = found.page().line_count();
                     (found, lines)
                 }

@@ -6,6 +6,7 @@ use crate::error::Result;
 use ese_format::PageNumber;
 use ese_format::node::Node;
 use ese_format::page::{Page, PageFlags};
+use std::cell::RefCell;
 use std::cmp::Ordering;
 
 /// No tree is deeper, for each level has at least two entries. A longer way down is a circle.
@@ -154,13 +155,14 @@ pub(super) fn read_leaf(tree: &Tree, way: Way<'_>) -> Result<SharedPage> {
     read_below(tree, way, tree.file.read(tree.root)?)
 }
 
+/// A tree's root as it was when somebody last went down from it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KnownRoot(RefCell<Option<RememberedPage>>);
+
 /// As [`read_leaf`], by a root that was seen before if it still is as it was, and remembering it for the next time. All
 /// who read a tree need its root: if each latched it they would wait for each other's writes to the latch.
-pub(super) fn read_leaf_again(
-    tree: &Tree,
-    way: Way<'_>,
-    known: &mut Option<RememberedPage>,
-) -> Result<SharedPage> {
+pub(super) fn read_leaf_again(tree: &Tree, way: Way<'_>, known: &KnownRoot) -> Result<SharedPage> {
+    let mut known = known.0.borrow_mut();
     if let Some(root) = known.as_ref().filter(|root| root.is_current()) {
         let child = way.child(tree, &root.page(), root.number())?;
         let page = tree.file.read(child);

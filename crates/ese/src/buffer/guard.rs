@@ -149,7 +149,7 @@ impl ExclusivePage {
             self.fresh = Fresh::Cleared { old };
         }
         // Shared only with those who remember the page as it was.
-        self.held.content.as_mut().map_or(&mut [], |content| Arc::make_mut(content))
+        self.held.content.as_mut().map_or(&mut [], |content| &mut **Arc::make_mut(content))
     }
 
     /// The content, to be changed. An operation that fails leaves the page as it was; after those that

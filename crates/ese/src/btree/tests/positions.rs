@@ -91,3 +91,27 @@ fn records_are_refused_that_no_page_can_hold() {
     assert_eq!(refused.code(), JetErr::RecordTooBig);
     assert_eq!(bench.scan(&work).len(), 3);
 }
+
+#[test]
+fn a_seek_goes_by_the_root_that_it_knows() {
+    let bench = Bench::new(SIZE, true, 1000);
+    let mut work = bench.session();
+    work.begin(false).unwrap();
+    let add = |work: &mut Work, n: u32| {
+        insert(work, &bench.tree, &n.to_be_bytes(), &[1; 60], Versioning::Versioned).unwrap();
+    };
+    (0..2000).for_each(|n| add(&mut work, n * 10));
+    let hits = || bench.tree.file.cache().statistics().hits;
+    let mut cursor = TreeCursor::new(bench.tree.clone());
+    let mut seek = |work: &Work, n: u32| {
+        let before = hits();
+        assert!(cursor.seek_exact(work, Bookmark { key: &n.to_be_bytes(), data: &[] }).unwrap());
+        hits() - before
+    };
+    let first = seek(&work, 50);
+    assert_eq!(seek(&work, 15_000), first - 1, "all but the root");
+    // Leaves in the middle are split; the root takes their separators.
+    (0..2000).filter(|n| n % 10 != 0).for_each(|n| add(&mut work, n));
+    assert_eq!(seek(&work, 777), first);
+    assert_eq!(seek(&work, 50), first - 1);
+}

@@ -104,3 +104,46 @@ fn nothing_but_the_page_itself_is_locked_while_the_disk_works() {
     disk.set_hook(None);
     assert!(calls.load(Ordering::Relaxed) > 40, "the disk was asked for most pages");
 }
+
+#[test]
+fn a_remembered_page_stays_as_it_was_and_says_when_it_is_out_of_date() {
+    let disk = SimDisk::new(1);
+    let (file, _) = cached(&disk, PageSize::K4, 100);
+    let remember = || file.read(PageNumber(200)).unwrap().remember().unwrap();
+    make(&file, 200, b"old", at(1), at(2));
+    let before = remember();
+    drop(file.read(PageNumber(200)).unwrap());
+    drop(file.upgradable(PageNumber(200)).unwrap());
+    make(&file, 201, b"another", at(1), at(2));
+    assert!(before.is_current(), "nobody has had the page for himself");
+    make(&file, 200, b"new", at(1), at(3));
+    assert!(!before.is_current());
+    assert_eq!((record(before.page()), read(&file, 200).unwrap()), (b"old".to_vec(), b"new".to_vec()));
+
+    let (at_upgrade, at_edit) = (remember(), remember());
+    let mut page = file.upgradable(PageNumber(200)).unwrap().upgrade();
+    assert!(!at_upgrade.is_current(), "what is about to change counts as changed");
+    page.edit().set_db_time(file.file().next_db_time());
+    page.changed(at(1), at(4));
+    drop(page);
+    assert_eq!(record(at_edit.page()), b"new");
+    assert_ne!(file.read(PageNumber(200)).unwrap().page().db_time(), at_edit.page().db_time());
+}
+
+#[test]
+fn a_page_that_has_left_memory_is_out_of_date_for_those_who_remember_it() {
+    let disk = SimDisk::new(1);
+    let (file, _) = cached(&disk, PageSize::K4, 10);
+    let remember = || file.read(PageNumber(1)).unwrap().remember().unwrap();
+    let evicted = remember();
+    for page in 20..60 {
+        make(&file, page, b"others", at(1), at(2));
+    }
+    assert!(!evicted.is_current(), "changes may be made to the page as it is read again");
+    assert_eq!(evicted.number(), PageNumber(1));
+    let discarded = remember();
+    assert!(discarded.is_current());
+    file.flush().unwrap();
+    file.discard();
+    assert!(!discarded.is_current());
+}
