@@ -12,8 +12,8 @@ use crate::transaction::{Owner, Snapshot};
 /// One subject with what was last read of it.
 pub(super) struct Subject<T> {
     changers: Vec<Changer>,
-    /// The value, and those of the changers whose changes are in it.
-    value: Option<(T, Vec<Arc<Owner>>)>,
+    /// The value, and those of the changers whose changes are in it. It does not keep them known.
+    value: Option<(T, Vec<Weak<Owner>>)>,
 }
 
 impl<T> Default for Subject<T> {
@@ -54,7 +54,7 @@ impl<T: Clone> Subject<T> {
         let (value, seen) = self.value.as_ref()?;
         let holds = self.owners().all(|owner| {
             !snapshot.is_own(&owner)
-                && snapshot.sees(&owner) == seen.iter().any(|other| Arc::ptr_eq(other, &owner))
+                && snapshot.sees(&owner) == seen.iter().any(|other| other.as_ptr() == Arc::as_ptr(&owner))
         });
         holds.then(|| value.clone())
     }
@@ -71,7 +71,7 @@ impl<T: Clone> Subject<T> {
     /// Keeps what was read.
     pub(super) fn put(&mut self, view: View, value: T) {
         if let View(Some(seen)) = view {
-            self.value = Some((value, seen));
+            self.value = Some((value, seen.iter().map(Arc::downgrade).collect()));
         }
     }
 

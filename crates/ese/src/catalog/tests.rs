@@ -800,3 +800,23 @@ fn what_needs_an_empty_table_looks_at_its_pages() {
     let seen = bench.seen(&mut one);
     assert_eq!(bench.close(), seen);
 }
+
+#[test]
+fn what_was_read_of_a_table_keeps_nobody_known_who_changed_it() {
+    let bench = Bench::new(PageSize::K4);
+    let (mut maker, mut reader) = (bench.session(), bench.session());
+    bench.begin(&mut maker);
+    let columns = [NewColumn::new("id", ColumnType::Long)];
+    let id =
+        bench.ddl(&mut maker).create_table(&NewTable { name: "T", columns: &columns, ..NewTable::default() });
+    let id = id.unwrap();
+    bench.commit(&mut maker);
+    bench.begin(&mut reader);
+    bench.catalog.table(&reader.work, "T").unwrap();
+    assert!(!bench.catalog.is_quiet(id), "versions tell of the change");
+    bench.commit(&mut reader);
+    let storage = bench.world.attachments.storage();
+    storage.versions.collect(storage.transactions.oldest_snapshot(), usize::MAX);
+    // The maker goes on to exist, and does nothing.
+    assert!(bench.catalog.is_quiet(id));
+}

@@ -168,7 +168,8 @@ impl Transaction {
             ));
         }
         if self.level == 0 {
-            self.owner = Owner::new(self.slot.begin(self.all.clock()));
+            let begun = self.slot.begin(self.all.clock());
+            self.renew_owner(begun);
             self.read_only = read_only;
         }
         self.level += 1;
@@ -180,10 +181,7 @@ impl Transaction {
     pub fn begin_reading(&mut self) {
         debug_assert_eq!(self.level, 0, "only the outermost level takes a snapshot");
         let begun = self.slot.begin_reading(self.all.clock());
-        match Arc::get_mut(&mut self.owner) {
-            Some(owner) => owner.begin_again(begun),
-            None => self.owner = Owner::new(begun),
-        }
+        self.renew_owner(begun);
         self.read_only = true;
         self.level = 1;
     }
@@ -369,7 +367,19 @@ impl Transaction {
         Ok(())
     }
 
+    /// It is another transaction from now on, which began at `begun`.
+    fn renew_owner(&mut self, begun: Stamp) {
+        match Arc::get_mut(&mut self.owner) {
+            Some(owner) => owner.begin_again(begun),
+            None => self.owner = Owner::new(begun),
+        }
+    }
+
     fn finish(&mut self) {
+        // A session that does nothing more shall not keep those alive who ask whether anybody knows the owner.
+        if Arc::get_mut(&mut self.owner).is_none() {
+            self.owner = Owner::new(self.owner.begun());
+        }
         self.level = 0;
         self.logged = 0;
         self.begin0 = LogPosition::NONE;
