@@ -1,12 +1,12 @@
 //! Trees that committed transactions have deleted.
 //!
-//! Their pages go back to space when no snapshot is left that sees them. What a crash finds here is a
-//! leak that maintenance gives back: the catalog does not know the trees any more.
+//! Their pages go back to space when no snapshot is left that sees them, mostly at the commit. What a crash finds
+//! here is a leak that maintenance gives back: the catalog does not know the trees any more.
 
 use super::schema::Schemas;
 use crate::btree::Tree;
 use crate::cleanup::Cleanup;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::space::Space;
 use crate::sync::job::{Job, Step, Waker};
 use crate::sync::{Arc, Condvar, Mutex, Weak};
@@ -57,8 +57,19 @@ impl DroppedTrees {
         *self.waker.lock() = Some(waker);
     }
 
-    /// A transaction that deleted these has committed just now.
-    pub(super) fn add(&self, trees: Vec<Tree>) {
+    /// A transaction that deleted these has committed just now: frees them, unless somebody still sees them.
+    pub(super) fn committed(&self, trees: Vec<Tree>) {
+        if trees.is_empty() {
+            return;
+        }
+        self.add(trees);
+        if let Err(error) = self.step() {
+            tell(&error);
+        }
+    }
+
+    /// Nobody who begins from now on sees these.
+    fn add(&self, trees: Vec<Tree>) {
         if trees.is_empty() {
             return;
         }
@@ -145,6 +156,10 @@ impl DroppedTrees {
     }
 }
 
+fn tell(error: &Error) {
+    tracing::warn!(%error, "the space of a deleted tree is not given back");
+}
+
 /// Frees dropped trees in the background.
 pub(super) struct FreeDropped(pub(super) Arc<DroppedTrees>);
 
@@ -163,7 +178,7 @@ impl Job for FreeDropped {
             Ok(true) => Step::Ran,
             Ok(false) => Step::Idle,
             Err(error) => {
-                tracing::warn!(%error, "the space of a deleted tree is not given back");
+                tell(&error);
                 Step::Idle
             }
         }

@@ -110,7 +110,9 @@ impl Database {
         let mut state = session.state()?;
         let State { work, trees } = &mut *state;
         let space = &session.running().attachments.storage().space;
-        change(&mut Ddl { catalog: &schema.catalog, work, space, trees }, &schema)
+        let result = change(&mut Ddl { catalog: &schema.catalog, work, space, trees }, &schema);
+        state.changed_schema(session.running());
+        result
     }
 }
 
@@ -502,7 +504,9 @@ impl Table {
         let mut state = self.session.state()?;
         let State { work, trees } = &mut *state;
         let space = &running.attachments.storage().space;
-        change(&mut Ddl { catalog: &self.schema.catalog, work, space, trees })
+        let result = change(&mut Ddl { catalog: &self.schema.catalog, work, space, trees });
+        state.changed_schema(running);
+        result
     }
 }
 

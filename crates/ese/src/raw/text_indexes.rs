@@ -142,6 +142,7 @@ impl Check<'_> {
         if !self.read_only {
             self.ddl(state).forget_foreign_locales()?;
         }
+        state.changed_schema(running);
         tracing::debug!(database = %path, restamped, found = found.len(), "indexes of text were checked");
         Ok(checked)
     }

@@ -46,11 +46,18 @@ impl State {
         // A commit that is in the log has happened, whether or not the log could be made durable.
         if self.work.transaction().level() < level {
             match level {
-                1 => running.dropped.add(self.trees.committed()),
+                1 => running.dropped.committed(self.trees.committed()),
                 _ => self.trees.committed_level(level - 1),
             }
         }
         result
+    }
+
+    /// A change of the schema has ended: outside of transactions it was one, and what it deleted can go.
+    pub(super) fn changed_schema(&mut self, running: &Running) {
+        if self.work.transaction().level() == 0 {
+            running.dropped.committed(self.trees.committed());
+        }
     }
 
     /// Rolls the innermost level back.

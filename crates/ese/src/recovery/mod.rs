@@ -20,6 +20,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod undo;
+mod unmade;
 mod versions;
 
 pub use analysis::Analysis;

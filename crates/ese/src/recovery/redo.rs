@@ -269,6 +269,7 @@ impl<'a> Redo<'a> {
     }
 
     fn record(&mut self, record: LogRecord, at: LogPosition) -> Result<()> {
+        self.open.note(&record);
         let Some(record) = self.page_record(record, at)? else { return Ok(()) };
         match &record {
             LogRecord::Begin0(r) => self.open.begin0(r, at, self.parts.analysis),

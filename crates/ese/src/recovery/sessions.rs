@@ -2,6 +2,7 @@
 
 use super::analysis::Analysis;
 use super::database::HAS_RESIZE_POSITION;
+use super::unmade::Made;
 use crate::btree::{PageSource, Tree, Work};
 use crate::database::{Attachment, Storage};
 use crate::error::{Error, JetErr, Result};
@@ -23,6 +24,8 @@ pub(super) struct RedoSession {
     /// Versions whose before-image is not on the page any more and stands in a later UndoInfo record, with
     /// their levels.
     pub(super) deferred: BTreeMap<u32, u8>,
+    /// Trees that its transaction has made, with the levels.
+    pub(super) made: Vec<(u8, Made)>,
 }
 
 /// The sessions and macros of the log that are not at their end.
@@ -32,6 +35,10 @@ pub struct OpenWork {
     macros: BTreeMap<MacroId, Vec<LogRecord>>,
     /// Databases whose file is still longer than the log says, by number.
     shrunk: BTreeMap<u8, Shrunk>,
+    /// An earlier recovery has begun to undo, and its end is not in the log so far.
+    pub(super) is_undoing: bool,
+    /// Trees whose transactions it has rolled back.
+    pub(super) unmade: Vec<Made>,
 }
 
 /// How long a file has to be, and where the log says so.
@@ -43,7 +50,14 @@ struct Shrunk {
 
 impl OpenWork {
     pub(super) fn new(storage: Arc<Storage>) -> Self {
-        Self { storage, sessions: BTreeMap::new(), macros: BTreeMap::new(), shrunk: BTreeMap::new() }
+        Self {
+            storage,
+            sessions: BTreeMap::new(),
+            macros: BTreeMap::new(),
+            shrunk: BTreeMap::new(),
+            is_undoing: false,
+            unmade: Vec::new(),
+        }
     }
 
     /// A transaction begins.
@@ -51,7 +65,8 @@ impl OpenWork {
         if !self.sessions.contains_key(&r.session) {
             let transaction = self.storage.transactions.open_as(r.session)?;
             let work = Work::new(None, self.storage.versions.clone(), Arc::new(NoPages), transaction);
-            let session = RedoSession { work, keeps_versions: false, deferred: BTreeMap::new() };
+            let session =
+                RedoSession { work, keeps_versions: false, deferred: BTreeMap::new(), made: Vec::new() };
             self.sessions.insert(r.session, session);
         }
         let Some(session) = self.sessions.get_mut(&r.session) else { return Ok(()) };
@@ -61,6 +76,7 @@ impl OpenWork {
         session.work.redo_begin(r.levels, at)?;
         session.keeps_versions = analysis.is_undone(at);
         session.deferred.clear();
+        session.made.clear();
         Ok(())
     }
 
@@ -82,6 +98,7 @@ impl OpenWork {
             session.work.commit(true)?;
         }
         session.deferred.values_mut().for_each(|level| *level = (*level).min(r.level));
+        session.made.iter_mut().for_each(|(level, _)| *level = (*level).min(r.level));
         Ok(())
     }
 
@@ -93,6 +110,7 @@ impl OpenWork {
         }
         session.work.commit(true)?;
         session.deferred.clear();
+        session.made.clear();
         if session.keeps_versions {
             self.forget_ended();
         }
@@ -111,6 +129,7 @@ impl OpenWork {
         }
         let level = level - r.levels;
         session.deferred.retain(|_, deferred| *deferred <= level);
+        self.unmake(r.session, level);
         self.forget_ended();
         Ok(())
     }
@@ -144,6 +163,8 @@ impl OpenWork {
     /// transactions here.
     pub(super) fn end_all(&mut self) -> Result<()> {
         self.macros.clear();
+        self.unmade.clear();
+        self.is_undoing = false;
         for (_, mut session) in std::mem::take(&mut self.sessions) {
             while session.work.transaction().level() > 0 {
                 session.work.rolled_back()?;

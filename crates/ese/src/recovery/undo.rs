@@ -2,6 +2,7 @@
 
 use super::database::discard_unfinished;
 use super::sessions::OpenWork;
+use super::unmade::give_back;
 use crate::checkpoint::Checkpointer;
 use crate::cleanup::{Cleanup, CleanupParts};
 use crate::clock::Clock;
@@ -80,12 +81,14 @@ impl Ending<'_> {
             let mark = MacroMark { session, after };
             self.log.append_as(Urgency::Rollback, &encode(&LogRecord::MacroAbort(mark))?)?;
         }
+        let unmade = open.take_unmade();
         for session in open.sessions.values_mut() {
             session.work.set_log(Some(self.log.clone()));
             while session.work.transaction().level() > 0 {
                 crate::undo::rollback(&mut session.work, &**self.attachments)?;
             }
         }
+        give_back(self.attachments, &unmade);
         self.clean_up();
         open.forget_ended();
         Ok(())
@@ -109,6 +112,6 @@ impl Ending<'_> {
     }
 }
 
-fn is_unfinished(attachment: &crate::database::Attachment) -> bool {
+pub(super) fn is_unfinished(attachment: &crate::database::Attachment) -> bool {
     attachment.file.header().state == ese_format::database::DatabaseState::JustCreated
 }

@@ -29,7 +29,7 @@ mod tree;
 pub use evacuate::ShrinkTurn;
 pub use session::Growth;
 pub use statistics::{SpaceStatistics, last_owned_page};
-pub use tree::NewTree;
+pub use tree::{NewTree, is_given_up};
 
 use crate::btree::{PageSource, Tree};
 use crate::error::Result;

@@ -10,7 +10,7 @@ use crate::buffer::ExclusivePage;
 use crate::error::{Error, JetErr, Result};
 use ese_format::log::record::{CreateMultipleExtentFdp, CreateSingleExtentFdp, LogRecord};
 use ese_format::page::{Page, PageFlags};
-use ese_format::space::Extent;
+use ese_format::space::{Extent, RootFields};
 use ese_format::{DbTime, PageNumber};
 
 /// What a new tree shall be.
@@ -72,8 +72,7 @@ impl Space {
             return Err(Error::new(JetErr::InvalidParameter, "the root of a database cannot be deleted"));
         }
         self.run(|session| {
-            let (parent, owned) = owned_by(session, tree)?;
-            let parent = tree_at(tree, parent)?;
+            let (parent, owned) = give_up(session, tree)?;
             // A parent that keeps its space in a bitmap gets its pages back there.
             for extent in owned {
                 self.give_run(session, &parent, extent)?;
@@ -83,15 +82,44 @@ impl Space {
     }
 }
 
-/// The parent of a tree and all its extents.
-fn owned_by(session: &Session, tree: &Tree) -> Result<(PageNumber, Vec<Extent>)> {
+/// The parent of a tree and all its extents. From now on the root says that the tree is given up, for a recovery that
+/// might do that again: it has no parent any more.
+fn give_up(session: &mut Session, tree: &Tree) -> Result<(Tree, Vec<Extent>)> {
     let held = Held::new(tree)?;
+    let parent = held.fields.space.parent;
+    let corrupt = |sentence: String| {
+        Error::new(JetErr::SPOwnExtCorrupted, sentence).page(tree.root).file(tree.file.file().path())
+    };
+    if !parent.is_some() {
+        return Err(corrupt("the tree was given up before".into()));
+    }
     let mut owned = Vec::new();
     match held.extents(tree)? {
         Some(extents) => extents.each_owned(session, |extent| owned.push(extent))?,
         None => owned.extend(held.fields.space.single_extent(tree.root)),
     }
-    Ok((held.fields.space.parent, owned))
+    let parent = tree_at(tree, parent)?;
+    {
+        let root = tree.file.read(parent.root)?;
+        if parent.root != PageNumber::DATABASE_ROOT && is_given_up(&root.page())? {
+            return Err(corrupt(format!(
+                "the parent of the tree, page {}, was given up before it",
+                parent.root
+            )));
+        }
+    }
+    let mut fields = held.fields;
+    fields.space.parent = PageNumber::NONE;
+    held.set(session, tree, fields)?;
+    Ok((parent, owned))
+}
+
+/// Whether the pages of the tree with that root have begun to be given back.
+///
+/// # Errors
+/// `SPOwnExtCorrupted` and others when the page is no root.
+pub fn is_given_up(root: &Page<'_>) -> Result<bool> {
+    Ok(!RootFields::of_page(root)?.space.parent.is_some())
 }
 
 fn create(work: &mut Work, tree: &Tree, parent: PageNumber, run: Extent) -> Result<()> {

@@ -3,6 +3,7 @@
 mod beside;
 mod build;
 mod columns;
+mod crash;
 mod deletes;
 mod indexes;
 mod long_values;

@@ -44,6 +44,10 @@ const RUNS_MOST: usize = 4;
 /// Pages of these together.
 const PAGES_MOST: u64 = 64;
 
+/// Trees that may be lost in one database: those that the end of one transaction was about to give back, with what it had
+/// deleted or, after a rollback, made. Recovery gives back those of transactions that were open.
+const TREES_MOST: usize = 8;
+
 /// What was given back after a crash.
 #[derive(Debug, Default)]
 pub struct Leaks {
@@ -67,9 +71,12 @@ impl Leaks {
         let trees = quiet.databases.get(path).cloned().unwrap_or_default();
         let mut runs = 0;
         let mut pages = 0;
+        let mut lost_trees = BTreeSet::new();
         for leak in leaks {
             let is_explained =
                 |lost: &LostTree| lost.object > trees.last || trees.there.contains(&lost.object);
+            lost_trees
+                .extend(leak.lost_trees.iter().filter(|lost| is_explained(lost)).map(|lost| lost.object));
             // A page that was the root of a tree long ago and then free may be in flight.
             let lost: u32 =
                 leak.lost_trees.iter().filter(|lost| is_explained(lost)).map(|lost| lost.pages).sum();
@@ -86,6 +93,9 @@ impl Leaks {
             if !quiet.touched.iter().any(is_any) {
                 return Err(format!("nobody has used the tree since it was quiet, and it leaks: {leak:?}"));
             }
+        }
+        if lost_trees.len() > TREES_MOST {
+            return Err(format!("more trees are lost than one transaction gives back: {leaks:?}"));
         }
         if runs > RUNS_MOST || pages > PAGES_MOST {
             return Err(format!("{pages} pages in {runs} runs are more than can be in flight: {leaks:?}"));

@@ -57,6 +57,8 @@ fn the_power_goes_anywhere() {
     report(&totals, since, seeds.count() as u64);
     assert!(totals.failures.is_empty(), "{}", totals.failures.join("\n"));
     assert!(totals.points > 2000, "only {} points", totals.points);
+    // Only what is cut off in the middle of being given back is lost.
+    assert!(totals.pages_of_lost_trees < totals.points, "{} pages of lost trees", totals.pages_of_lost_trees);
 }
 
 /// As long as it takes to run `OPENESE_CRASH_POINTS` points from the workload `OPENESE_CRASH_SEED` on, in

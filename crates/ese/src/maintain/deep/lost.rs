@@ -31,7 +31,10 @@ pub(super) fn assign(pages: &impl PageRead, leaks: &mut [Leak], known: &HashSet<
     // A table, its indexes: there are no more levels.
     for _ in 0..2 {
         let is_lost = |(owner, tree): &mut (PageNumber, Candidate)| {
-            tree.parent == *owner || lost.iter().any(|other| other.root == tree.parent)
+            // One without a parent was about to be given back.
+            tree.parent == *owner
+                || !tree.parent.is_some()
+                || lost.iter().any(|other| other.root == tree.parent)
         };
         let more: Vec<_> = rest.extract_if(.., is_lost).map(|(_, tree)| tree).collect();
         lost.extend(more);
