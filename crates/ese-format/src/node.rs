@@ -33,7 +33,7 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     /// `Corrupt` when the lengths in the line contradict the line or the prefix.
-    #[inline]
+    #[inline(always)]
     pub fn parse(line: Line<'a>, page_prefix: &'a [u8]) -> Result<Self> {
         let mut rest = line.bytes;
         let mut length = || -> Option<usize> {
@@ -45,11 +45,10 @@ impl<'a> Node<'a> {
             true => length().and_then(|n| page_prefix.get(..n)),
             false => Some(&page_prefix[..0]),
         };
-        let prefix =
-            prefix.ok_or_else(|| FormatError::corrupt("a node takes more of the prefix than there is"))?;
+        let prefix = prefix.ok_or_else(prefix_too_short)?;
         let (suffix, data) = length()
             .and_then(|n| rest.split_at_checked(n))
-            .ok_or_else(|| FormatError::corrupt("a node's key is longer than the node"))?;
+            .ok_or_else(key_too_long)?;
         Ok(Self { prefix, suffix, data, flags: line.flags })
     }
 
@@ -96,6 +95,16 @@ impl<'a> Node<'a> {
             .filter(|page| page.is_some() && *page <= PageNumber::MAX)
             .ok_or_else(|| FormatError::corrupt("an internal node does not point to a page"))
     }
+}
+
+#[cold]
+fn prefix_too_short() -> FormatError {
+    FormatError::corrupt("a node takes more of the prefix than there is")
+}
+
+#[cold]
+fn key_too_long() -> FormatError {
+    FormatError::corrupt("a node's key is longer than the node")
 }
 
 /// How many bytes two keys share at their start.

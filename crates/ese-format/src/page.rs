@@ -19,4 +19,4 @@ pub use edit::{NewNode, NewPage, PageMut};
 pub use flags::{LineFlags, PageFlags};
 pub use image::{PageImage, decode_image, encode_image};
 pub use unlogged::{UNLOGGED, Unlogged, clear_unlogged};
-pub use view::{Line, Lines, Page};
+pub use view::{KeySearch, Line, Lines, Page};

@@ -208,6 +208,19 @@ impl Bytes {
         Ok(bytes)
     }
 
+    /// As [`Self::copied`], but a few bytes are copied without an allocation, for `body`.
+    pub fn with_copied<R>(self, length: u32, body: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
+        let mut few = [0; 256];
+        match few.get_mut(..length as usize) {
+            Some(few) if !self.0.is_null() => {
+                // SAFETY: as in `copied`.
+                unsafe { std::ptr::copy_nonoverlapping(self.0.cast::<u8>(), few.as_mut_ptr(), few.len()) };
+                body(few)
+            }
+            _ => body(&self.copied(length)?),
+        }
+    }
+
     /// Lends the memory to `body`. It is zeroed first, because the caller need not have initialised it.
     /// Null is refused with JET_errInvalidParameter.
     pub fn lend<R>(self, length: u32, body: impl FnOnce(&mut [u8]) -> Result<R>) -> Result<R> {

@@ -104,6 +104,36 @@ fn assert_same(page: &Page<'_>, model: &Model) {
 }
 
 proptest! {
+    #[test]
+    fn keys_compare_with_another_one_as_wholes(
+        prefix in prop::collection::vec(0u8..2, 0..12),
+        keys in prop::collection::vec(prop::collection::vec(0u8..2, 1..24), 1..12),
+        others in prop::collection::vec(prop::collection::vec(0u8..2, 0..24), 1..12),
+        go_on in any::<bool>(),
+    ) {
+        let mut bytes = Vec::new();
+        let size = PageSize::from_bytes(4096).unwrap();
+        let mut page = fresh(&mut bytes, size, PageFlags::LEAF, false);
+        page.set_external_header(&prefix).unwrap();
+        let whole = |key: &Vec<u8>| if go_on { [&prefix[..], key].concat() } else { key.clone() };
+        for key in &keys {
+            page.insert_node(0, &whole(key), b"data", LineFlags::empty()).unwrap();
+        }
+        let view = page.view();
+        let lines = view.lines().unwrap();
+        for other in others.iter().chain(&keys).flat_map(|other| [other.clone(), whole(other)]) {
+            let keys = lines.compared_with(&other);
+            for line in 0..lines.len() {
+                let (order, node) = keys.line(line).unwrap();
+                prop_assert_eq!(order, node.key().cmp(&other));
+                prop_assert_eq!(order, node.compare_key(&other));
+            }
+            prop_assert!(keys.line(lines.len()).is_err() && keys.line(usize::MAX).is_err());
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]

@@ -3,8 +3,9 @@
 use super::flags::{LineFlags, PageFlags};
 use super::layout::*;
 use crate::error::{FormatError, FormatErrorKind, Result};
-use crate::node::Node;
+use crate::node::{Node, common_prefix};
 use crate::primitives::{DbTime, ObjectId, PageNumber, PageSize};
+use std::cmp::Ordering;
 
 /// The bytes of one page, read in place.
 ///
@@ -40,7 +41,7 @@ pub struct Lines<'a> {
     /// All between the page's header and its tags.
     data: &'a [u8],
     /// The tags of the lines, the last line's first.
-    tags: &'a [u8],
+    tags: &'a [[u8; TAG_BYTES]],
     prefix: &'a [u8],
     mask: u16,
     is_large: bool,
@@ -50,7 +51,7 @@ impl<'a> Lines<'a> {
     /// How many there are.
     #[inline]
     pub const fn len(&self) -> usize {
-        self.tags.len() / TAG_BYTES
+        self.tags.len()
     }
 
     /// Whether there are none.
@@ -63,10 +64,11 @@ impl<'a> Lines<'a> {
     ///
     /// # Errors
     /// Those of [`Page::node`].
-    #[inline]
+    // Searches take it a dozen times in a row.
+    #[inline(always)]
     pub fn node(&self, index: usize) -> Result<Node<'a>> {
-        let behind = self.tags.len().checked_sub(index.saturating_mul(TAG_BYTES));
-        let tag = behind.and_then(|end| self.tags.get(..end)).and_then(|tags| tags.last_chunk::<TAG_BYTES>());
+        // For an index beyond them this wraps around, and is beyond them from the other side.
+        let tag = self.tags.get(self.tags.len().wrapping_sub(index).wrapping_sub(1));
         let Some(&[size_low, size_high, start_low, start_high]) = tag else { return Err(no_line(index)) };
         let size = usize::from(u16::from_le_bytes([size_low, size_high]) & self.mask);
         let start = usize::from(u16::from_le_bytes([start_low, start_high]) & self.mask);
@@ -80,6 +82,92 @@ impl<'a> Lines<'a> {
         };
         Node::parse(Line { bytes, flags: LineFlags::from_bits_truncate(flags) }, self.prefix)
     }
+
+    /// Compares the keys of lines with one key.
+    #[inline]
+    pub fn compared_with<'k>(&self, key: &'k [u8]) -> KeySearch<'a, 'k> {
+        let shared = common_prefix(self.prefix, key);
+        let beyond = match (self.prefix.get(shared), key.get(shared)) {
+            (Some(ours), Some(theirs)) => ours.cmp(theirs),
+            (ours, theirs) => ours.is_some().cmp(&theirs.is_some()),
+        };
+        KeySearch { lines: *self, key, shared, beyond }
+    }
+}
+
+/// The keys of a page's lines beside another key, of which it is known how far it goes with the prefix that the keys
+/// have in common; see [`Lines::compared_with`].
+#[derive(Debug, Clone, Copy)]
+pub struct KeySearch<'a, 'k> {
+    lines: Lines<'a>,
+    key: &'k [u8],
+    /// So many bytes of the prefix are those of the key.
+    shared: usize,
+    /// The order of keys that have more of the prefix.
+    beyond: Ordering,
+}
+
+impl<'a> KeySearch<'a, '_> {
+    /// The order of a line's key and the other one, as by [`Node::compare_key`], and the line.
+    ///
+    /// # Errors
+    /// Those of [`Page::node`].
+    #[inline(always)]
+    pub fn line(&self, index: usize) -> Result<(Ordering, Node<'a>)> {
+        let node = self.lines.node(index)?;
+        let order = match self.key.get(node.prefix.len()..) {
+            Some(rest) if node.prefix.len() <= self.shared => compare_bytes(node.suffix, rest),
+            _ => self.beyond,
+        };
+        Ok((order, node))
+    }
+}
+
+/// As `a.cmp(b)`: what is left of keys is short, and calling for it would cost more than it does.
+#[inline(always)]
+fn compare_bytes(a: &[u8], b: &[u8]) -> Ordering {
+    let shared = a.len().min(b.len());
+    let (ours, theirs) = (&a[..shared], &b[..shared]);
+    // The two ends of up to sixteen bytes may overlap: what the first one has is equal then.
+    let ends = |bytes: &[u8]| Some((word(bytes.first_chunk()?), word(bytes.last_chunk()?)));
+    let order = match (ends(ours), ends(theirs)) {
+        (Some(ours), Some(theirs)) if shared <= 16 => ours.cmp(&theirs),
+        (None, _) => few(ours).cmp(&few(theirs)),
+        _ => ours.cmp(theirs),
+    };
+    order.then(a.len().cmp(&b.len()))
+}
+
+#[inline(always)]
+fn word(bytes: &[u8; 8]) -> u64 {
+    u64::from_be_bytes(*bytes)
+}
+
+/// Fewer than eight bytes as a number, in their order.
+#[inline(always)]
+fn few(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cold]
+fn no_page(bytes: &[u8], page_size: PageSize) -> FormatError {
+    let detail = format!("{} bytes are not a page of {page_size}", bytes.len());
+    FormatError::new(FormatErrorKind::PageSize, detail)
+}
+
+#[cold]
+fn too_many_tags(count: usize) -> FormatError {
+    FormatError::corrupt(format!("{count} tags do not fit the page"))
+}
+
+#[cold]
+fn no_tag(index: usize) -> FormatError {
+    FormatError::corrupt(format!("there is no tag {index} on the page"))
+}
+
+#[cold]
+fn tag_outside(index: usize) -> FormatError {
+    FormatError::corrupt(format!("tag {index} is not inside the page's data"))
 }
 
 #[cold]
@@ -100,14 +188,11 @@ impl<'a> Page<'a> {
     #[inline]
     pub fn new(bytes: &'a [u8], page_size: PageSize) -> Result<Self> {
         if bytes.len() != page_size.bytes() {
-            return Err(FormatError::new(
-                FormatErrorKind::PageSize,
-                format!("{} bytes are not a page of {page_size}", bytes.len()),
-            ));
+            return Err(no_page(bytes, page_size));
         }
         let page = Self { bytes, page_size };
         if page.tag_count() * TAG_BYTES > data_bytes(page_size) {
-            return Err(FormatError::corrupt(format!("{} tags do not fit the page", page.tag_count())));
+            return Err(too_many_tags(page.tag_count()));
         }
         Ok(page)
     }
@@ -273,7 +358,9 @@ impl<'a> Page<'a> {
         let limit = bytes.len() - self.tag_count() * TAG_BYTES;
         Ok(Lines {
             data: bytes.get(page_size.header_bytes()..limit).unwrap_or(&[]),
-            tags: bytes.get(limit..bytes.len() - self.reserved_tags() * TAG_BYTES).unwrap_or(&[]),
+            tags: bytes
+                .get(limit..bytes.len() - self.reserved_tags() * TAG_BYTES)
+                .map_or(&[], |tags| tags.as_chunks().0),
             prefix: self.key_prefix()?,
             mask: tag_mask(page_size),
             is_large: page_size.is_large(),
@@ -327,9 +414,7 @@ impl<'a> Page<'a> {
 
     #[inline]
     fn tag_bytes(&self, index: usize) -> Result<&'a [u8]> {
-        let tag = self
-            .tag(index)
-            .ok_or_else(|| FormatError::corrupt(format!("there is no tag {index} on the page")))?;
+        let tag = self.tag(index).ok_or_else(|| no_tag(index))?;
         if tag.bytes == 0 {
             // An empty tag 0 may have a stale offset.
             return Ok(&[]);
@@ -340,6 +425,6 @@ impl<'a> Page<'a> {
         self.bytes
             .get(start..end)
             .filter(|_| end <= limit)
-            .ok_or_else(|| FormatError::corrupt(format!("tag {index} is not inside the page's data")))
+            .ok_or_else(|| tag_outside(index))
     }
 }

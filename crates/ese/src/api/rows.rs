@@ -33,10 +33,10 @@ impl Row<'_> {
     /// The value of a column, the first one if it has several.
     ///
     /// # Errors
-    /// `ColumnNotFound`; those of [`FromValue::from_column`] and of [`raw::Table::value`].
+    /// `ColumnNotFound`; those of [`FromValue::from_column`] and of [`raw::Table::with_value`].
     pub fn get<T: FromValue>(&self, column: &str) -> Result<T> {
         let column = self.schema.named(column)?;
-        T::from_column(column, self.cursor.value(column.id, 1, false)?)
+        self.cursor.with_value(column.id, 1, false, |bytes| T::from_column(column, bytes))?
     }
 
     /// Up to `most` bytes of a long value from `offset` on, and how many bytes it has; none for NULL.

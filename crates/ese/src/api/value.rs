@@ -19,7 +19,7 @@ pub trait FromValue: Sized {
     ///
     /// # Errors
     /// `InvalidColumnType` when the column is of another type; `NullInvalid` for NULL where Rust's type has none.
-    fn from_column(column: &Column, bytes: Option<Vec<u8>>) -> Result<Self>;
+    fn from_column(column: &Column, bytes: Option<&[u8]>) -> Result<Self>;
 }
 
 fn mismatch(column: &Column, what: &str) -> Error {
@@ -27,7 +27,7 @@ fn mismatch(column: &Column, what: &str) -> Error {
     Error::new(JetErr::InvalidColumnType, format!("column {name} of type {column_type:?} is no {what}"))
 }
 
-fn present(column: &Column, bytes: Option<Vec<u8>>) -> Result<Vec<u8>> {
+fn present<'b>(column: &Column, bytes: Option<&'b [u8]>) -> Result<&'b [u8]> {
     bytes.ok_or_else(|| {
         Error::new(JetErr::NullInvalid, format!("column {} is NULL here: read an Option", column.name))
     })
@@ -45,9 +45,9 @@ macro_rules! number {
         }
 
         impl FromValue for $type {
-            fn from_column(column: &Column, bytes: Option<Vec<u8>>) -> Result<Self> {
+            fn from_column(column: &Column, bytes: Option<&[u8]>) -> Result<Self> {
                 let fits = matches!(column.column_type, $(ColumnType::$column)|+);
-                match present(column, bytes)?.as_slice().try_into() {
+                match present(column, bytes)?.try_into() {
                     Ok(bytes) if fits => Ok(Self::from_le_bytes(bytes)),
                     _ => Err(mismatch(column, stringify!($type))),
                 }
@@ -79,8 +79,8 @@ impl Value for bool {
 }
 
 impl FromValue for bool {
-    fn from_column(column: &Column, bytes: Option<Vec<u8>>) -> Result<Self> {
-        match (column.column_type, present(column, bytes)?.as_slice()) {
+    fn from_column(column: &Column, bytes: Option<&[u8]>) -> Result<Self> {
+        match (column.column_type, present(column, bytes)?) {
             (ColumnType::Bit, [byte]) => Ok(*byte != 0),
             _ => Err(mismatch(column, "bool")),
         }
@@ -108,7 +108,7 @@ impl Value for str {
 }
 
 impl FromValue for String {
-    fn from_column(column: &Column, bytes: Option<Vec<u8>>) -> Result<Self> {
+    fn from_column(column: &Column, bytes: Option<&[u8]>) -> Result<Self> {
         let bytes = present(column, bytes)?;
         if !is_text(column) {
             return Err(mismatch(column, "text"));
@@ -118,7 +118,7 @@ impl FromValue for String {
             let units: Vec<u16> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
             String::from_utf16(&units).ok().filter(|_| rest.is_empty())
         } else {
-            String::from_utf8(bytes).ok().filter(|text| text.is_ascii())
+            String::from_utf8(bytes.to_vec()).ok().filter(|text| text.is_ascii())
         };
         text.ok_or_else(|| mismatch(column, "text that a String can hold: read bytes"))
     }
@@ -135,8 +135,8 @@ impl Value for [u8] {
 }
 
 impl FromValue for Vec<u8> {
-    fn from_column(column: &Column, bytes: Option<Vec<u8>>) -> Result<Self> {
-        present(column, bytes)
+    fn from_column(column: &Column, bytes: Option<&[u8]>) -> Result<Self> {
+        present(column, bytes).map(<[u8]>::to_vec)
     }
 }
 
@@ -166,7 +166,7 @@ impl<T: Value> Value for Option<T> {
 }
 
 impl<T: FromValue> FromValue for Option<T> {
-    fn from_column(column: &Column, bytes: Option<Vec<u8>>) -> Result<Self> {
+    fn from_column(column: &Column, bytes: Option<&[u8]>) -> Result<Self> {
         bytes.map(|bytes| T::from_column(column, Some(bytes))).transpose()
     }
 }

@@ -264,7 +264,7 @@ impl TreeCursor {
             return Ok(true);
         }
         let (page, line, is_there) = match self.in_place() {
-            Some(_) if self.is_plain => {
+            Some(_) if self.is_plain && follows(view, self.seen) => {
                 self.seen = view;
                 return Ok(true);
             }
@@ -297,13 +297,7 @@ impl TreeCursor {
         let Some((view, line)) = self.line_in_copy(work) else { return Ok(None) };
         let mut line = line + 1;
         loop {
-            let Some(copy) = self.copy.0.take() else { return Ok(None) };
-            let taken = self.take_from(&copy, view, line..copy.page()?.line_count());
-            let next = copy.page()?.next();
-            self.copy.0 = Some(copy);
-            if taken? {
-                return Ok(Some(true));
-            }
+            let Some(next) = self.take_from_copy(view, |lines| line..lines)? else { return Ok(Some(true)) };
             if !next.is_some() {
                 self.end(State::After);
                 return Ok(Some(false));
@@ -328,10 +322,7 @@ impl TreeCursor {
     /// To the previous record if the copy has it; else nothing has changed.
     fn previous_in_copy(&mut self, work: &Work) -> Result<bool> {
         let Some((view, line)) = self.line_in_copy(work) else { return Ok(false) };
-        let Some(copy) = self.copy.0.take() else { return Ok(false) };
-        let taken = self.take_from(&copy, view, (0..line).rev());
-        self.copy.0 = Some(copy);
-        taken
+        Ok(self.take_from_copy(view, |_| (0..line).rev())?.is_none())
     }
 
     /// The line of the copy on which the cursor stands, if the copy says what the transaction sees.
@@ -342,31 +333,36 @@ impl TreeCursor {
         (copy.is_of(number, time) && copy.serves(view)).then_some((view, line))
     }
 
-    /// Stands on the first of these lines of the copy that has something to be seen.
-    fn take_from(
+    /// Stands on the first of some lines of the copy that has something to be seen: `lines` tells them by how many
+    /// there are. When there is none, the number of the leaf on the right.
+    fn take_from_copy<L: Iterator<Item = usize>>(
         &mut self,
-        copy: &LeafCopy,
         view: View,
-        mut lines: impl Iterator<Item = usize>,
-    ) -> Result<bool> {
-        let nodes = copy.page()?.lines()?;
-        let found = lines.try_fold((), |(), line| match copy.judged(line) {
-            Some(Seen::Absent) => std::ops::ControlFlow::Continue(()),
-            judged => match nodes.node(line) {
-                Ok(node) if judged.is_none() && node.is_deleted() => std::ops::ControlFlow::Continue(()),
-                node => std::ops::ControlFlow::Break((line, judged, node)),
-            },
-        });
-        let std::ops::ControlFlow::Break((line, judged, node)) = found else { return Ok(false) };
-        let node = node?;
-        self.key.clear();
-        node.append_key(&mut self.key);
-        let data = match judged {
-            Some(Seen::Before(data)) => data,
-            _ => node.data,
-        };
-        self.stand((copy.number(), line, copy.time()), data, judged.is_none(), Some(view));
-        Ok(true)
+        lines: impl FnOnce(usize) -> L,
+    ) -> Result<Option<PageNumber>> {
+        let Some(copy) = &self.copy.0 else { return Ok(Some(PageNumber::NONE)) };
+        let page = copy.page()?;
+        let nodes = page.lines()?;
+        for line in lines(nodes.len()) {
+            let judged = copy.judged(line);
+            let node = nodes.node(line)?;
+            let data = match judged {
+                Some(Seen::Absent) => continue,
+                None if node.is_deleted() => continue,
+                Some(Seen::Before(data)) => data,
+                _ => node.data,
+            };
+            self.key.clear();
+            node.append_key(&mut self.key);
+            self.data.clear();
+            self.data.extend_from_slice(data);
+            self.state = State::On;
+            self.place = Some((copy.number(), line, copy.time()));
+            self.is_plain = judged.is_none();
+            self.seen = Some(view);
+            return Ok(None);
+        }
+        Ok(Some(page.next()))
     }
 
     /// Takes a copy of a leaf.
@@ -557,10 +553,12 @@ impl TreeCursor {
     /// Stands on a node if the transaction sees it.
     fn take(&mut self, work: &Work, page: &SharedPage, line: usize) -> Result<bool> {
         let content = page.page();
-        let node = content.node(line)?;
+        let node = content.lines()?.node(line)?;
         let place = (page.number(), line, content.db_time());
         let view = self.view(work);
-        if !node.flags.contains(LineFlags::VERSION) || !work.store().has_some(self.tree.id()) {
+        let is_plain = !node.flags.contains(LineFlags::VERSION)
+            || view.is_some_and(|view| view.sees_all(work, &self.tree));
+        if is_plain {
             if node.is_deleted() {
                 return Ok(false);
             }
@@ -587,6 +585,14 @@ impl TreeCursor {
         self.place = Some(place);
         self.is_plain = is_plain;
         self.seen = seen;
+    }
+}
+
+/// Whether what was to be seen of a node without versions is still to be seen, the page being what it was.
+fn follows(view: Option<View>, earlier: Option<View>) -> bool {
+    match (view, earlier) {
+        (Some(view), Some(earlier)) => view.follows(earlier),
+        (_, earlier) => earlier.is_none(),
     }
 }
 

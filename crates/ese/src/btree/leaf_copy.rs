@@ -55,7 +55,7 @@ impl LeafCopy {
         self.bytes.extend_from_slice(content.bytes());
         self.judged.clear();
         // Nodes with versions are judged while the page is latched: versions and page belong together.
-        if !work.store().has_some(tree.id()) {
+        if view.sees_all(work, tree) {
             return Ok(());
         }
         let lines = content.lines()?;
@@ -82,7 +82,7 @@ impl LeafCopy {
 
     /// The page is latched, and is what was copied: whether the copy can serve another view from now on.
     pub(super) fn serve(&mut self, view: View) -> bool {
-        if self.view != view && self.judged.is_empty() {
+        if self.view != view && self.judged.is_empty() && view.follows(self.view) {
             self.view = view;
         }
         self.view == view
@@ -103,6 +103,9 @@ impl LeafCopy {
 
     /// What is seen of a node, if it had versions.
     pub(super) fn judged(&self, line: usize) -> Option<&Seen> {
+        if self.judged.is_empty() {
+            return None;
+        }
         let at = self.judged.binary_search_by_key(&line, |(line, _)| *line).ok()?;
         self.judged.get(at).map(|(_, seen)| seen)
     }

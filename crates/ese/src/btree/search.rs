@@ -5,7 +5,7 @@ use crate::buffer::{ExclusivePage, RememberedPage, SharedPage};
 use crate::error::Result;
 use ese_format::PageNumber;
 use ese_format::node::Node;
-use ese_format::page::{Page, PageFlags};
+use ese_format::page::{Lines, Page, PageFlags};
 use std::cell::RefCell;
 use std::cmp::Ordering;
 
@@ -41,25 +41,17 @@ impl<'a> Target<'a> {
 
     /// Compares a leaf's node with the place; `Equal` only for the very node.
     fn compare(&self, node: &Node<'_>, is_unique: bool) -> Ordering {
-        let order = node.compare_key(self.key);
+        self.settle(node.compare_key(self.key), node, is_unique)
+    }
+
+    /// The order of a leaf's node and the place, from that of their keys.
+    #[inline]
+    fn settle(&self, order: Ordering, node: &Node<'_>, is_unique: bool) -> Ordering {
         match order {
             Ordering::Equal if self.behind => Ordering::Less,
             Ordering::Equal if !is_unique => node.data.cmp(self.data),
             _ => order,
         }
-    }
-
-    /// Whether everything under an internal node comes before the place. Separators are compared with key
-    /// and data together; an empty one is the end.
-    fn is_behind(&self, separator: &Node<'_>, is_unique: bool) -> bool {
-        if separator.key_len() == 0 {
-            return false;
-        }
-        let order = match is_unique {
-            true => separator.compare_key(self.key),
-            false => compare_parts([separator.prefix, separator.suffix], [self.key, self.data]),
-        };
-        order != Ordering::Greater
     }
 }
 
@@ -88,11 +80,13 @@ fn compare_parts(a: [&[u8]; 2], b: [&[u8]; 2]) -> Ordering {
 /// The first line of a leaf at or behind a place, and whether it is the very node.
 pub(super) fn leaf_line(tree: &Tree, page: &Page<'_>, target: &Target<'_>) -> Result<(usize, bool)> {
     let lines = page.lines()?;
+    let keys = lines.compared_with(target.key);
     let (mut low, mut high) = (0, lines.len());
     let mut exact = false;
     while low < high {
         let middle = low + (high - low) / 2;
-        match target.compare(&lines.node(middle)?, tree.is_unique) {
+        let (order, node) = keys.line(middle)?;
+        match target.settle(order, &node, tree.is_unique) {
             Ordering::Less => low = middle + 1,
             order => {
                 exact = order == Ordering::Equal;
@@ -110,11 +104,22 @@ pub(super) fn child_line(
     number: PageNumber,
     target: &Target<'_>,
 ) -> Result<usize> {
-    let lines = page.lines()?;
+    child_of(tree, &page.lines()?, number, target)
+}
+
+/// The same of the page's lines. Separators are compared with key and data together; an empty one is the end.
+fn child_of(tree: &Tree, lines: &Lines<'_>, number: PageNumber, target: &Target<'_>) -> Result<usize> {
+    let keys = lines.compared_with(target.key);
     let (mut low, mut high) = (0, lines.len());
     while low < high {
         let middle = low + (high - low) / 2;
-        if target.is_behind(&lines.node(middle)?, tree.is_unique) {
+        let (order, separator) = keys.line(middle)?;
+        let order = match tree.is_unique {
+            true => order,
+            false => compare_parts([separator.prefix, separator.suffix], [target.key, target.data]),
+        };
+        // Whether everything under it comes before the place.
+        if order != Ordering::Greater && separator.key_len() > 0 {
             low = middle + 1;
         } else {
             high = middle;
@@ -137,12 +142,13 @@ pub(super) enum Way<'a> {
 impl Way<'_> {
     /// The child page that an internal page has in that way.
     pub(super) fn child(&self, tree: &Tree, page: &Page<'_>, number: PageNumber) -> Result<PageNumber> {
+        let lines = page.lines()?;
         let line = match self {
-            Way::To(target) => child_line(tree, page, number, target)?,
+            Way::To(target) => child_of(tree, &lines, number, target)?,
             Way::First => 0,
-            Way::Last => page.line_count().saturating_sub(1),
+            Way::Last => lines.len().saturating_sub(1),
         };
-        let child = page.node(line)?.child()?;
+        let child = lines.node(line)?.child()?;
         if child == number {
             return Err(tree.corrupt(number, "a page leads to itself"));
         }

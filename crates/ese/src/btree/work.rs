@@ -67,6 +67,18 @@ pub(super) struct View {
     own_changes: u64,
 }
 
+impl View {
+    /// Whether it is the session's view at a later time, or the same: what all could see then this one sees.
+    pub(super) fn follows(self, earlier: Self) -> bool {
+        self.session == earlier.session && self.until >= earlier.until
+    }
+
+    /// Whether it sees each node of a tree as it is on its latched page; false when that is not known.
+    pub(super) fn sees_all(self, work: &Work, tree: &Tree) -> bool {
+        work.store.sees_all(tree.id(), self.until)
+    }
+}
+
 impl Drop for Work {
     fn drop(&mut self) {
         if self.transaction.level() > 0 && !self.changes.is_empty() {

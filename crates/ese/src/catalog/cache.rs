@@ -111,6 +111,12 @@ impl<T: Clone> Subject<T> {
         self.value.is_none()
     }
 
+    /// Whether a snapshot sees all who have changed it, and with it all later snapshots of the same session.
+    pub(super) fn is_settled(&mut self, snapshot: &Snapshot) -> bool {
+        self.prune();
+        self.owners().all(|owner| !snapshot.is_own(&owner) && snapshot.sees(&owner))
+    }
+
     /// Forgets transactions that nobody knows any more. Whether they committed is unknown then, so nothing
     /// that was read before is kept.
     fn prune(&mut self) {

@@ -159,7 +159,8 @@ impl Catalog {
     }
 
     /// How many changes of tables have begun so far. What was found by [`Self::table_of`] after this was asked for,
-    /// of a table that [nobody changes](Self::is_quiet), holds for later snapshots as long as this stays the same.
+    /// of a table that [is settled](Self::is_settled), holds for later snapshots of the session as long as this stays
+    /// the same.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::SeqCst)
     }
@@ -169,8 +170,15 @@ impl Catalog {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether no transaction that some snapshot does not see has changed a table.
-    pub fn is_quiet(&self, id: ObjectId) -> bool {
+    /// Whether a transaction sees all that has been done to a table, none of it its own.
+    pub fn is_settled(&self, work: &Work, id: ObjectId) -> bool {
+        let snapshot = work.snapshot();
+        self.tables.lock().subjects.get_mut(&id).is_some_and(|subject| subject.is_settled(&snapshot))
+    }
+
+    /// Whether nobody that anybody knows has changed a table.
+    #[cfg(test)]
+    pub(crate) fn is_quiet(&self, id: ObjectId) -> bool {
         self.tables.lock().subjects.get_mut(&id).is_some_and(Subject::is_quiet)
     }
 

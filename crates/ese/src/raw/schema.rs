@@ -84,7 +84,7 @@ impl OpenSchema {
     pub(super) fn table_until(&self, work: &Work, id: ObjectId) -> Result<(Arc<TableDef>, Option<u64>)> {
         let changes = self.catalog.changes();
         let definition = self.table(work, id)?;
-        Ok((definition, self.catalog.is_quiet(id).then_some(changes)))
+        Ok((definition, self.catalog.is_settled(work, id).then_some(changes)))
     }
 
     pub(super) fn opened(&self, id: ObjectId) {

@@ -148,9 +148,9 @@ fn reading<T>(state: &mut State, read: impl FnOnce(&mut State) -> Result<T>) -> 
     if state.work.transaction().level() > 0 {
         return read(state);
     }
-    state.work.begin(true)?;
+    state.work.begin_reading();
     let result = read(state);
-    state.work.commit(true)?;
+    state.work.end_reading();
     result
 }
 
@@ -164,6 +164,32 @@ impl Table {
         self.act(self.session.state()?, act)
     }
 
+    /// As [`Self::with`], for what only reads and keeps to the order.
+    fn read<T>(&self, act: impl FnOnce(&mut TableCursor, &Work) -> Result<T>) -> Result<T> {
+        self.session.running().check_serving()?;
+        let mut state = self.session.state()?;
+        let mut cursor = self.cursor.lock();
+        reading(&mut state, |state| {
+            self.learn_schema(&mut cursor, &state.work)?;
+            act(&mut cursor, &state.work)
+        })
+    }
+
+    /// Sees to it that the cursor has the definition of the table that the transaction sees.
+    fn learn_schema(&self, cursor: &mut TableCursor, work: &Work) -> Result<()> {
+        if self.known_until.load(Ordering::Relaxed) == self.schema.catalog.changes() {
+            return Ok(());
+        }
+        let (definition, until) = self.schema.table_until(work, self.object)?;
+        if !Arc::ptr_eq(&definition, cursor.table()) {
+            let order = cursor.order_object();
+            cursor.set_table(definition);
+            self.schema.reordered(order, cursor.order_object());
+        }
+        self.known_until.store(until.unwrap_or(UNKNOWN), Ordering::Relaxed);
+        Ok(())
+    }
+
     fn act<T>(
         &self,
         mut state: MutexGuard<'_, State>,
@@ -171,14 +197,8 @@ impl Table {
     ) -> Result<T> {
         let mut cursor = self.cursor.lock();
         reading(&mut state, |state| {
+            self.learn_schema(&mut cursor, &state.work)?;
             let order = cursor.order_object();
-            if self.known_until.load(Ordering::Relaxed) != self.schema.catalog.changes() {
-                let (definition, until) = self.schema.table_until(&state.work, self.object)?;
-                if !Arc::ptr_eq(&definition, cursor.table()) {
-                    cursor.set_table(definition);
-                }
-                self.known_until.store(until.unwrap_or(UNKNOWN), Ordering::Relaxed);
-            }
             let State { work, trees } = state;
             let level = work.transaction().level();
             let services = TableServices { table: self, trees: RefCell::new(trees) };
@@ -220,7 +240,7 @@ impl Table {
     /// # Errors
     /// `ColumnNotFound`; those of [`Self::schema`].
     pub fn column(&self, id: ColumnId) -> Result<Column> {
-        self.with(|cursor, _, _| cursor.table().column(id).cloned())
+        self.read(|cursor, _| cursor.table().column(id).cloned())
     }
 
     /// How many pages the table owns, with its indexes and long values, and how many of them are available.
@@ -263,22 +283,22 @@ impl Table {
 
     /// See [`TableCursor::move_first`].
     pub fn move_first(&self) -> Result<()> {
-        self.with(|cursor, work, _| cursor.move_first(work))
+        self.read(|cursor, work| cursor.move_first(work))
     }
 
     /// See [`TableCursor::move_last`].
     pub fn move_last(&self) -> Result<()> {
-        self.with(|cursor, work, _| cursor.move_last(work))
+        self.read(|cursor, work| cursor.move_last(work))
     }
 
     /// See [`TableCursor::move_next`].
     pub fn move_next(&self, other_key: bool) -> Result<()> {
-        self.with(|cursor, work, _| cursor.move_next(work, other_key))
+        self.read(|cursor, work| cursor.move_next(work, other_key))
     }
 
     /// See [`TableCursor::move_previous`].
     pub fn move_previous(&self, other_key: bool) -> Result<()> {
-        self.with(|cursor, work, _| cursor.move_previous(work, other_key))
+        self.read(|cursor, work| cursor.move_previous(work, other_key))
     }
 
     /// See [`TableCursor::set_index`].
@@ -293,17 +313,17 @@ impl Table {
 
     /// See [`TableCursor::make_key`].
     pub fn make_key(&self, value: &[u8], flags: MakeKeyFlags) -> Result<()> {
-        self.with(|cursor, _, _| cursor.make_key(value, flags))
+        self.read(|cursor, _| cursor.make_key(value, flags))
     }
 
     /// See [`TableCursor::seek`].
     pub fn seek(&self, seek: Seek) -> Result<bool> {
-        self.with(|cursor, work, _| cursor.seek(work, seek))
+        self.read(|cursor, work| cursor.seek(work, seek))
     }
 
     /// See [`TableCursor::set_range`].
     pub fn set_range(&self, flags: RangeFlags) -> Result<()> {
-        self.with(|cursor, work, _| cursor.set_range(work, flags))
+        self.read(|cursor, work| cursor.set_range(work, flags))
     }
 
     /// Forgets the range.
@@ -313,22 +333,22 @@ impl Table {
 
     /// See [`TableCursor::count`].
     pub fn count(&self, most: u64) -> Result<u64> {
-        self.with(|cursor, work, _| cursor.count(work, most))
+        self.read(|cursor, work| cursor.count(work, most))
     }
 
     /// See [`TableCursor::preread`].
     pub fn preread(&self, keys: &[Vec<u8>]) -> Result<usize> {
-        self.with(|cursor, work, _| cursor.preread(work, keys))
+        self.read(|cursor, work| cursor.preread(work, keys))
     }
 
     /// See [`TableCursor::bookmark`].
     pub fn bookmark(&self) -> Result<Vec<u8>> {
-        self.with(|cursor, _, _| cursor.bookmark())
+        self.read(|cursor, _| cursor.bookmark())
     }
 
     /// See [`TableCursor::current_key`].
     pub fn current_key(&self) -> Result<Vec<u8>> {
-        self.with(|cursor, _, _| cursor.current_key())
+        self.read(|cursor, _| cursor.current_key())
     }
 
     /// The search key so far.
@@ -338,12 +358,12 @@ impl Table {
 
     /// See [`TableCursor::goto_bookmark`].
     pub fn goto_bookmark(&self, bookmark: &[u8]) -> Result<()> {
-        self.with(|cursor, work, _| cursor.goto_bookmark(work, bookmark))
+        self.read(|cursor, work| cursor.goto_bookmark(work, bookmark))
     }
 
     /// See [`TableCursor::goto_entry`].
     pub fn goto_entry(&self, key: &[u8], bookmark: &[u8]) -> Result<()> {
-        self.with(|cursor, work, _| cursor.goto_entry(work, key, bookmark))
+        self.read(|cursor, work| cursor.goto_entry(work, key, bookmark))
     }
 
     /// Whether moves are limited by a range.
@@ -361,7 +381,7 @@ impl Table {
     /// # Errors
     /// Those of [`TableCursor::record`].
     pub fn check_record(&self) -> Result<()> {
-        self.with(|cursor, work, _| cursor.record(work).map(drop))
+        self.read(|cursor, work| cursor.record(work).map(drop))
     }
 
     /// See [`TableCursor::lock`].
@@ -381,7 +401,31 @@ impl Table {
 
     /// See [`TableCursor::value`].
     pub fn value(&self, id: ColumnId, instance: usize, from_copy: bool) -> Result<Option<Vec<u8>>> {
-        self.with(|cursor, work, _| cursor.value(work, id, instance, from_copy))
+        self.read(|cursor, work| cursor.value(work, id, instance, from_copy))
+    }
+
+    /// See [`TableCursor::with_value`]. `act` must not use the session.
+    pub fn with_value<T>(
+        &self,
+        id: ColumnId,
+        instance: usize,
+        from_copy: bool,
+        act: impl FnOnce(Option<&[u8]>) -> T,
+    ) -> Result<T> {
+        self.read(|cursor, work| cursor.with_value(work, id, instance, from_copy, act))
+    }
+
+    /// See [`TableCursor::with_part`]. `act` must not use the session.
+    pub fn with_part<T>(
+        &self,
+        id: ColumnId,
+        instance: usize,
+        from_copy: bool,
+        offset: usize,
+        most: usize,
+        act: impl FnOnce(Option<(&[u8], usize)>) -> T,
+    ) -> Result<T> {
+        self.read(|cursor, work| cursor.with_part(work, id, instance, from_copy, offset, most, act))
     }
 
     /// See [`TableCursor::value_part`].
@@ -393,22 +437,22 @@ impl Table {
         offset: usize,
         most: usize,
     ) -> Result<Option<(Vec<u8>, usize)>> {
-        self.with(|cursor, work, _| cursor.value_part(work, id, instance, from_copy, offset, most))
+        self.read(|cursor, work| cursor.value_part(work, id, instance, from_copy, offset, most))
     }
 
     /// See [`TableCursor::is_separate`].
     pub fn is_separate(&self, id: ColumnId, instance: usize, from_copy: bool) -> Result<bool> {
-        self.with(|cursor, work, _| cursor.is_separate(work, id, instance, from_copy))
+        self.read(|cursor, work| cursor.is_separate(work, id, instance, from_copy))
     }
 
     /// See [`TableCursor::value_count`].
     pub fn value_count(&self, id: ColumnId, from_copy: bool) -> Result<usize> {
-        self.with(|cursor, work, _| cursor.value_count(work, id, from_copy))
+        self.read(|cursor, work| cursor.value_count(work, id, from_copy))
     }
 
     /// See [`TableCursor::is_default`].
     pub fn is_default(&self, id: ColumnId, from_copy: bool) -> Result<bool> {
-        self.with(|cursor, work, _| cursor.is_default(work, id, from_copy))
+        self.read(|cursor, work| cursor.is_default(work, id, from_copy))
     }
 
     /// See [`TableCursor::prepare`].

@@ -87,6 +87,8 @@ pub struct TableCursor {
     /// A seek has found no record: the cursor stands where its key would be, and moves go on from there.
     between: bool,
     search: SearchKey,
+    /// For making the search key.
+    buffers: KeyBuffers,
     limit: Option<Limit>,
     update: Option<Update>,
 }
@@ -96,7 +98,8 @@ impl TableCursor {
     pub fn new(table: Arc<TableDef>) -> Self {
         let records = TreeCursor::new(table.tree.clone());
         let search = SearchKey::default();
-        Self { table, records, index: None, between: false, search, limit: None, update: None }
+        let buffers = KeyBuffers::default();
+        Self { table, records, index: None, between: false, search, buffers, limit: None, update: None }
     }
 
     /// The table.
@@ -189,10 +192,13 @@ impl TableCursor {
     /// # Errors
     /// `NoCurrentRecord` behind the last one or at the end of the range; those of the pages.
     pub fn move_next(&mut self, work: &Work, other_key: bool) -> Result<()> {
-        let key = self.order().key().to_vec();
-        let found = match other_key && self.order().is_on() {
-            true => self.order().seek_forward(work, Target::behind(&key))?,
-            false => self.order().next(work)?,
+        let order = self.order();
+        let found = match other_key && order.is_on() {
+            true => {
+                let key = order.key().to_vec();
+                order.seek_forward(work, Target::behind(&key))?
+            }
+            false => order.next(work)?,
         };
         let inside = found && self.is_inside(true);
         if found && !inside {
@@ -206,10 +212,13 @@ impl TableCursor {
     /// # Errors
     /// `NoCurrentRecord` before the first one or at the end of the range; those of the pages.
     pub fn move_previous(&mut self, work: &Work, other_key: bool) -> Result<()> {
-        let key = self.order().key().to_vec();
-        let found = match other_key && self.order().is_on() {
-            true => self.order().seek_backward(work, Target::before(&key))?,
-            false => self.order().previous(work)?,
+        let order = self.order();
+        let found = match other_key && order.is_on() {
+            true => {
+                let key = order.key().to_vec();
+                order.seek_backward(work, Target::before(&key))?
+            }
+            false => order.previous(work)?,
         };
         let inside = found && self.is_inside(false);
         if found && !inside {
@@ -234,7 +243,7 @@ impl TableCursor {
             },
         };
         self.search
-            .add(keys, value, flags, &mut KeyBuffers::default())
+            .add(keys, value, flags, &mut self.buffers)
             .map_err(|error| key_error(error, keys.flags().contains(IndexFlags::PRIMARY), name))
     }
 
@@ -252,31 +261,40 @@ impl TableCursor {
         if !self.search.is_prepared() {
             return Err(Error::new(JetErr::KeyNotMade, "there is no search key yet"));
         }
-        let key = self.search.bytes().to_vec();
+        let mut search = std::mem::take(&mut self.search);
+        let sought = self.seek_key(work, search.bytes(), seek);
+        if sought.is_ok() {
+            search.clear();
+        }
+        self.search = search;
+        match sought? {
+            Some(is_equal) => self.arrive(work, true).map(|()| is_equal),
+            None => Err(Error::new(JetErr::RecordNotFound, "no record has this key")),
+        }
+    }
+
+    /// Whether the entry has exactly the key; none when none is found, and the cursor stands where it would be.
+    fn seek_key(&mut self, work: &Work, key: &[u8], seek: Seek) -> Result<Option<bool>> {
         let order = self.order();
         let found = match seek {
-            Seek::Equal | Seek::GreaterOrEqual => order.seek_forward(work, Target::before(&key))?,
-            Seek::Greater => order.seek_forward(work, Target::behind(&key))?,
-            Seek::Less => order.seek_backward(work, Target::before(&key))?,
-            Seek::LessOrEqual => order.seek_backward(work, Target::behind(&key))?,
+            Seek::Equal | Seek::GreaterOrEqual => order.seek_forward(work, Target::before(key))?,
+            Seek::Greater => order.seek_forward(work, Target::behind(key))?,
+            Seek::Less => order.seek_backward(work, Target::before(key))?,
+            Seek::LessOrEqual => order.seek_backward(work, Target::behind(key))?,
         };
         let is_equal = found && order.key() == key;
-        let not_found = || Error::new(JetErr::RecordNotFound, "no record has this key");
-        if !found || seek == Seek::Equal && !is_equal {
-            // A move from here goes to the entry next to the key.
-            if found {
-                order.seek_exact(work, Bookmark { key: &key, data: &[] })?;
-            }
-            self.between = found;
-            if self.index.is_some() {
-                self.records.before_first();
-            }
-            self.search.clear();
-            return Err(not_found());
+        if found && (seek != Seek::Equal || is_equal) {
+            return Ok(Some(is_equal));
         }
-        self.search.clear();
-        self.arrive(work, true)?;
-        Ok(is_equal)
+        // A move from here goes to the entry next to the key.
+        if found {
+            order.seek_exact(work, Bookmark { key, data: &[] })?;
+        }
+        self.between = found;
+        if self.index.is_some() {
+            self.records.before_first();
+        }
+        Ok(None)
     }
 
     /// Limits moves by the search key until the next seek or jump (JetSetIndexRange).
@@ -336,8 +354,7 @@ impl TableCursor {
             return Err(no_record());
         }
         if let Some((_, entry)) = &self.index {
-            let bookmark = entry.data().to_vec();
-            if !self.records.seek_exact(work, Bookmark { key: &bookmark, data: &[] })? {
+            if !self.records.seek_exact(work, Bookmark { key: entry.data(), data: &[] })? {
                 return Err(Error::new(
                     JetErr::SecondaryIndexCorrupted,
                     format!(
@@ -353,6 +370,17 @@ impl TableCursor {
 
     fn is_on_record(&self) -> bool {
         self.records.is_on() && !self.between
+    }
+
+    /// Sees to it that the record is as the transaction sees it now.
+    fn refresh(records: &mut TreeCursor, between: bool, work: &Work) -> Result<()> {
+        if between || !records.is_on() {
+            return Err(no_record());
+        }
+        match records.refresh(work)? {
+            true => Ok(()),
+            false => Err(Error::new(JetErr::RecordDeleted, "the record is gone")),
+        }
     }
 
     /// The bookmark of the current record.
@@ -546,12 +574,7 @@ impl TableCursor {
     /// # Errors
     /// `NoCurrentRecord`, `RecordDeleted`; those of the pages.
     pub fn record(&mut self, work: &Work) -> Result<&[u8]> {
-        if !self.is_on_record() {
-            return Err(no_record());
-        }
-        if !self.records.refresh(work)? {
-            return Err(Error::new(JetErr::RecordDeleted, "the record is gone"));
-        }
+        Self::refresh(&mut self.records, self.between, work)?;
         Ok(self.records.data())
     }
 
@@ -568,27 +591,22 @@ impl TableCursor {
         instance: usize,
         from_copy: bool,
     ) -> Result<Option<Vec<u8>>> {
-        let table = self.table.clone();
-        let column = table.column(id)?;
-        let at = instance.max(1) - 1;
-        if let (true, Some(update)) = (from_copy, &self.update) {
-            return match update.row.cell(id) {
-                None => Ok(column.default.as_deref().filter(|_| at == 0).map(<[u8]>::to_vec)),
-                Some(Cell::Null) => Ok(None),
-                Some(Cell::Values(values)) => values.get(at).map(|v| self.whole(work, v)).transpose(),
-            };
-        }
-        let page_size = table.page_size();
-        let record = self.record(work)?.to_vec();
-        let record = Record::parse(&record, page_size)?;
-        let stored = record.get(column.id, column.offset.into(), column.stored_size(), column.inherited)?;
-        let piece = match stored {
-            Stored::Absent if at == 0 => return Ok(column.default.as_deref().map(<[u8]>::to_vec)),
-            Stored::Single(piece) if at == 0 => piece,
-            Stored::Multi(values) if at < values.len() => values.get(at)?,
-            _ => return Ok(None),
-        };
-        self.piece(work, &piece).map(Some)
+        self.with_value(work, id, instance, from_copy, |value| value.map(<[u8]>::to_vec))
+    }
+
+    /// As [`Self::value`], but lends the value to `act`: one that stands in the record as it is needs no copy.
+    ///
+    /// # Errors
+    /// Those of [`Self::value`].
+    pub fn with_value<T>(
+        &mut self,
+        work: &Work,
+        id: ColumnId,
+        instance: usize,
+        from_copy: bool,
+        act: impl FnOnce(Option<&[u8]>) -> T,
+    ) -> Result<T> {
+        self.with_part(work, id, instance, from_copy, 0, usize::MAX, |part| act(part.map(|(bytes, _)| bytes)))
     }
 
     /// Part of a value, for long ones: up to `most` bytes from `offset` on, and the size of the whole.
@@ -604,23 +622,79 @@ impl TableCursor {
         offset: usize,
         most: usize,
     ) -> Result<Option<(Vec<u8>, usize)>> {
-        let table = self.table.clone();
-        let column = table.column(id)?;
-        if column.column_type.is_long()
-            && let Some(long) = self.long_value_of(work, id, instance, from_copy)?
-        {
-            let tree = self.tree_of_long_values()?;
-            let value = LongValue::new(&tree, long, self.storing(false));
-            let mut out = Vec::new();
-            value.read(work, offset, most, &mut out)?;
-            return Ok(Some((out, value.root(work)?.size as usize)));
+        self.with_part(work, id, instance, from_copy, offset, most, |part| {
+            part.map(|(bytes, size)| (bytes.to_vec(), size))
+        })
+    }
+
+    /// As [`Self::value_part`], but lends the bytes to `act`, with the size of the whole.
+    ///
+    /// # Errors
+    /// Those of [`Self::value`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn with_part<T>(
+        &mut self,
+        work: &Work,
+        id: ColumnId,
+        instance: usize,
+        from_copy: bool,
+        offset: usize,
+        most: usize,
+        act: impl FnOnce(Option<(&[u8], usize)>) -> T,
+    ) -> Result<T> {
+        let column = self.table.column(id)?;
+        let at = instance.max(1) - 1;
+        let cut = |whole: &[u8]| {
+            let from = offset.min(whole.len());
+            from..whole.len().min(from.saturating_add(most))
+        };
+        if let (true, Some(update)) = (from_copy, &self.update) {
+            let value = match update.row.cell(id) {
+                None => {
+                    let default = column.default.as_deref().filter(|_| at == 0);
+                    return Ok(act(default.map(|whole| (&whole[cut(whole)], whole.len()))));
+                }
+                Some(Cell::Null) => None,
+                Some(Cell::Values(values)) => values.get(at),
+            };
+            return match value {
+                None => Ok(act(None)),
+                Some(Value::Long(long)) => {
+                    let (bytes, size) = self.read_long(work, *long, offset, most)?;
+                    Ok(act(Some((&bytes, size))))
+                }
+                Some(Value::Plain(whole)) => Ok(act(Some((&whole[cut(whole)], whole.len())))),
+                Some(value) => {
+                    let whole = value.intrinsic()?.ok_or_else(sealed)?;
+                    Ok(act(Some((&whole[cut(&whole)], whole.len()))))
+                }
+            };
         }
-        let whole = self.value(work, id, instance, from_copy)?;
-        Ok(whole.map(|whole| {
-            let size = whole.len();
-            let from = offset.min(size);
-            (whole[from..size.min(from.saturating_add(most))].to_vec(), size)
-        }))
+        Self::refresh(&mut self.records, self.between, work)?;
+        let record = Record::parse(self.records.data(), self.table.page_size())?;
+        let stored = record.get(column.id, column.offset.into(), column.stored_size(), column.inherited)?;
+        let piece = match stored {
+            Stored::Absent if at == 0 => match column.default.as_deref() {
+                Some(default) => Piece::plain(default),
+                None => return Ok(act(None)),
+            },
+            Stored::Single(piece) if at == 0 => piece,
+            Stored::Multi(values) if at < values.len() => values.get(at)?,
+            _ => return Ok(act(None)),
+        };
+        if piece.encrypted {
+            return Err(sealed());
+        }
+        if piece.separated {
+            let (bytes, size) = self.read_long(work, LongValueId::from_record(piece.bytes)?, offset, most)?;
+            return Ok(act(Some((&bytes, size))));
+        }
+        if !piece.compressed {
+            return Ok(act(Some((&piece.bytes[cut(piece.bytes)], piece.bytes.len()))));
+        }
+        let mut whole = Vec::new();
+        compress::decompress_into(piece.bytes, &mut whole)?;
+        Ok(act(Some((&whole[cut(&whole)], whole.len()))))
     }
 
     /// Whether a value is kept outside of its record.
@@ -697,40 +771,23 @@ impl TableCursor {
         if let (true, Some(update)) = (from_copy, &self.update) {
             return Ok(update.row.cell(id).is_none());
         }
-        let record = self.record(work)?.to_vec();
-        let record = Record::parse(&record, table.page_size())?;
+        let record = Record::parse(self.record(work)?, table.page_size())?;
         let stored = record.get(column.id, column.offset.into(), column.stored_size(), column.inherited)?;
         Ok(matches!(stored, Stored::Absent))
     }
 
-    fn whole(&self, work: &Work, value: &Value) -> Result<Vec<u8>> {
-        match (value.intrinsic()?, value.long_value()) {
-            (Some(bytes), _) => Ok(bytes),
-            (None, Some(id)) => self.read_long(work, id),
-            (None, None) => Err(sealed()),
-        }
-    }
-
-    fn piece(&self, work: &Work, piece: &Piece<'_>) -> Result<Vec<u8>> {
-        if piece.encrypted {
-            return Err(sealed());
-        }
-        if piece.separated {
-            return self.read_long(work, LongValueId::from_record(piece.bytes)?);
-        }
-        if !piece.compressed {
-            return Ok(piece.bytes.to_vec());
-        }
-        let mut out = Vec::new();
-        compress::decompress_into(piece.bytes, &mut out)?;
-        Ok(out)
-    }
-
-    fn read_long(&self, work: &Work, id: LongValueId) -> Result<Vec<u8>> {
+    /// Part of a long value, and the size of the whole.
+    fn read_long(
+        &self,
+        work: &Work,
+        id: LongValueId,
+        offset: usize,
+        most: usize,
+    ) -> Result<(Vec<u8>, usize)> {
         let tree = self.tree_of_long_values()?;
         let mut out = Vec::new();
-        LongValue::new(&tree, id, self.storing(false)).read(work, 0, usize::MAX, &mut out)?;
-        Ok(out)
+        let size = LongValue::new(&tree, id, self.storing(false)).read(work, offset, most, &mut out)?;
+        Ok((out, size))
     }
 
     fn tree_of_long_values(&self) -> Result<crate::btree::Tree> {

@@ -41,7 +41,7 @@ pub(super) fn make_keys(
             let sentence = "a record refers to a long value in a table without any";
             return Err(Failure::Other(Error::new(JetErr::LVCorrupted, sentence)));
         };
-        LongValue::new(tree, id, storing).read(work, 0, most, out).map_err(Failure::Other)
+        LongValue::new(tree, id, storing).read(work, 0, most, out).map(drop).map_err(Failure::Other)
     };
     let mut unpacked = Vec::new();
     let mut values = RecordValues::new(record, read, &mut unpacked);

@@ -64,12 +64,12 @@ impl<'t> LongValue<'t> {
         Ok(LongValueRoot::decode(cursor.data())?)
     }
 
-    /// Appends the bytes from `offset` on, `most` at most, to `out`.
-    pub(super) fn read(&self, work: &Work, offset: usize, most: usize, out: &mut Vec<u8>) -> Result<()> {
+    /// Appends the bytes from `offset` on, `most` at most, to `out`; returns the size of the whole.
+    pub(super) fn read(&self, work: &Work, offset: usize, most: usize, out: &mut Vec<u8>) -> Result<usize> {
         let size = self.root(work)?.size as usize;
         let end = offset.saturating_add(most).min(size);
         if offset >= end {
-            return Ok(());
+            return Ok(size);
         }
         let mut cursor = TreeCursor::new(self.tree.clone());
         let chunk = self.storing.chunk;
@@ -90,7 +90,7 @@ impl<'t> LongValue<'t> {
                 found = cursor.next(work)?;
             }
         }
-        Ok(())
+        Ok(size)
     }
 
     /// Writes bytes from `offset` on; the value grows as needed, with zeros where nothing was.

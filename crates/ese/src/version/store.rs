@@ -7,7 +7,7 @@ use super::pending::{PendingPages, RaiseDurable};
 use crate::buffer::{BeforeImages, PageRelease};
 use crate::error::{Error, JetErr, Result};
 use crate::log::Log;
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::job::Waker;
 use crate::sync::{Arc, Mutex, RwLock, Weak};
 use crate::transaction::{Committed, Owner, Snapshot, Stamp, Transaction};
@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 const SHARDS: usize = 64;
 const QUEUES: usize = 16;
-/// Places where versions are counted by their tree.
+/// Places where what goes on is counted by trees.
 const TREES: usize = 128;
 /// Cleanup is woken each time that so many more versions wait.
 const WAKE_EVERY: usize = 1024;
@@ -124,11 +124,20 @@ pub struct Collected {
     pub left_over: Vec<Arc<Version>>,
 }
 
+/// What is going on in some trees.
+#[derive(Default)]
+struct OfTrees {
+    /// Versions of transactions that have not ended.
+    open: AtomicUsize,
+    /// The highest number of a commit with versions.
+    newest: AtomicU64,
+}
+
 /// The versions of one instance.
 pub struct VersionStore {
     shards: Vec<Mutex<Chains>>,
-    /// How many versions there are of all trees that share a place here.
-    trees: Vec<AtomicUsize>,
+    /// What is going on in all trees that share a place here.
+    trees: Vec<OfTrees>,
     queues: Vec<Mutex<VecDeque<Ended>>>,
     pending: PendingPages,
     next_id: AtomicU32,
@@ -153,7 +162,7 @@ impl VersionStore {
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            trees: (0..TREES).map(|_| AtomicUsize::new(0)).collect(),
+            trees: (0..TREES).map(|_| OfTrees::default()).collect(),
             queues: (0..QUEUES).map(|_| Mutex::default()).collect(),
             pending: PendingPages::new(),
             next_id: AtomicU32::new(1),
@@ -193,15 +202,31 @@ impl VersionStore {
         &self.shards[(hash >> 48) as usize % SHARDS]
     }
 
-    fn of_tree(&self, tree: TreeId) -> &AtomicUsize {
+    fn of_tree(&self, tree: TreeId) -> &OfTrees {
         &self.trees[tree.place() % TREES]
     }
 
-    /// Whether there may be versions of a tree. When there are none, everybody sees each node of a page that is
-    /// latched as it is there: whoever changes a node enters the version first, with the page latched exclusively,
-    /// and it stays until nobody needs it.
-    pub fn has_some(&self, tree: TreeId) -> bool {
-        self.of_tree(tree).load(Ordering::Relaxed) != 0
+    /// The transaction of these versions has committed with this number, or (none) rolled them back.
+    fn ended(&self, versions: &[Arc<Version>], committed: Option<Stamp>) {
+        for version in versions {
+            let place = self.of_tree(version.tree);
+            if let Some(number) = committed {
+                place.newest.fetch_max(number.0, Ordering::Relaxed);
+            }
+            // Whoever sees the lower count sees the number, too.
+            place.open.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// Whether all changes of a tree that have reached a page are seen by a snapshot of what was committed before
+    /// `until`; the page is latched. Then it sees each node as it is there. False when that cannot be said without
+    /// looking at the versions.
+    ///
+    /// Whoever changes a node enters the version first, with the page latched exclusively, and takes a change back
+    /// before its version has ended: so the versions of all that is on a latched page are counted.
+    pub fn sees_all(&self, tree: TreeId, until: Stamp) -> bool {
+        let place = self.of_tree(tree);
+        place.open.load(Ordering::Acquire) == 0 && place.newest.load(Ordering::Relaxed) < until.0
     }
 
     /// Enters a change of a transaction, before it is logged and made. The node's page is latched
@@ -225,7 +250,7 @@ impl VersionStore {
         let id = self.next_id.fetch_add(2, Ordering::Relaxed);
         let version = Arc::new(self.version(transaction, id, &new));
         self.charge(version.bytes())?;
-        self.of_tree(new.node.tree).fetch_add(1, Ordering::Relaxed);
+        self.of_tree(new.node.tree).open.fetch_add(1, Ordering::Relaxed);
         file(&mut shard, hash, version.clone());
         drop(shard);
         if let (Some((page, _)), true) = (&new.page, version.change.wants_before_image()) {
@@ -249,7 +274,7 @@ impl VersionStore {
         version.level.store(level, Ordering::Relaxed);
         let version = Arc::new(version);
         self.bytes.fetch_add(version.bytes(), Ordering::Relaxed);
-        self.of_tree(new.node.tree).fetch_add(1, Ordering::Relaxed);
+        self.of_tree(new.node.tree).open.fetch_add(1, Ordering::Relaxed);
         file(&mut self.shard(hash).lock(), hash, version.clone());
         if let (Some((page, _)), true) = (&new.page, version.change.wants_before_image()) {
             self.pending.add(&version, *page);
@@ -269,6 +294,7 @@ impl VersionStore {
             debug_assert!(Arc::ptr_eq(&last, version), "the last change is withdrawn first");
         }
         self.pending.remove(version);
+        self.ended(std::slice::from_ref(version), None);
         self.unlink(version);
     }
 
@@ -412,6 +438,7 @@ impl VersionStore {
         for version in &versions {
             self.pending.replaced_by(version, commit.end);
         }
+        self.ended(&versions, Some(commit.number));
         self.retire(transaction, commit.number, versions);
     }
 
@@ -435,6 +462,7 @@ impl VersionStore {
         for version in &versions {
             self.undone(version);
         }
+        self.ended(&versions, None);
         self.retire(transaction, now, versions);
     }
 
@@ -659,7 +687,6 @@ impl VersionStore {
         };
         if is_filed {
             self.bytes.fetch_sub(version.bytes(), Ordering::Relaxed);
-            self.of_tree(version.tree).fetch_sub(1, Ordering::Relaxed);
             if matches!(chain.get(), Chain::One(_)) || chain.get().versions().is_empty() {
                 chain.remove();
             }

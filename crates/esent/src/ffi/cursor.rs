@@ -49,8 +49,8 @@ jet_api! {
     fn JetMakeKey(sesid: JET_SESID, tableid: JET_TABLEID, pvData: Bytes, cbData: u32, grbit: JET_GRBIT) {
         let cursor = cursor(sesid, tableid)?;
         check(grbit, KEY_BITS)?;
-        let value = pvData.copied(cbData)?;
-        cursor.table().make_key(&value, MakeKeyFlags::from_bits_retain(grbit))
+        let flags = MakeKeyFlags::from_bits_retain(grbit);
+        pvData.with_copied(cbData, |value| cursor.table().make_key(value, flags))
     }
 
     /// Seeks the search key.
@@ -69,7 +69,7 @@ jet_api! {
         if sets_range && seek != Seek::Equal {
             return Err(invalid(grbit));
         }
-        let key = table.search_key();
+        let key = if sets_range { table.search_key() } else { Vec::new() };
         let is_equal = cursor.leaving()?.seek(seek)?;
         if sets_range {
             table.make_key(&key, MakeKeyFlags::NEW_KEY | MakeKeyFlags::NORMALIZED_KEY)?;

@@ -34,7 +34,7 @@ jet_api! {
             return Err(Error::new(JetErr::BadItagSequence, "values are counted from 1"));
         }
         let wanted = Wanted { columnid, grbit, offset, instance };
-        let got = wanted.read(table, if pvData.is_some() { cbData } else { 0 })?;
+        let got = wanted.read(table, pvData, cbData)?;
         if let Some(mut info) = info {
             info.columnidNextTagged = got.column;
             if grbit & TAG != 0 {
@@ -43,7 +43,6 @@ jet_api! {
             pretinfo.set(info);
         }
         pcbActual.set(got.size);
-        pvData.fill(&got.bytes, cbData);
         Ok(got.warning())
     }
 
@@ -70,13 +69,12 @@ jet_api! {
                     column.cbActual = 0;
                     None
                 }),
-                _ => wanted.read(table, if memory.is_some() { column.cbData } else { 0 }).map(|got| {
+                _ => wanted.read(table, memory, column.cbData).map(|got| {
                     column.cbActual = got.size;
                     column.columnidNextTagged = got.column;
                     if wanted.grbit & TAG != 0 {
                         column.itagSequence = got.instance;
                     }
-                    memory.fill(&got.bytes, column.cbData);
                     got.warning()
                 }),
             };
@@ -103,8 +101,8 @@ struct Wanted {
 /// What it gets.
 struct Got {
     is_null: bool,
-    /// As much as it takes.
-    bytes: Vec<u8>,
+    /// How much has been put into the caller's memory.
+    given: usize,
     /// How much there is from the offset on.
     size: u32,
     column: JET_COLUMNID,
@@ -115,7 +113,7 @@ impl Got {
     fn warning(&self) -> Option<JetErr> {
         match self.is_null {
             true => Some(JetErr::WrnColumnNull),
-            false => (self.bytes.len() < self.size as usize).then_some(JetErr::WrnBufferTruncated),
+            false => (self.given < self.size as usize).then_some(JetErr::WrnBufferTruncated),
         }
     }
 }
@@ -192,8 +190,8 @@ impl Wanted {
         Ok(all)
     }
 
-    /// Reads `most` bytes at most.
-    fn read(&self, table: &Table, most: u32) -> Result<Got> {
+    /// Reads what fits into so many bytes of memory.
+    fn read(&self, table: &Table, memory: Bytes, length: u32) -> Result<Got> {
         self.check(table)?;
         let (column, id, instance) = if self.columnid == 0 {
             match self.tagged(table)?.get(self.instance as usize - 1) {
@@ -209,15 +207,22 @@ impl Wanted {
         }
         let offset =
             if self.offset != 0 && table.column(id)?.column_type.is_long() { self.offset } else { 0 };
-        let part = table.value_part(id, instance as usize, self.of_copy(), offset as usize, most as usize)?;
-        let Some((bytes, size)) = part else { return Ok(Got::null(column, instance)) };
-        let size = u32::try_from(size.saturating_sub(offset as usize)).unwrap_or(u32::MAX);
-        Ok(Got { is_null: false, bytes, size, column, instance })
+        let most = if memory.is_some() { length } else { 0 };
+        let fill = |part: Option<(&[u8], usize)>| {
+            let (bytes, size) = part?;
+            memory.fill(bytes, length);
+            Some((bytes.len(), size))
+        };
+        let (at, most) = (offset as usize, most as usize);
+        let part = table.with_part(id, instance as usize, self.of_copy(), at, most, fill)?;
+        let Some((given, size)) = part else { return Ok(Got::null(column, instance)) };
+        let size = u32::try_from(size.saturating_sub(at)).unwrap_or(u32::MAX);
+        Ok(Got { is_null: false, given, size, column, instance })
     }
 }
 
 impl Got {
     fn null(column: JET_COLUMNID, instance: u32) -> Self {
-        Self { is_null: true, bytes: Vec::new(), size: 0, column, instance }
+        Self { is_null: true, given: 0, size: 0, column, instance }
     }
 }

@@ -105,7 +105,7 @@ pub(crate) struct EseSession {
 
 /// The bytes of the current record: how many.
 fn value_of(table: &Table) -> Result<usize> {
-    Ok(table.value(BYTES, 1, false)?.map_or(0, |value| value.len()))
+    Ok(table.with_value(BYTES, 1, false, |value| value.map_or(0, <[u8]>::len))?)
 }
 
 fn seek(table: &Table, number: i64) -> Result<()> {
