@@ -46,9 +46,7 @@ impl<'a> Node<'a> {
             false => Some(&page_prefix[..0]),
         };
         let prefix = prefix.ok_or_else(prefix_too_short)?;
-        let (suffix, data) = length()
-            .and_then(|n| rest.split_at_checked(n))
-            .ok_or_else(key_too_long)?;
+        let (suffix, data) = length().and_then(|n| rest.split_at_checked(n)).ok_or_else(key_too_long)?;
         Ok(Self { prefix, suffix, data, flags: line.flags })
     }
 

@@ -123,7 +123,10 @@ impl Bench {
         let mut count = 0;
         let mut moved = self.table.move_first();
         while moved.is_ok() {
-            assert_eq!(self.table.with_value(BYTES, 1, false, |bytes| bytes.map(<[u8]>::len)).unwrap(), Some(100));
+            assert_eq!(
+                self.table.with_value(BYTES, 1, false, |bytes| bytes.map(<[u8]>::len)).unwrap(),
+                Some(100)
+            );
             count += 1;
             moved = self.table.move_next(false);
         }
@@ -163,8 +166,9 @@ fn a_read_in_memory_allocates_nothing_and_a_scan_latches_each_page_once() {
     let latches = hits() - before;
     bench.session.commit_transaction(true).unwrap();
     // A leaf of 4096 bytes has some thirty of these records.
+    // Now and then the leaves to come are asked for ahead.
     assert!(latches <= RECORDS as u64 / 25, "{latches} latches for {RECORDS} records");
-    assert!(memory <= RECORDS as u64 / 100, "{memory} allocations for {RECORDS} records");
+    assert!(memory <= RECORDS as u64 / 50, "{memory} allocations for {RECORDS} records");
     let Bench { instance, session, table, .. } = bench;
     drop((table, session));
     instance.term(TermOptions::default()).unwrap();

@@ -422,9 +422,6 @@ impl<'a> Page<'a> {
         let start = self.page_size.header_bytes() + tag.start;
         let end = start + tag.bytes;
         let limit = self.page_size.bytes() - self.tag_count() * TAG_BYTES;
-        self.bytes
-            .get(start..end)
-            .filter(|_| end <= limit)
-            .ok_or_else(|| tag_outside(index))
+        self.bytes.get(start..end).filter(|_| end <= limit).ok_or_else(|| tag_outside(index))
     }
 }

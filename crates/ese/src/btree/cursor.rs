@@ -236,7 +236,7 @@ impl TreeCursor {
         self.moves = 0;
         let target = Target::exact(bookmark.key, bookmark.data);
         let (page, line, is_there) = self.descend(target)?;
-        if is_there && self.take(work, &page, line)? {
+        if is_there && self.take_line(work, &page, line)? {
             return Ok(true);
         }
         self.key.clear();
@@ -271,7 +271,7 @@ impl TreeCursor {
             Some((page, line)) => (page, line, true),
             None => self.descend(Target::exact(&self.key, self.bookmark().data))?,
         };
-        Ok(is_there && self.take(work, &page, line)?)
+        Ok(is_there && self.take_line(work, &page, line)?)
     }
 
     /// The leaf and line where the node was found, if the page is what it was.
@@ -378,6 +378,9 @@ impl TreeCursor {
 
     /// A move has come to a leaf: takes a copy if more moves are likely to follow.
     fn arrive(&mut self, work: &Work, page: &SharedPage) -> Result<()> {
+        if self.moves < MOVES_TO_COPY && self.copy.0.is_none() {
+            return Ok(());
+        }
         let Some(view) = self.view(work) else { return Ok(()) };
         let (number, time) = (page.number(), page.page().db_time());
         let has_copy = self.copy.0.as_mut().is_some_and(|copy| copy.is_of(number, time) && copy.serve(view));
@@ -442,8 +445,10 @@ impl TreeCursor {
     fn forward(&mut self, work: &Work, mut page: SharedPage, mut line: usize) -> Result<bool> {
         loop {
             self.arrive(work, &page)?;
-            while line < page.page().line_count() {
-                if self.take(work, &page, line)? {
+            let content = page.page();
+            let lines = content.lines()?;
+            while line < lines.len() {
+                if self.take(work, (page.number(), line, content.db_time()), &lines.node(line)?)? {
                     return Ok(true);
                 }
                 line += 1;
@@ -473,13 +478,15 @@ impl TreeCursor {
         let mut begin: Option<(Vec<u8>, Vec<u8>)> = None;
         loop {
             self.arrive(work, &page)?;
+            let content = page.page();
+            let lines = content.lines()?;
             while line > 0 {
                 line -= 1;
-                if self.take(work, &page, line)? {
+                if self.take(work, (page.number(), line, content.db_time()), &lines.node(line)?)? {
                     return Ok(true);
                 }
             }
-            if let Some(node) = first_node(&page.page())? {
+            if let Some(node) = first_node(&content)? {
                 let data = if self.tree.is_unique { Vec::new() } else { node.data.to_vec() };
                 begin = Some((node.key(), data));
             }
@@ -550,11 +557,19 @@ impl TreeCursor {
         }
     }
 
-    /// Stands on a node if the transaction sees it.
-    fn take(&mut self, work: &Work, page: &SharedPage, line: usize) -> Result<bool> {
+    /// As [`Self::take`], the node of a line.
+    fn take_line(&mut self, work: &Work, page: &SharedPage, line: usize) -> Result<bool> {
         let content = page.page();
-        let node = content.lines()?.node(line)?;
-        let place = (page.number(), line, content.db_time());
+        self.take(work, (page.number(), line, content.db_time()), &content.lines()?.node(line)?)
+    }
+
+    /// Stands on a node of a latched page if the transaction sees it.
+    fn take(
+        &mut self,
+        work: &Work,
+        place: (PageNumber, usize, DbTime),
+        node: &node::Node<'_>,
+    ) -> Result<bool> {
         let view = self.view(work);
         let is_plain = !node.flags.contains(LineFlags::VERSION)
             || view.is_some_and(|view| view.sees_all(work, &self.tree));
@@ -569,7 +584,7 @@ impl TreeCursor {
         }
         self.key.clear();
         node.append_key(&mut self.key);
-        match see(work, &self.tree, &self.key, &node) {
+        match see(work, &self.tree, &self.key, node) {
             Seen::Absent => return Ok(false),
             Seen::Current => self.stand(place, node.data, false, view),
             Seen::Before(data) => self.stand(place, &data, false, view),

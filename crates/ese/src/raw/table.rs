@@ -175,9 +175,24 @@ impl Table {
         })
     }
 
+    /// As [`Self::read`], for what needs the definition of the table but looks at no record.
+    fn know<T>(&self, act: impl FnOnce(&mut TableCursor) -> Result<T>) -> Result<T> {
+        self.session.running().check_serving()?;
+        let mut state = self.session.state()?;
+        let mut cursor = self.cursor.lock();
+        if !self.knows_schema() {
+            reading(&mut state, |state| self.learn_schema(&mut cursor, &state.work))?;
+        }
+        act(&mut cursor)
+    }
+
+    fn knows_schema(&self) -> bool {
+        self.known_until.load(Ordering::Relaxed) == self.schema.catalog.changes()
+    }
+
     /// Sees to it that the cursor has the definition of the table that the transaction sees.
     fn learn_schema(&self, cursor: &mut TableCursor, work: &Work) -> Result<()> {
-        if self.known_until.load(Ordering::Relaxed) == self.schema.catalog.changes() {
+        if self.knows_schema() {
             return Ok(());
         }
         let (definition, until) = self.schema.table_until(work, self.object)?;
@@ -240,7 +255,7 @@ impl Table {
     /// # Errors
     /// `ColumnNotFound`; those of [`Self::schema`].
     pub fn column(&self, id: ColumnId) -> Result<Column> {
-        self.read(|cursor, _| cursor.table().column(id).cloned())
+        self.know(|cursor| cursor.table().column(id).cloned())
     }
 
     /// How many pages the table owns, with its indexes and long values, and how many of them are available.
@@ -313,7 +328,7 @@ impl Table {
 
     /// See [`TableCursor::make_key`].
     pub fn make_key(&self, value: &[u8], flags: MakeKeyFlags) -> Result<()> {
-        self.read(|cursor, _| cursor.make_key(value, flags))
+        self.know(|cursor| cursor.make_key(value, flags))
     }
 
     /// See [`TableCursor::seek`].
@@ -343,12 +358,12 @@ impl Table {
 
     /// See [`TableCursor::bookmark`].
     pub fn bookmark(&self) -> Result<Vec<u8>> {
-        self.read(|cursor, _| cursor.bookmark())
+        self.know(|cursor| cursor.bookmark())
     }
 
     /// See [`TableCursor::current_key`].
     pub fn current_key(&self) -> Result<Vec<u8>> {
-        self.read(|cursor, _| cursor.current_key())
+        self.know(|cursor| cursor.current_key())
     }
 
     /// The search key so far.

@@ -353,17 +353,13 @@ impl TableCursor {
             }
             return Err(no_record());
         }
-        if let Some((_, entry)) = &self.index {
-            if !self.records.seek_exact(work, Bookmark { key: entry.data(), data: &[] })? {
-                return Err(Error::new(
-                    JetErr::SecondaryIndexCorrupted,
-                    format!(
-                        "an entry of index {} leads to no record",
-                        self.current_index().unwrap_or_default()
-                    ),
-                )
+        if let Some((_, entry)) = &self.index
+            && !self.records.seek_exact(work, Bookmark { key: entry.data(), data: &[] })?
+        {
+            let index = self.current_index().unwrap_or_default();
+            let sentence = format!("an entry of index {index} leads to no record");
+            return Err(Error::new(JetErr::SecondaryIndexCorrupted, sentence)
                 .file(self.table.tree.file.file().path()));
-            }
         }
         Ok(())
     }

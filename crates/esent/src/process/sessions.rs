@@ -8,9 +8,17 @@ use ese::raw::{AttachOptions, Attached, Database, Resize, Resized, Session};
 use ese::sync::{Arc, Mutex};
 use ese::{Error, JetErr, Result};
 use ese_format::database::DatabaseHeader;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
+
+thread_local! {
+    /// The session that this thread asked for last: threads go on with theirs, and need not all meet at one lock.
+    static LAST: RefCell<(JET_SESID, Weak<SessionEntry>)> = const { RefCell::new((0, Weak::new())) };
+}
 
 /// The sessions of the process.
 pub struct Sessions {
@@ -25,6 +33,8 @@ struct State {
 /// A session behind its handle.
 pub struct SessionEntry {
     instance: Arc<Entry>,
+    /// Its number means nothing any more.
+    has_ended: AtomicBool,
     /// What ties it to a client's context, and the thread that did it.
     context: Mutex<Option<(JET_API_PTR, ThreadId)>>,
     /// Who began its transaction.
@@ -89,6 +99,7 @@ impl Sessions {
         state.next += 0x10;
         let session = SessionEntry {
             instance: Arc::clone(entry),
+            has_ended: AtomicBool::new(false),
             context: Mutex::default(),
             owner: Mutex::default(),
             settings: Mutex::default(),
@@ -105,8 +116,20 @@ impl Sessions {
     /// # Errors
     /// JET_errInvalidSesid when there is none.
     pub fn find(&self, number: JET_SESID) -> Result<Arc<SessionEntry>> {
+        let known = LAST.try_with(|last| match &*last.borrow() {
+            (known, session) if *known == number => session.upgrade(),
+            _ => None,
+        });
+        if let Some(session) =
+            known.ok().flatten().filter(|session| !session.has_ended.load(Ordering::Acquire))
+        {
+            return Ok(session);
+        }
         let missing = || Error::new(JetErr::InvalidSesid, "the session does not exist");
-        self.state.lock().live.get(&number).cloned().ok_or_else(missing)
+        let session = self.state.lock().live.get(&number).cloned().ok_or_else(missing)?;
+        // A thread that is about to end keeps nothing.
+        let _ = LAST.try_with(|last| last.replace((number, Arc::downgrade(&session))));
+        Ok(session)
     }
 
     /// The session of a number, for new work.
@@ -133,6 +156,7 @@ impl Sessions {
             return Err(Error::new(JetErr::SessionInUse, "the session is tied to a context"));
         }
         session.check_owner()?;
+        session.has_ended.store(true, Ordering::Release);
         let ended = state.live.remove(&number);
         drop(state);
         drop(ended);
@@ -150,6 +174,7 @@ impl Sessions {
         let mut state = self.state.lock();
         let gone =
             state.live.extract_if(.., |_, entry| entry.instance.handle() == instance).collect::<Vec<_>>();
+        gone.iter().for_each(|(_, session)| session.has_ended.store(true, Ordering::Release));
         drop(state);
         drop(gone);
     }
