@@ -3,7 +3,7 @@
 use crate::history::{History, Item, Order, Value};
 use crate::oracle::{Order0, State};
 use crate::rows::{self, Open};
-use crate::setup::{COUNTERS, DATABASES, Setup};
+use crate::setup::{COUNTERS, Setup};
 use ese::maintain::deep::{DeepOptions, deep_check};
 use ese::offline::OfflineDatabase;
 use ese::raw::{AttachOptions, Database, InitOptions, TermOptions};
@@ -31,8 +31,8 @@ pub fn check_end(setup: &Setup, disk: &SimDisk, history: &History) -> Checked<()
 
 /// What is there after an end in order, in sound databases.
 pub fn read_clean(setup: &Setup, disk: &SimDisk) -> Checked<State> {
-    structure(setup, disk, true)?;
-    read_all(setup, disk)
+    structure(disk, &setup.paths(), true)?;
+    read_all(setup, disk, &setup.paths())
 }
 
 /// After a crash: a state behind all commits that were acknowledged, or a later one.
@@ -47,19 +47,51 @@ pub fn recover_to(
     history: &History,
     durable: &BTreeSet<usize>,
 ) -> Checked<usize> {
-    let found = read_all(setup, disk).map_err(|what| format!("recovery: {what}"))?;
-    structure(setup, disk, false).map_err(|what| format!("recovery: {what}"))?;
+    let places =
+        recover_some(setup, disk, history, &Wanted { durable, until: u64::MAX, paths: &setup.paths() })?;
+    places.last().copied().ok_or_else(|| "no state at all".to_owned())
+}
+
+/// What databases may hold.
+pub struct Wanted<'a> {
+    /// These transactions at least.
+    pub durable: &'a BTreeSet<usize>,
+    /// None that began after this moment of the history.
+    pub until: u64,
+    /// The databases.
+    pub paths: &'a [&'static str],
+}
+
+/// As [`recover()`], for some of the databases; behind how many commits they may be: several when the commits between
+/// changed only others.
+pub fn recover_some(
+    setup: &Setup,
+    disk: &SimDisk,
+    history: &History,
+    wanted: &Wanted<'_>,
+) -> Checked<BTreeSet<usize>> {
+    let paths = wanted.paths;
+    let found = read_all(setup, disk, paths).map_err(|what| format!("recovery: {what}"))?;
+    structure(disk, paths, false).map_err(|what| format!("recovery: {what}"))?;
     let order = Order0::of(history);
-    let last = order.committed.iter().rposition(|(at, _)| durable.contains(at)).map_or(0, |at| at + 1);
-    let possible = &order.states[last..];
-    if let Some(at) = possible.iter().rposition(|state| *state == found) {
-        return Ok(last + at);
+    let first =
+        order.committed.iter().rposition(|(at, _)| wanted.durable.contains(at)).map_or(0, |at| at + 1);
+    let after = order.committed.iter().position(|(_, t)| t.from > wanted.until);
+    let end = after.unwrap_or(order.committed.len());
+    if first > end {
+        return Err(format!("the oracle is wrong: states from {first} on, up to {end}"));
     }
-    let earlier = order.states[..last].iter().rposition(|state| *state == found);
-    let differences: Vec<_> = possible.iter().take(4).map(|state| difference(state, &found)).collect();
+    let states: Vec<_> = order.states.iter().map(|state| state.only(setup, paths)).collect();
+    let equal: BTreeSet<usize> = (0..states.len()).filter(|at| states[*at] == found).collect();
+    let places: BTreeSet<usize> = equal.range(first..=end).copied().collect();
+    if !places.is_empty() {
+        return Ok(places);
+    }
+    let differences: Vec<_> =
+        states[first..=end].iter().take(4).map(|state| difference(state, &found)).collect();
     Err(format!(
-        "recovery: none of the states {last}..={} (as state {earlier:?}): {}",
-        order.states.len() - 1,
+        "recovery: none of the states {first}..={end} of {} (as states {equal:?}): {}",
+        states.len(),
         differences.join("\n      ")
     ))
 }
@@ -80,12 +112,12 @@ fn difference(wanted: &State, found: &State) -> String {
 }
 
 /// Starts an instance (which recovers), reads everything, gives leaked pages back, ends in order.
-fn read_all(setup: &Setup, disk: &SimDisk) -> Checked<State> {
+fn read_all(setup: &Setup, disk: &SimDisk, paths: &[&str]) -> Checked<State> {
     let instance = setup.instance(disk, 1);
     told("init", instance.init(InitOptions::default()))?;
     let session = told("session", instance.begin_session())?;
     let mut state = State::default();
-    for path in DATABASES.iter().take(setup.databases).map(Path::new) {
+    for path in paths.iter().map(Path::new) {
         told("attach", session.attach(path, AttachOptions::default()))?;
         let database = told("open", session.open(path))?;
         read_database(&database, &mut state)?;
@@ -129,8 +161,8 @@ fn read_database(database: &Database, state: &mut State) -> Checked<()> {
 }
 
 /// The structure of all databases, which are clean.
-fn structure(setup: &Setup, disk: &SimDisk, may_leak: bool) -> Checked<()> {
-    for path in DATABASES.iter().take(setup.databases) {
+fn structure(disk: &SimDisk, paths: &[&str], may_leak: bool) -> Checked<()> {
+    for path in paths {
         let database = told("open for the check", OfflineDatabase::open(disk, Path::new(path)))?;
         let header = database.header().clone();
         if !header.is_clean() {

@@ -17,6 +17,9 @@ use std::path::Path;
 
 /// The databases that a run may have.
 pub const DATABASES: [&str; 2] = ["/data/a.edb", "/data/b.edb"];
+/// A database that comes and goes while the others are in use, and its table.
+pub const VISITOR: &str = "/data/visitor.edb";
+pub const VISITORS: &str = "Visitors";
 /// Tables that stay, and which database has them.
 pub const TABLES: [(&str, usize); 3] = [("Accounts", 0), ("Left", 0), ("Right", 1)];
 /// What one account has at first.
@@ -42,6 +45,8 @@ pub struct Setup {
     pub keys: u64,
     /// Whether the engine itself removes logs behind the checkpoint.
     pub circular: bool,
+    /// Whether there is a database that comes and goes.
+    pub visitor: bool,
 }
 
 impl Setup {
@@ -60,6 +65,7 @@ impl Setup {
             accounts: 4 + rng.below(30) as i32,
             keys: [24, 24, 60, 200][rng.below(4) as usize],
             circular: false,
+            visitor: false,
         }
     }
 
@@ -103,7 +109,18 @@ impl Setup {
         disk
     }
 
-    /// In which database a table is.
+    /// The paths of all databases.
+    pub fn paths(&self) -> Vec<&'static str> {
+        let visitor = self.visitor.then_some(VISITOR);
+        DATABASES.into_iter().take(self.databases).chain(visitor).collect()
+    }
+
+    /// The path of the database in which a table is.
+    pub fn home_of(&self, table: &str) -> &'static str {
+        if table == VISITORS { VISITOR } else { DATABASES[self.database_of(table)] }
+    }
+
+    /// In which of the databases that stay a table is.
     pub fn database_of(&self, table: &str) -> usize {
         let home = TABLES.iter().find(|(name, _)| *name == table).map_or(0, |(_, home)| *home);
         home.min(self.databases - 1)

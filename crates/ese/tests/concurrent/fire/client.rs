@@ -3,12 +3,12 @@
 
 use super::real::content;
 use super::restored::archives;
-use crate::setup::DATABASES;
 use crate::worker::{Shared, Worker};
 use ese::backup::external::{EndOptions, INCREMENTAL};
 use ese::backup::to_directory::{DirectoryRequest, Status};
 use ese::log::read_checkpoint;
 use ese::raw::BackupAccess;
+use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::{Arc, Mutex, thread};
 use ese::{Error, JetErr, Result};
 use ese_format::Generation;
@@ -39,6 +39,8 @@ pub struct Backup {
     pub logs: BTreeMap<Generation, (PathBuf, Vec<u8>)>,
     /// The transactions whose commit had been acknowledged, durable or not, before its log phase.
     pub holds: BTreeSet<usize>,
+    /// The moment of the history at which its last log was closed at the latest: what began later is in none of them.
+    pub until: u64,
 }
 
 /// All that was taken so far.
@@ -56,6 +58,10 @@ pub struct Client {
     pub taken: Arc<Mutex<Taken>>,
     /// How many backups it takes.
     pub count: usize,
+    /// Which ones, if they are not random; the first one is always a full one.
+    pub kinds: &'static [Kind],
+    /// Set when a full backup is about to begin: whoever makes databases smaller does it now.
+    pub soon: Arc<AtomicBool>,
     /// How many generations should pass between two reads of a database.
     pub slowness: u32,
     /// Who works between any two of its calls; without one others are waited for.
@@ -71,8 +77,14 @@ impl Client {
 
     fn take_all(&mut self) -> Result<()> {
         self.take(Kind::Full)?;
+        for kind in self.kinds {
+            self.pause(30)?;
+            self.take(*kind)?;
+        }
         for _ in 1..self.count {
-            self.pause(40)?;
+            // Long enough now and then for what no backup lets in between.
+            let most = if self.rng.chance(1, 2) { 40 } else { 160 };
+            self.pause(most)?;
             let kind = match self.rng.below(12) {
                 0 => Kind::Full,
                 1 => Kind::Copy,
@@ -89,6 +101,15 @@ impl Client {
                         && self.taken.lock().backups.iter().any(|backup| backup.kind == Kind::Nothing) =>
                 {
                     self.shared.history.lock().count("backup without its logs refused");
+                    self.take(Kind::Full)?;
+                }
+                // The database that comes and goes may be there and have no full backup, or only an old one.
+                Err(error)
+                    if self.shared.setup.visitor
+                        && [JetErr::MissingFullBackup, JetErr::MissingFileToBackup]
+                            .contains(&error.code()) =>
+                {
+                    self.shared.history.lock().count("backup refused because of a visitor");
                     self.take(Kind::Full)?;
                 }
                 taken => taken?,
@@ -120,6 +141,10 @@ impl Client {
         if self.rng.chance(1, 6) {
             self.give_up(access, is_full)?;
         }
+        if is_full && self.rng.chance(2, 3) {
+            self.soon.store(true, Ordering::SeqCst);
+            self.pause(2)?;
+        }
         access.begin(if is_full { 0 } else { INCREMENTAL })?;
         let mut databases = Vec::new();
         if is_full {
@@ -130,13 +155,14 @@ impl Client {
         }
         let holds = self.shared.history.lock().acknowledged();
         let set = access.log_info()?;
+        let until = self.shared.history.lock().tick();
         let mut logs = BTreeMap::new();
         for (at, path) in set.paths.into_iter().enumerate() {
             let copy = self.copy(access, &path, false)?;
             logs.insert(Generation(set.lowest.0 + at as u32), (path, copy));
         }
         // From here on it counts, whatever becomes of its end.
-        self.taken.lock().backups.push(Backup { kind, databases, logs, holds });
+        self.taken.lock().backups.push(Backup { kind, databases, logs, holds, until });
         let is_truncated = match kind {
             Kind::Full => self.rng.chance(2, 3),
             kind => kind == Kind::Incremental,
@@ -260,6 +286,7 @@ impl Client {
                 databases: Vec::new(),
                 logs: BTreeMap::new(),
                 holds: BTreeSet::new(),
+                until: 0,
             });
             access.backup_to(DirectoryRequest { folder: None, flags: 0, create: false }, &mut |_| {})?;
             return Ok(());
@@ -274,13 +301,15 @@ impl Client {
                 *holds.lock() = self.shared.history.lock().acknowledged();
             }
         })?;
-        let mut backup =
-            Backup { kind, databases: Vec::new(), logs: BTreeMap::new(), holds: holds.lock().clone() };
+        let until = self.shared.history.lock().tick();
+        let holds = holds.lock().clone();
+        let mut backup = Backup { kind, databases: Vec::new(), logs: BTreeMap::new(), holds, until };
         let files = self.disk.read_dir(&folder).map_err(|e| Error::io(e, "list the folder", &folder))?;
         for path in files.into_iter().map(|entry| entry.path) {
             let content = || content(&*self.disk, &path).map_err(|e| Error::io(e, "read the copy", &path));
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let home = DATABASES.iter().find(|old| Path::new(old).file_name() == path.file_name());
+            let homes = self.shared.setup.paths();
+            let home = homes.into_iter().find(|old| Path::new(old).file_name() == path.file_name());
             if let Some(old) = home {
                 backup.databases.push((old.into(), content()?));
             } else if let Some(generation) = generation_of(&name) {

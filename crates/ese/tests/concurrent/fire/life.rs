@@ -44,7 +44,7 @@ struct Life {
 /// Lives from a seed; what came of it, and how often what happened.
 pub fn run(seed: u64, steps: usize) -> (Restores, BTreeMap<&'static str, u64>) {
     let siege = Siege::of(seed, 1, 1);
-    let setup = Setup { job_threads: false, ..siege.setup };
+    let setup = Setup { job_threads: false, visitor: false, ..siege.setup };
     let siege = Siege { setup, ..siege };
     let mut life = Life {
         siege,
@@ -120,6 +120,8 @@ impl Life {
             rng: SimRng::new(self.rng.next_u64()),
             taken: self.taken.clone(),
             count: 0,
+            kinds: &[],
+            soon: Arc::default(),
             slowness: 0,
             beside: Some(worker),
         };

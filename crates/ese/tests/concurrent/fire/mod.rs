@@ -7,6 +7,7 @@ mod life;
 mod real;
 mod restored;
 mod siege;
+mod visitor;
 
 use crate::oracle;
 use ese_vfs::Disk;
@@ -44,13 +45,15 @@ impl Total {
     }
 
     fn report(&self, name: &str, since: Instant) {
-        let Restores { alone, with_logs, onwards, recoveries, gaps, failures } = &self.restores;
+        let Restores { alone, with_logs, onwards, recoveries, single, gaps, failures } = &self.restores;
+        let seconds = since.elapsed().as_secs_f64();
+        let rate = (alone + with_logs + onwards + recoveries + single) as f64 / seconds;
         println!(
             "fire: {name}: {} transactions; restores: {alone} of a full backup alone, {with_logs} with later logs, \
-             {onwards} with the logs that survived, {recoveries} recoveries without a backup, {gaps} combinations \
-             lack a log; {:.1} seconds, {} failures: {:?}",
+             {onwards} with the logs that survived, {single} of single databases again, {recoveries} recoveries without a \
+             backup, {gaps} combinations lack a log; {seconds:.1} seconds, {rate:.1} restores and recoveries each \
+             second, {} failures: {:?}",
             self.transactions,
-            since.elapsed().as_secs_f64(),
             failures.len(),
             self.counts,
         );
@@ -122,6 +125,20 @@ fn many_runs_on_real_files() {
     let sessions = crate::number("OPENESE_FIRE_SESSIONS").unwrap_or(8) as usize;
     let count = crate::number("OPENESE_FIRE_RUNS").unwrap_or(20);
     on_files("real files", first..first + count, sessions, 10);
+}
+
+/// A full backup, incremental and differential ones that build on it: every combination of them that lacks no log.
+#[test]
+fn every_combination_of_a_chain_comes_back() {
+    use client::Kind::{Differential as D, Full as F, Incremental as I};
+    let (since, mut total) = (Instant::now(), Total::default());
+    for (seed, kinds) in [(41, &[D, I, D][..]), (42, &[I, F, D])] {
+        let mut siege = Siege { kinds, cuts: 1, backups: 1, slowness: 0, ..Siege::of(seed, 2, 6) };
+        (siege.setup.circular, siege.setup.visitor, siege.setup.databases) = (false, false, 2);
+        total.add(&siege, scheduled(&siege), usize::MAX);
+    }
+    assert!(total.restores.with_logs > 12, "only {} combinations", total.restores.with_logs);
+    total.report("chains", since);
 }
 
 /// Hundreds of generations and many checkpoints pass while one backup reads.

@@ -2,7 +2,7 @@
 
 use super::client::{Backup, Kind, generation_of};
 use super::siege::{Evidence, Image};
-use crate::recovered;
+use crate::recovered::{self, Wanted, recover_some};
 use crate::setup::{DATABASES, Setup};
 use ese::log::read_log_header;
 use ese::raw::{ExternalRestore, external_restore};
@@ -22,6 +22,8 @@ pub struct Restores {
     pub with_logs: u64,
     pub onwards: u64,
     pub recoveries: u64,
+    /// Single databases out of several, once more.
+    pub single: u64,
     /// Combinations that lack a log which was truncated, as the rules allow.
     pub gaps: u64,
     pub failures: Vec<String>,
@@ -33,6 +35,7 @@ impl Restores {
         self.with_logs += other.with_logs;
         self.onwards += other.onwards;
         self.recoveries += other.recoveries;
+        self.single += other.single;
         self.gaps += other.gaps;
         self.failures.extend(other.failures);
     }
@@ -45,6 +48,7 @@ struct Plan<'a> {
     logs: Logs,
     survivors: Option<&'a SimDisk>,
     holds: BTreeSet<usize>,
+    until: u64,
 }
 
 /// The logs as one range, or `None` when one between is missing.
@@ -65,7 +69,8 @@ pub fn archives(disk: &dyn Disk) -> BTreeSet<Generation> {
 }
 
 impl Plan<'_> {
-    fn run(&self, setup: &Setup, elsewhere: bool) -> Checked<SimDisk> {
+    /// Restores some of the databases, those of `paths`.
+    fn run(&self, setup: &Setup, elsewhere: bool, paths: &[&str]) -> Checked<SimDisk> {
         let disk = setup.disk();
         for folder in ["/backup", "/place"] {
             disk.create_dir_all(Path::new(folder)).map_err(|error| error.to_string())?;
@@ -82,7 +87,8 @@ impl Plan<'_> {
             }
         }
         let mut entries = Vec::new();
-        for (old, bytes) in &self.full.databases {
+        let is_wanted = |old: &Path| paths.iter().any(|path| Path::new(path) == old);
+        for (old, bytes) in self.full.databases.iter().filter(|(old, _)| is_wanted(old)) {
             let name = old.file_name().unwrap_or_default();
             let new = if elsewhere { Path::new("/place").join(name) } else { old.clone() };
             install(&new, bytes)?;
@@ -105,6 +111,7 @@ impl Plan<'_> {
 
 /// Restores and compares.
 pub fn check(evidence: &Evidence, most: usize) -> Restores {
+    let every_one = !evidence.siege.kinds.is_empty();
     let mut restores = Restores::default();
     let setup = &evidence.siege.setup;
     let mut rng = SimRng::new(setup.seed ^ 0x7265_7374);
@@ -127,6 +134,11 @@ pub fn check(evidence: &Evidence, most: usize) -> Restores {
         for end in 2..=later.len() {
             plans.push((later[..end].iter().collect(), at, full));
         }
+        if every_one && later.len() < 8 {
+            let chosen = |set: u32| (0..later.len()).filter(move |n| set >> n & 1 == 1);
+            let some = (0..1 << later.len()).filter(|set: &u32| set.count_ones() > 1);
+            plans.extend(some.map(|set| (chosen(set).map(|n| &later[n]).collect(), at, full)));
+        }
     }
     rng.shuffle(&mut plans);
     let mut done = 0;
@@ -141,9 +153,10 @@ pub fn check(evidence: &Evidence, most: usize) -> Restores {
         done += 1;
         *(if others.is_empty() { &mut restores.alone } else { &mut restores.with_logs }) += 1;
         let holds = others.iter().fold(full.holds.clone(), |holds, other| &holds | &other.holds);
+        let until = others.iter().map(|other| other.until).fold(full.until, u64::max);
         let kinds: Vec<_> = others.iter().map(|other| other.kind).collect();
         let name = format!("{:?} {at} and {kinds:?}", full.kind);
-        let plan = Plan { name, full, logs, survivors: None, holds };
+        let plan = Plan { name, full, logs, survivors: None, holds, until };
         judge(evidence, &plan, &mut rng, &mut restores);
     }
     restores
@@ -151,10 +164,34 @@ pub fn check(evidence: &Evidence, most: usize) -> Restores {
 
 fn judge(evidence: &Evidence, plan: &Plan<'_>, rng: &mut SimRng, restores: &mut Restores) {
     let setup = &evidence.siege.setup;
-    let restored = plan.run(setup, rng.chance(1, 2));
-    let compared = restored.and_then(|disk| recovered::recover(setup, &disk, &evidence.history, &plan.holds));
-    if let Err(what) = compared {
-        restores.failures.push(format!("{}: {what}", plan.name));
+    let copied = |path: &&str| plan.full.databases.iter().any(|(old, _)| old == Path::new(path));
+    let all: Vec<&'static str> = setup.paths().into_iter().filter(copied).collect();
+    let elsewhere = rng.chance(1, 2);
+    let restore = |paths: &[&'static str]| {
+        let disk = plan.run(setup, elsewhere, paths)?;
+        let wanted = Wanted { durable: &plan.holds, until: plan.until, paths };
+        recover_some(setup, &disk, &evidence.history, &wanted)
+    };
+    let mut fail = |what: String| restores.failures.push(format!("{}: {what}", plan.name));
+    let places = match restore(&all) {
+        Ok(places) => places,
+        Err(what) => return fail(what),
+    };
+    if all.len() == 1 || !rng.chance(1, 3) {
+        return;
+    }
+    // Each database by itself comes back as it does with the others.
+    for path in all {
+        match restore(&[path]) {
+            Ok(found) if found.is_superset(&places) => restores.single += 1,
+            Ok(found) => {
+                return restores.failures.push(format!(
+                    "{}: {path} alone is as behind {found:?}, with others {places:?}",
+                    plan.name
+                ));
+            }
+            Err(what) => return restores.failures.push(format!("{}: {path} alone: {what}", plan.name)),
+        }
     }
 }
 
@@ -194,13 +231,19 @@ pub fn onwards(evidence: &Evidence, number: usize, image: &Image, rng: &mut SimR
     restores.onwards += 1;
     let holds = &full.holds | &image.durable;
     let name = format!("{:?} {at} and the logs of image {number} (clean: {})", full.kind, image.is_clean);
-    judge(evidence, &Plan { name, full, logs, survivors: Some(&image.disk), holds }, rng, restores);
+    judge(
+        evidence,
+        &Plan { name, full, logs, survivors: Some(&image.disk), holds, until: u64::MAX },
+        rng,
+        restores,
+    );
 }
 
 /// The databases of a run have copies in each full backup.
 pub fn check_complete(evidence: &Evidence) -> Vec<String> {
     let wanted = evidence.siege.setup.databases;
     let fulls = evidence.taken.backups.iter().filter(|backup| !backup.databases.is_empty());
-    let wrong = fulls.filter(|backup| backup.databases.len() != wanted);
+    let visitors = usize::from(evidence.siege.setup.visitor);
+    let wrong = fulls.filter(|backup| !(wanted..=wanted + visitors).contains(&backup.databases.len()));
     wrong.map(|b| format!("{:?} has {} of {:?}", b.kind, b.databases.len(), &DATABASES[..wanted])).collect()
 }

@@ -1,8 +1,9 @@
 //! One run: sessions at work, a client that backs up, somebody who rolls the log over and lets checkpoints
 //! pass, somebody who makes the databases larger and smaller, and the power that goes.
 
-use super::client::{Client, Taken};
+use super::client::{Client, Kind, Taken};
 use super::real::copied;
+use super::visitor;
 use crate::history::History;
 use crate::run;
 use crate::setup::{self, DATABASES, Setup};
@@ -23,6 +24,8 @@ pub struct Siege {
     pub slowness: u32,
     /// How often the power goes.
     pub cuts: usize,
+    /// Backups that are taken in this order, before others.
+    pub kinds: &'static [Kind],
 }
 
 impl Siege {
@@ -32,10 +35,11 @@ impl Siege {
         let log_kib =
             if setup.page_size.bytes() > 8192 { 256 } else { [64, 128, 256][rng.below(3) as usize] };
         Self {
-            setup: Setup { log_kib, circular: rng.chance(1, 4), ..setup },
+            setup: Setup { log_kib, circular: rng.chance(1, 4), visitor: rng.chance(1, 2), ..setup },
             backups: 2 + rng.below(4) as usize,
-            slowness: 0,
+            slowness: u32::from(rng.chance(1, 4)),
             cuts: rng.below(3) as usize,
+            kinds: &[],
         }
     }
 }
@@ -80,7 +84,6 @@ pub fn run_on(
     instance.init(InitOptions::default()).map_err(told)?;
     let session = instance.begin_session().map_err(told)?;
     let databases = setup::build(&setup, &session, &history).map_err(told)?;
-    let images = simulated.map(|disk| watch(siege, disk, &history, &taken)).unwrap_or_default();
     let shared = Shared {
         setup,
         instance: instance.clone(),
@@ -90,12 +93,19 @@ pub fn run_on(
         goes_on: Arc::new(AtomicBool::new(true)),
         base: 0,
     };
+    if setup.visitor {
+        visitor::build(&shared).map_err(told)?;
+    }
+    let images = simulated.map(|disk| watch(siege, disk, &history, &taken)).unwrap_or_default();
+    let soon = Arc::new(AtomicBool::new(false));
     let mut client = Client {
         shared: shared.clone(),
         disk: disk.clone(),
         rng: SimRng::new(setup.seed ^ 0x636c_6965),
         taken: taken.clone(),
         count: siege.backups,
+        kinds: siege.kinds,
+        soon: soon.clone(),
         slowness: siege.slowness,
         beside: None,
     };
@@ -105,13 +115,17 @@ pub fn run_on(
         goes_on.store(false, Ordering::SeqCst);
     })
     .expect("a thread");
-    let others = [
+    let resizer = move |shared: &Shared, rng: &mut SimRng| resize(shared, rng, &soon);
+    let mut others = vec![
+        client,
         beside(&shared, "roller", setup.seed ^ 0x726f_6c6c, roll),
-        beside(&shared, "resizer", setup.seed ^ 0x7369_7a65, resize),
+        beside(&shared, "resizer", setup.seed ^ 0x7369_7a65, resizer),
     ];
+    if setup.visitor {
+        others.push(beside(&shared, "visitor", setup.seed ^ 0x7669_7369, visitor::visit));
+    }
     run::work(&shared);
-    let threads = std::iter::once(client).chain(others);
-    for thread in threads {
+    for thread in others {
         if thread.join().is_err() {
             history.lock().failures.push("a thread beside the sessions panics".to_owned());
         }
@@ -190,7 +204,7 @@ fn beside(
     shared: &Shared,
     name: &'static str,
     seed: u64,
-    act: fn(&Shared, &mut SimRng) -> Result<()>,
+    act: impl Fn(&Shared, &mut SimRng) -> Result<()> + Send + 'static,
 ) -> thread::JoinHandle<()> {
     let shared = shared.clone();
     let mut rng = SimRng::new(seed);
@@ -219,14 +233,22 @@ fn roll(shared: &Shared, rng: &mut SimRng) -> Result<()> {
     Ok(())
 }
 
-/// A database becomes larger or smaller.
-fn resize(shared: &Shared, rng: &mut SimRng) -> Result<()> {
+/// A database becomes larger or smaller; as small as can be when a backup is about to begin, so that pages move while it
+/// reads.
+fn resize(shared: &Shared, rng: &mut SimRng, soon: &AtomicBool) -> Result<()> {
+    let to_the_end = soon.swap(false, Ordering::SeqCst);
     let session = shared.instance.begin_session()?;
     let path = DATABASES[rng.below(shared.setup.databases as u64) as usize];
     let database = session.open(Path::new(path))?;
     let pages = database.pages()?;
     let by = 1 + rng.below(80) as u32;
-    let wanted = if rng.chance(1, 2) && pages < 1500 { pages + by } else { pages.saturating_sub(by).max(20) };
+    let wanted = if to_the_end {
+        20
+    } else if rng.chance(1, 2) && pages < 1500 {
+        pages + by
+    } else {
+        pages.saturating_sub(by).max(20)
+    };
     match database.resize(wanted, Resize::Both) {
         Ok(resized) if resized.pages > pages => shared.history.lock().count("grown"),
         Ok(resized) if resized.pages < pages => shared.history.lock().count("shrunk"),
