@@ -156,6 +156,7 @@ events! {
     RECOVERY_COMPLETED = 302, Information, "Recovery has completed";
     DATABASE_ATTACHED = 326, Information, "A database was attached: its number, file";
     DATABASE_DETACHED = 327, Information, "A database was detached: its number, file";
+    PAGE_BIT_CORRECTED = 399, Warning, "A wrong bit of a page was corrected while it was read: file, offset, length, page, bit";
     RESTORE_LOG_PATH_UNUSABLE = 426, Error, "The folder for a restore's logs cannot be used: path";
     HEADER_TRAILER_MISMATCH = 430, Error, "Header and trailer of a database copy do not match: database";
     FIRST_LOG_TOO_HIGH = 431, Error, "The first log given is too high: given log, needed log";
@@ -175,6 +176,7 @@ events! {
     BACKUP_LOG_CORRUPT = 463, Error, "A log of the backup set is corrupt: log, position";
     LOG_CORRUPT = 464, Error, "A log is corrupt: log, position";
     LOG_CORRUPT_AT_INIT = 465, Error, "A log that recovery at initialisation needs is corrupt: log, position";
+    PAGE_DAMAGED = 474, Error, "A page that was read is damaged: file, offset, length, page, error number";
     READ_REPEATED = 493, Error, "A read succeeded only after repeats: file, offset, length, failures, seconds";
     TRUNCATION_REFUSED = 520, Warning, "No log was deleted because not all required logs were copied";
     RESTORE_MAP_UNUSABLE = 553, Error, "An entry of the restore map cannot be used: database, error number";

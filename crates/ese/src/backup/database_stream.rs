@@ -210,7 +210,7 @@ impl DatabaseStream {
         let started = parts.clock.monotonic();
         let mut attempt = 0;
         loop {
-            match self.read_once(first, into, counts) {
+            match self.read_once(first, into, parts, counts) {
                 Ok(()) if attempt == 0 => return Ok(()),
                 Ok(()) => {
                     counts.repeated += attempt;
@@ -227,7 +227,13 @@ impl DatabaseStream {
                     ));
                     return Ok(());
                 }
-                Err(error) if attempt == REPEATS => return Err(error),
+                Err(error) if attempt == REPEATS => {
+                    if let Some(page) = error.page_number() {
+                        let number = error.code().code().to_string();
+                        parts.events.report(&self.page_event(id::PAGE_DAMAGED, page, number));
+                    }
+                    return Err(error);
+                }
                 Err(_) => {
                     attempt += 1;
                     thread::sleep(parts.repeat_delay * attempt);
@@ -236,7 +242,21 @@ impl DatabaseStream {
         }
     }
 
-    fn read_once(&self, first: PageNumber, into: &mut [u8], counts: &mut PageCounts) -> Result<()> {
+    /// What an operator should know of one page.
+    fn page_event(&self, id: u32, page: PageNumber, last: String) -> Event {
+        let size = self.page_size();
+        let file = self.path().display().to_string();
+        let (offset, length) = (page.file_offset(size).to_string(), size.bytes().to_string());
+        Event::new(id, [file, offset, length, page.0.to_string(), last])
+    }
+
+    fn read_once(
+        &self,
+        first: PageNumber,
+        into: &mut [u8],
+        parts: &ReadParts<'_>,
+        counts: &mut PageCounts,
+    ) -> Result<()> {
         let size = self.page_size();
         let count = u32::try_from(into.len() / size.bytes()).unwrap_or(u32::MAX);
         {
@@ -244,12 +264,14 @@ impl DatabaseStream {
             self.database.read_pages(first, into)?;
         }
         let mut found = *counts;
+        let mut corrected = Vec::new();
         for (number, page) in (first.0..).map(PageNumber).zip(into.chunks_exact_mut(size.bytes())) {
             match verify_page(page, number, size) {
                 Verdict::Sound => found.verified += 1,
-                Verdict::Corrected { .. } => {
+                Verdict::Corrected { bit } => {
                     found.verified += 1;
                     found.corrected += 1;
+                    corrected.push((number, bit));
                 }
                 Verdict::Uninitialized => found.blank += 1,
                 Verdict::Bad(damage) => {
@@ -259,6 +281,9 @@ impl DatabaseStream {
             }
         }
         *counts = found;
+        for (page, bit) in corrected {
+            parts.events.report(&self.page_event(id::PAGE_BIT_CORRECTED, page, bit.to_string()));
+        }
         Ok(())
     }
 }

@@ -196,6 +196,35 @@ fn a_page_that_stays_bad_is_tried_seventeen_times() {
     assert_eq!(error.page_number(), Some(PageNumber(3)));
     assert_eq!(*database.reads.lock(), 17);
     assert_eq!(reader.stream.position(), 0, "nothing counts as delivered");
+    let event = reader.events.events().pop().unwrap();
+    assert_eq!(
+        (event.id, event.strings),
+        (474, ["a.edb", "16384", "4096", "3", "-1018"].map(str::to_owned).to_vec())
+    );
+}
+
+#[test]
+fn each_wrong_bit_of_a_page_is_corrected_and_reported() {
+    let sound = Memory::new(4, 4);
+    let (page, size) = (PageNumber(3), SIZE.bytes());
+    for bit in [100 * 8, 1234 * 8 + 3, (size - 1) * 8 + 7] {
+        let mut wrong = Memory::new(4, 4);
+        let database = Arc::get_mut(&mut wrong).unwrap();
+        database.pages[2 * size + bit / 8] ^= 1 << (bit % 8);
+        let mut reader = Reader::new(wrong);
+        let whole = reader.all(16 * size);
+        assert!(whole[2 * size..6 * size] == sound.pages, "bit {bit}");
+        assert_eq!(reader.stream.counts().corrected, 1);
+        let event = reader.events.events().pop().unwrap();
+        assert_eq!(event.id, 399);
+        assert_eq!(event.strings[..4], ["a.edb", "16384", "4096", "3"].map(str::to_owned));
+        assert_eq!(event.strings[4].parse(), Ok(bit), "of page {}", page.0);
+    }
+    let mut worse = Memory::new(4, 4);
+    let database = Arc::get_mut(&mut worse).unwrap();
+    database.pages[2 * size + 200] ^= 0b11;
+    let error = Reader::new(worse).read(16 * size).map(|_| ()).unwrap_err();
+    assert_eq!((error.code(), error.page_number()), (JetErr::ReadVerifyFailure, Some(page)));
 }
 
 #[test]

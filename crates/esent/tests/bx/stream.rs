@@ -23,6 +23,34 @@ fn bx_050_a_stream_above_4_gib() {
     assert_eq!(running.read(handle, memory.bytes()), Ok(16 * PAGE));
 }
 
+/// What lies behind 4 GiB arrives, at its place, and the trailer behind it.
+#[test]
+#[ignore = "long: reads 4 GiB of a sparse file"]
+fn a_stream_above_4_gib_is_read_to_its_end() {
+    let pages: u32 = (1 << 20) + 777;
+    let place = Place::new();
+    place.make("large.edb", pages);
+    let running = Running::new(&place);
+    running.attach("large.edb");
+    running.begin();
+    let (handle, size) = running.open(&place.path("large.edb"));
+    let mut memory = Aligned::new(2048 * PAGE);
+    let mut all = 0;
+    let mut last = Vec::new();
+    loop {
+        let read = running.read(handle, memory.bytes()).unwrap();
+        if read == 0 {
+            break;
+        }
+        all += read as u64;
+        last = memory.bytes()[read - PAGE..read].to_vec();
+    }
+    assert_eq!(all, size);
+    let size = ese_format::PageSize::from_bytes(PAGE as u32).unwrap();
+    assert!(ese_format::trailer::BackupTrailer::decode(&last, size).is_ok());
+    ok(jet!(JetCloseFileInstance(running.instance, handle)));
+}
+
 /// A database is also found by a path that is relative to the current folder.
 #[test]
 fn bx_052_a_relative_path() {
