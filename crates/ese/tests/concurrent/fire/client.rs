@@ -3,6 +3,7 @@
 
 use super::real::content;
 use super::restored::archives;
+use super::siege;
 use crate::worker::{Shared, Worker};
 use ese::backup::external::{EndOptions, INCREMENTAL};
 use ese::backup::to_directory::{DirectoryRequest, Status};
@@ -252,12 +253,14 @@ impl Client {
             }
             return Ok(());
         }
-        let wanted = self.shared.history.lock().ticks + self.rng.below(most + 1);
-        for _ in 0..20_000 {
-            thread::yield_now();
-            if self.shared.history.lock().ticks >= wanted {
-                break;
-            }
+        let mut now = self.shared.history.lock().ticks;
+        let wanted = now + self.rng.below(most + 1);
+        // Nothing happens any more when the sessions are done.
+        let mut idle = 0;
+        while now < wanted && idle < 400 {
+            siege::rest();
+            let before = std::mem::replace(&mut now, self.shared.history.lock().ticks);
+            idle = if now == before { idle + 1 } else { 0 };
         }
         Ok(())
     }

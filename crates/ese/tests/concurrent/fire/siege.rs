@@ -8,13 +8,14 @@ use crate::history::History;
 use crate::run;
 use crate::setup::{self, DATABASES, Setup};
 use crate::worker::Shared;
-use ese::raw::{InitOptions, Instance, Resize, TermOptions};
+use ese::raw::{InitOptions, Instance, Resize, ShrinkStop, TermOptions};
 use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::{Arc, Mutex, thread};
 use ese::{JetErr, Result};
 use ese_vfs::{Disk, SimDisk, SimRng};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 /// How a run goes, besides its setup.
 #[derive(Debug, Clone, Copy)]
@@ -199,6 +200,11 @@ fn watch(
     images
 }
 
+/// Lets others go on, without taking a processor from them.
+pub fn rest() {
+    thread::sleep(Duration::from_micros(100));
+}
+
 /// Somebody who does the same again and again while the sessions work.
 fn beside(
     shared: &Shared,
@@ -217,7 +223,7 @@ fn beside(
             // Only as fast as the sessions are.
             let wanted = shared.history.lock().ticks + 1 + rng.below(12);
             while shared.goes_on.load(Ordering::SeqCst) && shared.history.lock().ticks < wanted {
-                thread::yield_now();
+                rest();
             }
         }
     };
@@ -249,7 +255,11 @@ fn resize(shared: &Shared, rng: &mut SimRng, soon: &AtomicBool) -> Result<()> {
     } else {
         pages.saturating_sub(by).max(20)
     };
-    match database.resize(wanted, Resize::Both) {
+    let result = database.resize(wanted, Resize::Both);
+    if result.as_ref().is_ok_and(|resized| resized.stopped == Some(ShrinkStop::Backup)) {
+        shared.history.lock().count("a backup begins while pages move");
+    }
+    match result {
         Ok(resized) if resized.pages > pages => shared.history.lock().count("grown"),
         Ok(resized) if resized.pages < pages => shared.history.lock().count("shrunk"),
         Ok(_) => {}

@@ -1,6 +1,7 @@
 //! A database that comes and goes: attached, changed in a few transactions, detached, while the others are in use and
 //! backed up. During a backup it can do neither.
 
+use super::siege;
 use crate::history::{End, Item, Row, Transaction, Value, Writes};
 use crate::rows::{self, Open};
 use crate::setup::{VISITOR, VISITORS};
@@ -62,7 +63,7 @@ pub fn visit(shared: &Shared, rng: &mut SimRng) -> Result<()> {
         if !shared.goes_on.load(Ordering::SeqCst) || rng.chance(1, 200) {
             return Ok(());
         }
-        thread::yield_now();
+        siege::rest();
     }
 }
 
