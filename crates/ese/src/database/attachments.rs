@@ -2,14 +2,17 @@
 //!
 //! Invariants: a number stands for one database from its attach record to its detach record; a header
 //! that says "dirty" admits every generation that takes records (`admitted` is raised before any header
-//! is, and an attach reads it under the header's lock). Lock order: table, then one header; neither is
-//! held while the log is appended to or waited for.
+//! is, and an attach reads it under the header's lock). Attach arrays follow the records of the log exactly:
+//! what a record says is noted under the log's lock, before the table knows it. Lock order: table, then one
+//! header; neither is held while the log is appended to or waited for. What is noted has a lock of its own,
+//! under which no other is taken.
 
 use super::storage::Storage;
 use crate::buffer::CachedFile;
 use crate::checkpoint::Databases;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
+use crate::log::{Appended, Log, Urgency};
 use crate::sync::{Arc, Mutex, RwLock};
 use crate::undo::Files;
 use ese_format::database::{DatabaseHeader, DatabaseState, DatabaseVersion};
@@ -17,6 +20,7 @@ use ese_format::log::AttachEntry;
 use ese_format::log::attach::attach_array_fits;
 use ese_format::log::text::string_to_utf16;
 use ese_format::{DbTime, Generation, LogPosition, LogTime, ObjectId, Signature};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Most user databases of one instance (ESE: dbid 1 to 6).
@@ -45,8 +49,6 @@ struct State {
     opens: u32,
     /// One of them has it for itself.
     is_exclusive: bool,
-    /// Its detach record is in the log from here on.
-    detached_at: LogPosition,
     /// It is not complete yet: recovery has to begin with its creation.
     is_creating: bool,
 }
@@ -140,21 +142,32 @@ impl Attachment {
     }
 
     fn entry(&self) -> AttachEntry {
-        let header = self.file.header();
-        let mut entry = AttachEntry {
-            dbid: self.id,
-            flags: 0,
+        AttachEntry {
             db_time: self.file.db_time(),
             last_object: self.file.last_object_id(),
             max_pages: self.max_pages,
             attach: self.attached_at,
             consistent: self.consistent_at,
-            signature: header.signature,
-            names: Vec::new(),
-        };
-        entry.set_path(&self.path().to_string_lossy());
-        entry
+            ..entry_of(self.id, self.path(), self.file.header().signature)
+        }
     }
+}
+
+/// An entry of an attach array that says which database it is about, and nothing more.
+pub(super) fn entry_of(id: u8, path: &Path, signature: Signature) -> AttachEntry {
+    let mut entry = AttachEntry {
+        dbid: id,
+        flags: 0,
+        db_time: DbTime::default(),
+        last_object: ObjectId::default(),
+        max_pages: 0,
+        attach: LogPosition::NONE,
+        consistent: LogPosition::NONE,
+        signature,
+        names: Vec::new(),
+    };
+    entry.set_path(&path.to_string_lossy());
+    entry
 }
 
 /// A generation that database headers have to admit.
@@ -166,10 +179,58 @@ pub struct Admitted {
     pub created: LogTime,
 }
 
+/// What the log says already and the table does not.
+#[derive(Default, Clone)]
+struct Moving {
+    /// Databases with a record of their creation or attach that are not in the table.
+    coming: BTreeMap<u8, AttachEntry>,
+    /// Databases with a detach record from here on.
+    leaving: BTreeMap<u8, LogPosition>,
+}
+
+/// A database whose record is about to be logged and that is not in the table yet; until this is dropped attach
+/// arrays have it and the checkpoint does not pass its record.
+pub struct Coming<'a> {
+    attachments: &'a Attachments,
+    entry: AttachEntry,
+}
+
+impl Coming<'_> {
+    /// Logs the record.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`].
+    pub fn log(&self, log: &Log, record: Vec<u8>) -> Result<Appended> {
+        append_noting(log, record, |at| {
+            let mut moving = self.attachments.moving.lock();
+            moving.leaving.remove(&self.entry.dbid);
+            moving.coming.insert(self.entry.dbid, AttachEntry { attach: at, ..self.entry.clone() });
+        })
+    }
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        self.attachments.moving.lock().coming.remove(&self.entry.dbid);
+    }
+}
+
+/// Appends a record whose place is noted before any later record, or any header of a later log, is made.
+fn append_noting(log: &Log, record: Vec<u8>, note: impl FnOnce(LogPosition)) -> Result<Appended> {
+    let publish = |(): &(), appended: &[Appended]| {
+        if let [only] = appended {
+            note(only.start);
+        }
+    };
+    let ((), appended) = log.append_with(Urgency::Update, || (vec![record], ()), publish)?;
+    appended.first().copied().ok_or_else(|| Error::from(JetErr::InternalError))
+}
+
 /// The databases of one instance.
 pub struct Attachments {
     storage: Arc<Storage>,
     table: RwLock<Vec<Arc<Attachment>>>,
+    moving: Mutex<Moving>,
     admitted: Mutex<Admitted>,
 }
 
@@ -177,7 +238,8 @@ impl Attachments {
     /// No databases yet; those to come share these parts.
     pub fn new(storage: Arc<Storage>) -> Self {
         let admitted = Admitted { generation: Generation::NONE, created: LogTime::NONE };
-        Self { storage, table: RwLock::default(), admitted: Mutex::new(admitted) }
+        let (table, moving) = (RwLock::default(), Mutex::default());
+        Self { storage, table, moving, admitted: Mutex::new(admitted) }
     }
 
     /// What all databases share.
@@ -271,23 +333,34 @@ impl Attachments {
         }
     }
 
-    /// Its detach record is in the log: attach arrays from `at` on leave it out.
-    pub fn detached(&self, id: u8, at: LogPosition) {
-        if let Some(a) = self.by_id(id) {
-            a.state.lock().detached_at = at;
-        }
+    /// A database is about to come; `entry` is what attach arrays will say of it, but for the place of its record.
+    pub fn coming(&self, entry: AttachEntry) -> Coming<'_> {
+        Coming { attachments: self, entry }
+    }
+
+    /// Logs a detach: attach arrays from its record on leave the database out.
+    ///
+    /// # Errors
+    /// Those of [`Log::append`].
+    pub fn log_detach(&self, log: &Log, id: u8, record: Vec<u8>) -> Result<Appended> {
+        append_noting(log, record, |at| {
+            self.moving.lock().leaving.insert(id, at);
+        })
     }
 
     /// The attach array as of `at`: databases attached before it and not detached before it.
     pub fn array(&self, at: LogPosition) -> Vec<AttachEntry> {
-        self.logged()
-            .filter(|a| a.attached_at < at)
-            .filter(|a| {
-                let detached = a.state.lock().detached_at;
-                !detached.is_some() || detached >= at
-            })
-            .map(|a| a.entry())
-            .collect()
+        // First what is on its way: whatever leaves this list is in the table by then.
+        let moving = self.moving.lock().clone();
+        let is_there = |id: u8| moving.leaving.get(&id).is_none_or(|detached| *detached >= at);
+        let there = self.logged().filter(|a| a.attached_at < at && is_there(a.id)).map(|a| a.entry());
+        let mut entries: BTreeMap<u8, AttachEntry> = there.map(|entry| (entry.dbid, entry)).collect();
+        for (id, entry) in &moving.coming {
+            if entry.attach < at && is_there(*id) {
+                entries.entry(*id).or_insert_with(|| entry.clone());
+            }
+        }
+        entries.into_values().collect()
     }
 
     /// A generation is about to take records: every dirty header admits it, durably.
@@ -352,7 +425,8 @@ impl Databases for Attachments {
     }
 
     fn oldest_unwritten(&self) -> Option<LogPosition> {
-        self.logged().filter_map(|a| a.oldest_needed()).min()
+        let coming = self.moving.lock().coming.values().map(|entry| entry.attach).min();
+        self.logged().filter_map(|a| a.oldest_needed()).chain(coming).min()
     }
 }
 

@@ -5,7 +5,7 @@
 //! forced. What recovery finds in between is of no use to anybody, and it deletes it. The rows are not
 //! versioned: nobody sees the database before it is complete, and nothing of it is rolled back.
 
-use super::attachments::{Attachment, canonical, raise_required};
+use super::attachments::{Attachment, canonical, entry_of, raise_required};
 use super::lifecycle::{Lifecycle, encode, stored_path, turn_dirty};
 use crate::apply::{Layout, prepare};
 use crate::btree::{self, Tree, Versioning, Work};
@@ -19,6 +19,7 @@ use crate::version::Bookmark;
 use ese_format::catalog::{CATALOG_ROOT, SHADOW_OBJECT, SHADOW_ROOT};
 use ese_format::database::{DatabaseHeader, DatabaseState};
 use ese_format::empty::{self, DEFAULT_PAGES, EmptyDatabase, EmptyRows, LAST_OBJECT};
+use ese_format::log::AttachEntry;
 use ese_format::log::record::{
     CreateDb, CreateDbFinish, CreateMultipleExtentFdp, CreateSingleExtentFdp, ExtendDb, LogRecord, PagePrefix,
 };
@@ -83,6 +84,11 @@ impl Lifecycle<'_> {
         header.attach_time = self.clock.now();
         [header.os_major, header.os_minor, header.os_build] = OS_VERSION;
         let mut created_at = LogPosition::NONE;
+        let coming = self.attachments.coming(AttachEntry {
+            db_time: header.db_time,
+            max_pages: options.max_pages,
+            ..entry_of(id, &path, header.signature)
+        });
         if let Some(log) = log {
             let record = LogRecord::CreateDb(CreateDb {
                 session,
@@ -94,7 +100,7 @@ impl Lifecycle<'_> {
                 version: Some(ALL_IN_LOG),
                 path: stored_path(&path),
             });
-            let appended = log.append(&encode(&record)?)?;
+            let appended = coming.log(log, encode(&record)?)?;
             log.flush(appended.end)?;
             created_at = appended.start;
             header.log_signature = log.signature();
@@ -113,6 +119,7 @@ impl Lifecycle<'_> {
         let attachment = Attachment::new(storage, id, file, created_at, LogPosition::NONE, options.max_pages);
         attachment.set_creating(true);
         let attachment = self.attachments.insert(attachment);
+        drop(coming);
         let filled = self.fill(&attachment, options.pages, session, log);
         if let Err(error) = filled {
             self.attachments.remove(id);

@@ -5,7 +5,7 @@
 //! clean with that record's position. A crash between the two is resolved by the positions in header and
 //! record.
 
-use super::attachments::{Attachment, Attachments, canonical, consistent_in, raise_required};
+use super::attachments::{Attachment, Attachments, canonical, consistent_in, entry_of, raise_required};
 use crate::clock::Clock;
 use crate::database::backup_record::forget_all;
 use crate::dbfile::{DbFile, Intent};
@@ -13,6 +13,7 @@ use crate::error::{Error, JetErr, Result};
 use crate::log::Log;
 use crate::sync::Arc;
 use ese_format::database::{DatabaseHeader, DatabaseState};
+use ese_format::log::AttachEntry;
 use ese_format::log::record::{AttachDb, DetachDb, LogRecord};
 use ese_format::log::text::string_to_utf16;
 use ese_format::{BackupInfo, Generation, LogPosition, LogTime, PageSize, Signature};
@@ -71,7 +72,14 @@ impl Lifecycle<'_> {
         };
         let consistent = consistent_in(&header, &log.signature(), log.tip());
         let record = attach_record(&path, &header, id, session, max_pages);
-        let attached = log.append(&encode(&record)?)?;
+        let coming = self.attachments.coming(AttachEntry {
+            db_time: file.db_time(),
+            last_object: file.last_object_id(),
+            max_pages,
+            consistent,
+            ..entry_of(id, &path, header.signature)
+        });
+        let attached = coming.log(log, encode(&record)?)?;
         log.flush(attached.end)?;
         // In the table before the header turns dirty: a roll-over from here on either finds it dirty and
         // raises its range, or has raised `admitted`, which is read below under the header's lock.
@@ -83,6 +91,7 @@ impl Lifecycle<'_> {
             consistent,
             max_pages,
         ));
+        drop(coming);
         let now = self.clock.now();
         let turned = attachment.file.update_header(|h| {
             if h.log_signature != log.signature() {
@@ -136,8 +145,7 @@ impl Lifecycle<'_> {
     pub(super) fn log_detach_of(&self, log: &Log, id: u8, path: &Path, session: u16) -> Result<LogPosition> {
         let path = stored_path(path);
         let record = LogRecord::DetachDb(DetachDb { session, dbid: id, path, flags: DetachDb::UTF16 });
-        let detached = log.append(&encode(&record)?)?;
-        self.attachments.detached(id, detached.start);
+        let detached = self.attachments.log_detach(log, id, encode(&record)?)?;
         log.flush(detached.end)?;
         Ok(detached.start)
     }
