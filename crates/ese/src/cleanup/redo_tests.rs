@@ -110,6 +110,9 @@ fn redo_of_merges_makes_the_same_pages() {
             if rng.below(40) == 0 {
                 cleanup.step().unwrap();
             }
+            if round >= 2 && rng.below(30) == 0 {
+                bench.move_any(&mut work, &mut rng);
+            }
             if round >= 4 && rng.below(100) == 0 {
                 // Beside changes that are not committed: what they changed moves, too.
                 let mut other = bench.session();
@@ -143,10 +146,17 @@ fn redo_of_merges_makes_the_same_pages() {
             LogRecord::EmptyTree(r) => {
                 seen.insert(format!("empty tree of {} levels", 1 + r.pages.0.len().min(2)));
             }
+            LogRecord::PageMove(r) => {
+                let neighbours = usize::from(r.left.is_some()) + usize::from(r.right.is_some());
+                seen.insert(format!("page move with {neighbours} neighbours"));
+            }
             _ => {}
         }
     }
     let wanted = [
+        "page move with 0 neighbours".into(),
+        "page move with 1 neighbours".into(),
+        "page move with 2 neighbours".into(),
         format!("{:?} {MERGE_EMPTY_PAGE}", MergeKind::EmptyPage),
         format!("{:?} {MERGE_EMPTY_PAGE}", MergeKind::FullLeft),
         format!("{:?} {MERGE_EMPTY_PAGE}", MergeKind::FullRight),

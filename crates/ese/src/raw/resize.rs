@@ -2,12 +2,13 @@
 
 use super::running::Running;
 use super::session::Database;
-use super::shrink::{ShrinkStop, Shrinker};
+use super::shrink::{ShrinkStop, Shrinker, Shrunk};
 use crate::btree::Tree;
 use crate::database::Attachment;
 use crate::error::{Error, JetErr, Result};
 use crate::params::ParamId;
 use crate::space::last_owned_page;
+use crate::sync::Arc;
 use ese_format::page::PageFlags;
 use ese_format::{ObjectId, PageNumber};
 
@@ -33,7 +34,9 @@ pub struct Resized {
     pub pages: u32,
     /// It should have become smaller and nothing at its end is free (JET_wrnShrinkNotPossible).
     pub shrink_not_possible: bool,
-    /// Why it did not become smaller than it has.
+    /// Pages that moved so that it could become smaller.
+    pub moved: u32,
+    /// Why it did not become smaller still.
     pub stopped: Option<ShrinkStop>,
 }
 
@@ -63,34 +66,46 @@ impl Database {
         }
         let space = &running.attachments.storage().space;
         let there = self.pages()?;
-        let (mut shrink_not_possible, mut stopped) = (false, None);
+        let (mut shrink_not_possible, mut shrunk) = (false, Shrunk::default());
         if pages > there && how != Resize::OnlyShrink {
             space.grow_to(&root_of(attachment), PageNumber(pages))?;
         } else if pages < there && how != Resize::OnlyGrow {
             drop(running.backup.attaching()?);
             running.clean_up();
             running.dropped.step()?;
-            let cut;
-            (cut, stopped) = match Shrinker::new(running, attachment, root_of(attachment))? {
+            shrunk = match Shrinker::new(running, attachment, root_of(attachment))? {
                 Some(mut shrinker) => shrinker.run(PageNumber(pages))?,
-                None => (0, Some(ShrinkStop::Busy)),
+                None => Shrunk { stopped: Some(ShrinkStop::Busy), ..Shrunk::default() },
             };
-            shrink_not_possible = cut == 0;
+            shrink_not_possible = shrunk.cut == 0;
         }
-        Ok(Resized { pages: self.pages()?, shrink_not_possible, stopped })
+        let Shrunk { moved, stopped, .. } = shrunk;
+        Ok(Resized { pages: self.pages()?, shrink_not_possible, moved, stopped })
     }
 }
 
 impl Running {
     /// Before a database is detached, which nobody has open: gives back the room at its end if the parameters
     /// say so. That this fails is no reason not to detach it.
-    pub(super) fn trim(&self, attachment: &Attachment) {
+    pub(super) fn trim(&self, attachment: &Arc<Attachment>) {
         let is_wanted = self.parameters.read().integer(ParamId::EnableShrinkDatabase) & SHRINK_ON != 0;
         if !is_wanted || attachment.is_read_only() {
             return;
         }
-        if let Err(error) = self.attachments.storage().space.shrink(&root_of(attachment)) {
-            tracing::warn!(%error, file = %attachment.path().display(), "the file does not get shorter");
+        let shrunk =
+            Shrinker::new(self, attachment, root_of(attachment)).and_then(|shrinker| match shrinker {
+                Some(mut shrinker) => shrinker.run(PageNumber::NONE),
+                None => Ok(Shrunk::default()),
+            });
+        // Nobody knows its tables any more.
+        self.schemas.lock().remove(&attachment.id);
+        match shrunk {
+            Ok(shrunk) => {
+                tracing::debug!(?shrunk, file = %attachment.path().display(), "the file gets shorter")
+            }
+            Err(error) => {
+                tracing::warn!(%error, file = %attachment.path().display(), "the file does not get shorter");
+            }
         }
     }
 }

@@ -193,10 +193,11 @@ impl Session {
         running.check_serving()?;
         let path = canonical(&*running.disk, path)?;
         let _hold = running.checkpoint.hold();
-        let attachment = running
-            .attachments
-            .by_path(&path)
-            .ok_or_else(|| Error::new(JetErr::DatabaseNotFound, "it is not attached").file(&path))?;
+        let Some(attachment) = running.attachments.by_path(&path) else {
+            // The instance may have ended just now, and have detached it.
+            running.check_alive()?;
+            return Err(Error::new(JetErr::DatabaseNotFound, "it is not attached").file(&path));
+        };
         attachment.open()?;
         self.0.open.lock().push(attachment.clone());
         Ok(Database { session: self.clone(), attachment, closed: false })

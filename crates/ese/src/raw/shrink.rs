@@ -39,6 +39,17 @@ pub enum ShrinkStop {
     Busy,
 }
 
+/// What became of an attempt to make a database smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Shrunk {
+    /// Pages that the file lost.
+    pub(super) cut: u32,
+    /// Pages that moved for that.
+    pub(super) moved: u32,
+    /// Why it did not become smaller still.
+    pub(super) stopped: Option<ShrinkStop>,
+}
+
 /// Makes one database smaller.
 pub(super) struct Shrinker<'a> {
     running: &'a Running,
@@ -51,6 +62,7 @@ pub(super) struct Shrinker<'a> {
     root: Tree,
     /// The table of each tree, the one with the highest number last: indexes have higher ones than their tables.
     tables: BTreeMap<ObjectId, ObjectId>,
+    moved: u32,
 }
 
 /// A page of the last extent that is not available to the database's root.
@@ -91,28 +103,34 @@ impl<'a> Shrinker<'a> {
             turn,
             root,
             tables: BTreeMap::new(),
+            moved: 0,
         }))
     }
 
-    /// Cuts the file as long as it has more than `keep` pages; returns how many it lost, and why not more if it could
-    /// have been more.
-    pub(super) fn run(&mut self, keep: PageNumber) -> Result<(u32, Option<ShrinkStop>)> {
+    /// Cuts the file as long as it keeps at least `keep` pages.
+    pub(super) fn run(&mut self, keep: PageNumber) -> Result<Shrunk> {
         let mut cut = 0;
-        loop {
+        let mut before = None;
+        let stopped = loop {
             match self.backup.attaching() {
                 Ok(_announced) => cut += self.storage.space.shrink_to(&self.root, keep)?,
-                Err(_) if cut > 0 => return Ok((cut, Some(ShrinkStop::Backup))),
+                Err(_) if cut > 0 => break Some(ShrinkStop::Backup),
                 Err(error) => return Err(error),
             }
-            let Some(last) = self.storage.space.last_extent(&self.root)? else { return Ok((cut, None)) };
+            let Some(last) = self.storage.space.last_extent(&self.root)? else { break None };
             if last.contains(PageNumber::DATABASE_ROOT) || last.first().0.saturating_sub(1) < keep.0 {
-                return Ok((cut, None));
+                break None;
+            }
+            if before.replace(last) == Some(last) {
+                // Others have taken pages there since it was emptied.
+                break Some(ShrinkStop::InUse(last.first()));
             }
             self.turn.aim(last.first());
             if let Some(stop) = self.empty(last)? {
-                return Ok((cut, Some(stop)));
+                break Some(stop);
             }
-        }
+        };
+        Ok(Shrunk { cut, moved: self.moved, stopped })
     }
 
     /// Does something in a transaction of its own: as long as it lasts no tree that it sees is freed.
@@ -210,6 +228,9 @@ impl<'a> Shrinker<'a> {
 
     /// The tree with that number, if the transaction sees it: then it is not freed before the transaction ends.
     fn tree(&self, object: ObjectId) -> Result<Option<Tree>> {
+        if object == self.root.object {
+            return Ok(Some(self.root.clone()));
+        }
         match self.tables.get(&object) {
             Some(table) => Ok(self.trees_of(*table)?.into_iter().find(|tree| tree.object == object)),
             None => Ok(None),
@@ -292,7 +313,11 @@ impl<'a> Shrinker<'a> {
                 }
             })?;
             match moved {
-                Some(PageMoved::Done | PageMoved::NotThere) => return Ok(Cleared::Yes),
+                Some(PageMoved::Done) => {
+                    self.moved += 1;
+                    return Ok(Cleared::Yes);
+                }
+                Some(PageMoved::NotThere) => return Ok(Cleared::Yes),
                 Some(PageMoved::Busy) | None => thread::yield_now(),
             }
         }

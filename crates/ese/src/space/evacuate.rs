@@ -136,8 +136,8 @@ impl Space {
         self.take_run(session, tree, ask).map(|run| run.first())
     }
 
-    /// Gives back to a tree's parent what the tree owns within an extent and does not use. What is set aside there for
-    /// splits of its trees of extents is first made available.
+    /// Gives back to a tree's parent what the tree owns within an extent and does not use. First what is set aside there
+    /// for splits of its trees of extents is made available, and what is available in pieces joined.
     ///
     /// # Errors
     /// Those of pages and log. What was not given back by then is lost.
@@ -149,6 +149,9 @@ impl Space {
                 for buffer in session::empty_buffers(session, of, part)? {
                     extents.put(session, buffer, false)?;
                 }
+            }
+            for owned in extents.owned_within(session, part)? {
+                extents.join_within(session, owned)?;
             }
             self.settle_strays(session, &extents)
         })?;

@@ -162,6 +162,23 @@ impl Extents {
         Ok(all)
     }
 
+    /// Makes one available extent of those that fill an owned one: other engines do not join those that they got
+    /// at different times.
+    pub(super) fn join_within(&self, session: &mut Session, owned: Extent) -> Result<()> {
+        let mut pieces = self.available_within(session, owned)?;
+        let pages: u32 = pieces.iter().map(|piece| piece.pages).sum();
+        let Some(last) = pieces.pop().filter(|last| last.last == owned.last && pages == owned.pages) else {
+            return Ok(());
+        };
+        for piece in pieces {
+            session.remove(self, &self.available, &piece.key())?;
+        }
+        if last.pages < pages {
+            session.replace(&self.available, &owned.key(), &owned.data())?;
+        }
+        Ok(())
+    }
+
     /// Enters a new owned extent.
     pub(super) fn add_owned(&self, session: &mut Session, extent: Extent) -> Result<()> {
         session.insert(self, &self.owned, &extent.key(), &extent.data())

@@ -7,6 +7,7 @@ mod crowd;
 mod faults;
 mod fire;
 mod history;
+mod keeper;
 mod log_order;
 mod oracle;
 mod recovered;

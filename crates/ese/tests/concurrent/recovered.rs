@@ -130,7 +130,7 @@ fn read_all(setup: &Setup, disk: &SimDisk, paths: &[&str]) -> Checked<State> {
 }
 
 fn read_database(database: &Database, state: &mut State) -> Checked<()> {
-    for name in told("tables", database.tables())?.into_iter().filter(|name| !name.starts_with("MSys")) {
+    for name in told("tables", database.tables())?.into_iter().filter(|name| rows::is_ours(name)) {
         let open = told("open a table", Open::new(database, &name))?;
         let table: Arc<str> = name.as_str().into();
         state.items.insert(Item::Table(table.clone()), Value::There);

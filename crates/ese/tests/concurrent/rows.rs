@@ -15,6 +15,13 @@ const UNIQUE: u32 = 1;
 const PRIMARY: u32 = 2;
 
 pub const COUNTERS: &str = "Counters";
+/// A table that no session knows: the keeper's.
+pub const BALLAST: &str = "Ballast";
+
+/// Whether sessions know the table with that name.
+pub fn is_ours(name: &str) -> bool {
+    !name.starts_with("MSys") && name != BALLAST
+}
 /// Before the names of indexes and columns that come and go.
 pub const GUEST_INDEX: &str = "Guest";
 pub const GUEST_COLUMN: &str = "More";
@@ -55,6 +62,15 @@ pub fn create(database: &Database, name: &str) -> Result<()> {
         index("ByTags", &tags, 0),
     ];
     database.create_table(&NewTable { name, columns: &columns, indexes: &indexes, ..NewTable::default() })
+}
+
+/// Makes the table that the keeper fills and empties.
+pub fn create_ballast(database: &Database) -> Result<()> {
+    let columns = [NewColumn::new("Id", ColumnType::Long), NewColumn::new("Blob", ColumnType::LongBinary)];
+    let id = [part("Id")];
+    let indexes = [index("ById", &id, UNIQUE | PRIMARY)];
+    let new = NewTable { name: BALLAST, columns: &columns, indexes: &indexes, ..NewTable::default() };
+    database.create_table(&new)
 }
 
 /// Makes the table of counters, to which many sessions add at once.

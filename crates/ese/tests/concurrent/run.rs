@@ -4,7 +4,7 @@ use crate::history::History;
 use crate::recovered::{self, recover};
 use crate::setup::{self, Setup};
 use crate::worker::{self, Shared};
-use crate::{log_order, oracle};
+use crate::{keeper, log_order, oracle};
 use ese::raw::{InitOptions, TermOptions};
 use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::{Arc, Mutex, thread};
@@ -164,12 +164,19 @@ pub fn work(shared: &Shared) {
             thread::spawn("session", move || worker::run(&shared, number)).unwrap()
         })
         .collect();
+    let keeper = {
+        let (shared, is_over) = (shared.clone(), is_over.clone());
+        thread::spawn("keeper", move || keeper::run(&shared, &is_over)).unwrap()
+    };
     for (number, thread) in workers.into_iter().enumerate() {
         if thread.join().is_err() {
             shared.history.lock().failures.push(format!("worker {number} panics"));
         }
     }
     is_over.store(true, Ordering::SeqCst);
+    if keeper.join().is_err() {
+        shared.history.lock().failures.push("the keeper panics".to_owned());
+    }
     if let Some(stepper) = stepper {
         stepper.join().unwrap();
     }

@@ -11,6 +11,7 @@ use ese::params::{ParamId, Parameters};
 use ese::raw::{Database, Environment, Instance, Session};
 use ese::sync::{Arc, Mutex};
 use ese_format::PageSize;
+use ese_format::empty::EmptyDatabase;
 use ese_vfs::{Disk, SimDisk, SimRng};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,6 +44,8 @@ pub struct Setup {
     pub accounts: i32,
     /// Keys that records of other tables have.
     pub keys: u64,
+    /// Pages by which files grow; with few of them they are small at first, too.
+    pub extension: u64,
     /// Whether the engine itself removes logs behind the checkpoint.
     pub circular: bool,
     /// Whether there is a database that comes and goes.
@@ -64,8 +67,18 @@ impl Setup {
             job_threads: rng.chance(1, 2),
             accounts: 4 + rng.below(30) as i32,
             keys: [24, 24, 60, 200][rng.below(4) as usize],
+            extension: [8, 16, 256][rng.below(3) as usize],
             circular: false,
             visitor: false,
+        }
+    }
+
+    /// How databases are made.
+    pub fn new_database(&self) -> CreateOptions {
+        let usual = CreateOptions::default();
+        match self.extension < 256 {
+            true => CreateOptions { pages: EmptyDatabase::least_pages(self.page_size), ..usual },
+            false => usual,
         }
     }
 
@@ -97,6 +110,7 @@ impl Setup {
         parameters.set_integer(ParamId::CheckpointDepthMax, self.checkpoint_depth).unwrap();
         parameters.set_integer(ParamId::DatabasePageSize, self.page_size.bytes() as u64).unwrap();
         parameters.set_integer(ParamId::MaxSessions, 600).unwrap();
+        parameters.set_integer(ParamId::DbExtensionSize, self.extension).unwrap();
         parameters.set_integer(ParamId::CircularLog, self.circular.into()).unwrap();
         (environment, parameters)
     }
@@ -131,7 +145,7 @@ impl Setup {
 pub fn build(setup: &Setup, session: &Session, history: &Arc<Mutex<History>>) -> Result<Vec<Database>> {
     let paths = DATABASES.iter().take(setup.databases);
     let databases: Vec<Database> =
-        paths.map(|path| session.create(Path::new(path), CreateOptions::default())).collect::<Result<_>>()?;
+        paths.map(|path| session.create(Path::new(path), setup.new_database())).collect::<Result<_>>()?;
     session.begin_transaction(false)?;
     let numbers = session.numbers()?;
     let mut writes = Writes::new();
@@ -154,6 +168,7 @@ pub fn build(setup: &Setup, session: &Session, history: &Arc<Mutex<History>>) ->
             writes.insert(Item::Row(table.clone(), id), Some(Value::Row(Arc::new(row))));
         }
     }
+    databases.iter().try_for_each(rows::create_ballast)?;
     rows::create_counters(&databases[0])?;
     writes.insert(Item::Table(rows::COUNTERS.into()), Some(Value::There));
     let counters = Open::new(&databases[0], rows::COUNTERS)?;

@@ -534,9 +534,7 @@ impl Worker {
     fn names(&mut self) -> Result<()> {
         let mut all = BTreeSet::new();
         for database in &self.databases {
-            all.extend(
-                database.tables()?.into_iter().filter(|name| !name.starts_with("MSys")).map(Arc::from),
-            );
+            all.extend(database.tables()?.into_iter().filter(|name| rows::is_ours(name)).map(Arc::from));
         }
         self.saw(Read::Tables(all));
         let table = self.any_table();

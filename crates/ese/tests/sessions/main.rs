@@ -8,6 +8,7 @@ mod model;
 mod operation;
 mod run;
 
+use ese::sync::atomic::{AtomicU32, Ordering};
 use ese::table::{Prepare, Seek};
 use ese_format::PageSize;
 use operation::{Act, End, Operation, Set, operation};
@@ -20,12 +21,13 @@ fn cases() -> u32 {
     said.map_or(48, |text| text.parse().expect("OPENESE_MODEL_CASES is no number"))
 }
 
-fn check(page_size: PageSize, operations: &[(usize, Operation)]) {
+/// Says how many pages moved on the way.
+fn check(page_size: PageSize, operations: &[(usize, Operation)]) -> u32 {
     let mut run = Run::new(page_size);
     for (session, operation) in operations {
         run.operate(*session, operation);
     }
-    run.finish();
+    run.finish()
 }
 
 #[test]
@@ -34,13 +36,17 @@ fn sessions_do_what_the_model_does() {
         Config { cases: cases(), max_shrink_iters: 2000, failure_persistence: None, ..Config::default() };
     let sizes = prop_oneof![Just(PageSize::ALL[1]), Just(PageSize::ALL[2]), Just(PageSize::ALL[4])];
     let operations = proptest::collection::vec((0..SESSIONS, operation()), 1..150);
+    let moved = AtomicU32::new(0);
     let result = TestRunner::new(config).run(&(sizes, operations), |(size, operations)| {
-        check(size, &operations);
+        moved.fetch_add(check(size, &operations), Ordering::Relaxed);
         Ok(())
     });
     if let Err(error) = result {
         panic!("{error}");
     }
+    let moved = moved.into_inner();
+    assert!(moved > 0, "no page moved");
+    println!("sessions: {moved} pages moved");
 }
 
 fn write(kind: Prepare, sets: Vec<Set>) -> Operation {

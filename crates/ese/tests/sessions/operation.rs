@@ -50,15 +50,24 @@ pub enum Act {
 /// What a session does.
 #[derive(Debug, Clone)]
 pub enum Operation {
-    Begin { read_only: bool },
-    Commit { lazy: bool },
-    RollBack { all: bool },
+    Begin {
+        read_only: bool,
+    },
+    Commit {
+        lazy: bool,
+    },
+    RollBack {
+        all: bool,
+    },
     Cursor(u8, Act),
     MakeTable(u8),
     DropTable(u8),
     FindTable(u8),
     AddColumn(u8),
     Jobs,
+    /// The file becomes as small as it can be: pages move.
+    Shrink,
+    Defragment,
 }
 
 fn set() -> impl Strategy<Value = Set> {
@@ -124,5 +133,7 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..3u8).prop_map(Operation::FindTable),
         1 => (0..2u8).prop_map(Operation::AddColumn),
         2 => Just(Operation::Jobs),
+        1 => Just(Operation::Shrink),
+        1 => Just(Operation::Defragment),
     ]
 }

@@ -8,14 +8,18 @@ use crate::operation::{Act, End, Operation, Set};
 use ese::JetErr;
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
 use ese::clock::SeededClock;
+use ese::database::CreateOptions;
 use ese::event::MemorySink;
 use ese::maintain::deep::{DeepOptions, deep_check};
 use ese::offline::OfflineDatabase;
 use ese::params::{ParamId, Parameters};
-use ese::raw::{Database, Environment, InitOptions, Instance, Session, Table, TermOptions};
+use ese::raw::{
+    Database, DefragmentOptions, Environment, InitOptions, Instance, Resize, Session, Table, TermOptions,
+};
 use ese::table::{KeepOptions, Prepare, RangeFlags};
 use ese_format::PageSize;
 use ese_format::column::{ColumnId, ColumnType};
+use ese_format::empty::EmptyDatabase;
 use ese_format::key::MakeKeyFlags;
 use ese_vfs::{Disk, SimDisk};
 use std::fmt::Debug;
@@ -119,6 +123,8 @@ pub struct Run {
     bookmarks: Vec<(Vec<u8>, i32)>,
     /// The last number given out.
     auto: i32,
+    /// Pages that moved so that the file could become smaller.
+    moved: u32,
 }
 
 /// The engine's answer must be that of the model.
@@ -147,11 +153,14 @@ impl Run {
         parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
         parameters.set_text(ParamId::SystemPath, "/data").unwrap();
         parameters.set_integer(ParamId::LogFileSize, 256).unwrap();
+        parameters.set_integer(ParamId::DbExtensionSize, 8).unwrap();
         parameters.set_integer(ParamId::DatabasePageSize, page_size.bytes() as u64).unwrap();
         let instance = Instance::new(environment, parameters);
         instance.init(InitOptions::default()).unwrap();
         let session = instance.begin_session().unwrap();
-        let database = session.create(Path::new(PATH), Default::default()).unwrap();
+        let small =
+            CreateOptions { pages: EmptyDatabase::least_pages(page_size), ..CreateOptions::default() };
+        let database = session.create(Path::new(PATH), small).unwrap();
         let columns = COLUMNS.map(|(name, column_type, options, _)| NewColumn {
             grbit: options.bits(),
             code_page: if column_type == ColumnType::LongText { 1200 } else { 0 },
@@ -191,7 +200,50 @@ impl Run {
                 Hand { session, database, tables, cursors: vec![Cursor::new(); CURSORS] }
             })
             .collect();
-        Self { disk, instance, hands, model: Model::new(SESSIONS), bookmarks: Vec::new(), auto: 0 }
+        let model = Model::new(SESSIONS);
+        let mut run = Self { disk, instance, hands, model, bookmarks: Vec::new(), auto: 0, moved: 0 };
+        run.spread(page_size);
+        run
+    }
+
+    /// Records at the end of the file, with free room before it.
+    fn spread(&mut self, page_size: PageSize) {
+        self.insert(100..108);
+        let session = self.instance.begin_session().unwrap();
+        let database = session.open(Path::new(PATH)).unwrap();
+        session.begin_transaction(false).unwrap();
+        let columns = [NewColumn::new("Blob", ColumnType::LongBinary)];
+        database
+            .create_table(&NewTable { name: "Ballast", columns: &columns, ..NewTable::default() })
+            .unwrap();
+        let table = database.open_table("Ballast").unwrap();
+        let blob = table.schema().unwrap().column("Blob").unwrap().id;
+        for number in 0..16 {
+            let bytes: Vec<u8> =
+                (0..2 * page_size.bytes()).map(|at| (at * 37 % 251) as u8 ^ number).collect();
+            table.prepare(Prepare::Insert).unwrap();
+            table.set_value(blob, 1, Some(&bytes), KeepOptions::default()).unwrap();
+            table.update().unwrap();
+        }
+        drop(table);
+        session.commit_transaction(true).unwrap();
+        self.insert(108..140);
+        session.begin_transaction(false).unwrap();
+        database.delete_table("Ballast").unwrap();
+        session.commit_transaction(true).unwrap();
+        (0..6).for_each(|_| self.instance.step_jobs());
+    }
+
+    fn insert(&mut self, ids: std::ops::Range<u8>) {
+        self.operate(0, &Operation::Begin { read_only: false });
+        for id in ids {
+            // Short enough to stay in their records.
+            let seed = Some(800 + 4 * u16::from(id % 20));
+            let blob = Set::Value { column: BLOB as u8, instance: 1, seed };
+            let write = Act::Write { kind: Prepare::Insert, sets: vec![Set::Id(id), blob], end: End::Update };
+            self.operate(0, &Operation::Cursor(0, write));
+        }
+        self.operate(0, &Operation::Commit { lazy: true });
     }
 
     pub fn operate(&mut self, at: usize, operation: &Operation) {
@@ -229,6 +281,13 @@ impl Run {
             }
             Operation::AddColumn(number) if depth > 0 => self.add_column(at, number),
             Operation::Jobs => self.instance.step_jobs(),
+            Operation::Shrink => {
+                self.moved += hand.database.resize(1, Resize::OnlyShrink).expect("a smaller file").moved;
+            }
+            Operation::Defragment => {
+                let options = DefragmentOptions { passes: Some(1), ..DefragmentOptions::default() };
+                hand.database.defragment(options).expect("fewer pages");
+            }
             _ => {}
         }
     }
@@ -500,7 +559,8 @@ impl Run {
     }
 
     /// All that each session sees, through all orders; then the end, and the structure of the database.
-    pub fn finish(mut self) {
+    /// Ends it all; says how many pages moved.
+    pub fn finish(mut self) -> u32 {
         for at in 0..SESSIONS {
             self.same_all(at);
         }
@@ -520,6 +580,7 @@ impl Run {
         let report = deep_check(Arc::new(database), &options, Arc::new(|_, _| {}));
         let errors: Vec<String> = report.errors().map(ToString::to_string).collect();
         assert!(errors.is_empty(), "{errors:?}");
+        self.moved
     }
 
     fn same_all(&self, at: usize) {

@@ -3,10 +3,12 @@
 use crate::witness::PageHistory;
 use ese::buffer::PageCache;
 use ese::clock::SeededClock;
+use ese::database::CreateOptions;
 use ese::event::MemorySink;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{Environment, Instance};
 use ese_format::PageSize;
+use ese_format::empty::EmptyDatabase;
 use ese_vfs::{Disk, SimDisk, SimRng};
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +47,15 @@ impl Setup {
             checkpoint_depth: [0, 65_536, 1 << 20][rng.below(3) as usize],
             extension: [16, 40, 256][rng.below(3) as usize],
             steps: 40 + rng.below(60) as u32,
+        }
+    }
+
+    /// How databases are made: small at first where they grow little by little.
+    pub fn new_database(&self) -> CreateOptions {
+        let usual = CreateOptions::default();
+        match self.extension < 256 {
+            true => CreateOptions { pages: EmptyDatabase::least_pages(self.page_size), ..usual },
+            false => usual,
         }
     }
 

@@ -10,7 +10,6 @@ use crate::leaks::{Quiet, Trees};
 use crate::model::{Database as Tables, Row, Shared, State, TableModel};
 use crate::setup::{DATABASES, Setup};
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
-use ese::database::CreateOptions;
 use ese::raw::{
     AttachOptions, Database, DefragmentOptions, InitOptions, Instance, Resize, Session, Table, TermOptions,
 };
@@ -41,7 +40,7 @@ pub fn run(setup: Setup, disk: &SimDisk, history: &Shared) -> Result<()> {
                 session.attach(Path::new(path), AttachOptions::default())?;
                 session.open(Path::new(path))?
             } else {
-                let made = session.create(Path::new(path), CreateOptions::default())?;
+                let made = session.create(Path::new(path), setup.new_database())?;
                 history.get().created.insert(path);
                 made
             });
@@ -59,6 +58,9 @@ pub fn run(setup: Setup, disk: &SimDisk, history: &Shared) -> Result<()> {
             state,
         };
         run.quiet()?;
+        if setup.extension < 256 && life == 0 {
+            (0..setup.databases).try_for_each(|at| run.furnish(at))?;
+        }
         for _ in 0..setup.steps {
             run.step()?;
         }
@@ -110,6 +112,7 @@ impl Run<'_> {
     fn step(&mut self) -> Result<()> {
         match self.rng.below(100) {
             0..=77 => self.transaction(),
+            92..=93 if self.setup.extension < 256 => self.churn(),
             78..=93 => {
                 self.note(format_args!("step"));
                 for _ in 0..=self.rng.below(3) {
@@ -118,7 +121,10 @@ impl Run<'_> {
                 if self.rng.chance(1, 2) { self.quiet() } else { Ok(()) }
             }
             94 => self.read_something(),
-            95..=96 => self.resize(),
+            95..=96 => {
+                let at = self.any_database();
+                self.resize(at)
+            }
             97 => self.defragment(),
             _ => self.reattach(),
         }
@@ -158,13 +164,59 @@ impl Run<'_> {
     }
 
     /// A file becomes smaller, pages moving for that, or larger.
-    fn resize(&mut self) -> Result<()> {
-        let at = self.any_database();
+    fn resize(&mut self, at: usize) -> Result<()> {
         let pages = self.databases[at].pages()?;
         let wanted = if self.rng.chance(1, 3) { pages + self.rng.below(60) as u32 } else { 1 };
         let resized = self.databases[at].resize(wanted, Resize::Both)?;
         self.note(format_args!("resize {at} from {pages} to {wanted}: {resized:?}"));
         Ok(())
+    }
+
+    /// Makes tables whose roots are at the beginning of the file: none is in the way when its end goes.
+    fn furnish(&mut self, at: usize) -> Result<()> {
+        for _ in 0..2 {
+            self.committed(|run| run.create_table(at))?;
+        }
+        let names: Vec<String> = self.tables(at).keys().cloned().collect();
+        self.committed(|run| names.iter().try_for_each(|name| (0..8).try_for_each(|_| run.insert(at, name))))
+    }
+
+    /// A table comes, others get pages behind it, it goes: their pages move before the end of the file.
+    fn churn(&mut self) -> Result<()> {
+        let at = self.any_database();
+        self.note(format_args!("churn {at}"));
+        let there: Vec<String> = self.tables(at).keys().cloned().collect();
+        let Some(name) = self.committed(|run| {
+            run.create_table(at)?;
+            let name = run.tables(at).keys().find(|name| !there.contains(name)).cloned();
+            if let Some(name) = &name {
+                (0..12).try_for_each(|_| run.insert(at, name))?;
+            }
+            Ok(name)
+        })?
+        else {
+            return Ok(());
+        };
+        self.committed(|run| {
+            there.iter().try_for_each(|name| (0..6).try_for_each(|_| run.insert(at, name)))
+        })?;
+        self.committed(|run| {
+            run.note(format_args!("drop {at} {name}"));
+            run.databases[at].delete_table(&name)?;
+            run.tables(at).remove(&name);
+            Ok(())
+        })?;
+        self.quiet()?;
+        self.resize(at)
+    }
+
+    /// Does something in a transaction of its own, which commits lazily.
+    fn committed<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.session.begin_transaction(false)?;
+        let value = act(self)?;
+        self.history.committing(self.state.clone());
+        self.session.commit_transaction(true)?;
+        Ok(value)
     }
 
     /// Pages that have room for each other are merged.

@@ -14,12 +14,14 @@ use crate::version::{Bookmark, VersionStore};
 use ese_format::empty::EmptyDatabase;
 use ese_format::page::{NewPage, PageFlags};
 use ese_format::{LogPosition, LogTime, ObjectId, PageNumber, PageSize, Signature};
+use ese_vfs::sim::SimRng;
 use ese_vfs::{Disk, SimDisk};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 mod model;
 mod moves;
+mod page_moves;
 mod positions;
 mod sessions;
 
@@ -168,6 +170,24 @@ impl Bench {
 
     pub(crate) fn rollback(&self, work: &mut Work) {
         undo::rollback(work, self).unwrap();
+    }
+
+    /// Moves some page that the tree has, or had, in a transaction of its own.
+    pub(crate) fn move_any(&self, work: &mut Work, rng: &mut SimRng) -> PageMoved {
+        let page = {
+            let pages = self.pages.in_use.lock();
+            let Some(at) = rng.below(1 + pages.len() as u64).checked_sub(1) else {
+                return PageMoved::NotThere;
+            };
+            pages.iter().nth(at as usize).copied().unwrap()
+        };
+        let new = self.pages.take(&self.tree, page, 1).unwrap()[0];
+        work.begin(false).unwrap();
+        let moved = move_page(work, &self.tree, page, new).unwrap();
+        work.commit(true).unwrap();
+        let unused = if moved == PageMoved::Done { page } else { new };
+        self.pages.give(&self.tree, &[unused]).unwrap();
+        moved
     }
 
     /// All records that a session sees, by a scan forward.

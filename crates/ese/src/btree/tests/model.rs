@@ -26,6 +26,7 @@ fn run(page_size: PageSize, is_unique: bool, seed: u64, steps: usize, cache_page
     let mut rng = SimRng::new(seed);
     let mut work = bench.session();
     let cleanup = bench.cleanup();
+    let (mut mover, mut moved) = (bench.session(), 0);
     let mut committed = Model::new();
     let mut open: Vec<Model> = Vec::new();
     let data_most = page_size.bytes() as u64 / 6;
@@ -111,6 +112,10 @@ fn run(page_size: PageSize, is_unique: bool, seed: u64, steps: usize, cache_page
         if rng.below(100) == 0 {
             cleanup.step().unwrap();
         }
+        // Whatever the open transaction has changed there.
+        if rng.below(20) == 0 && bench.move_any(&mut mover, &mut rng) == PageMoved::Done {
+            moved += 1;
+        }
         if step % 500 == 0 {
             let expected: Vec<_> =
                 open.last().unwrap_or(&committed).iter().map(|((k, _), d)| (k.clone(), d.clone())).collect();
@@ -120,6 +125,8 @@ fn run(page_size: PageSize, is_unique: bool, seed: u64, steps: usize, cache_page
             }
         }
     }
+    // Few entries without records fit into one large page.
+    assert!(moved > 100 || (!is_unique && page_size.bytes() > 16_384), "{moved} pages moved");
     while work.transaction().level() > 0 {
         bench.rollback(&mut work);
     }

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 mod files;
+mod moves;
 mod order;
 mod random;
 mod samples;

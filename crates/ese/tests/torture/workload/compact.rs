@@ -66,7 +66,7 @@ fn live(
     let session = instance.begin_session()?;
     let path = Path::new(DATABASES[0]);
     let database = if life == 0 {
-        let made = session.create(path, CreateOptions::default())?;
+        let made = session.create(path, setup.new_database())?;
         history.get().created.insert(DATABASES[0]);
         made
     } else {

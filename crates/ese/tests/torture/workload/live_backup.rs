@@ -16,7 +16,7 @@ pub fn run(setup: Setup, disk: &SimDisk, history: &Shared) -> Result<Expected> {
     let session = instance.begin_session()?;
     let mut databases = Vec::new();
     for path in DATABASES.iter().take(setup.databases) {
-        databases.push(session.create(Path::new(path), CreateOptions::default())?);
+        databases.push(session.create(Path::new(path), setup.new_database())?);
         history.get().created.insert(path);
     }
     let tells = std::env::var_os("OPENESE_CRASH_TRACE").is_some();
