@@ -10,8 +10,10 @@ use crate::error::Result;
 const MIN_MATCH: usize = 3;
 const WINDOW: usize = 8192;
 const HASH_BITS: u32 = 12;
+/// Shorter matches are not looked for: they save next to nothing.
+const SOUGHT_MATCH: usize = 4;
 /// How many earlier places with the same hash are tried for a match.
-const MAX_CHAIN: usize = 4;
+const MAX_CHAIN: usize = 3;
 /// A match of that length is not improved upon.
 const GOOD_MATCH: usize = 32;
 /// Of a longer match only so many places at both ends are worth a match of their own.
@@ -170,7 +172,7 @@ fn common(a: &[u8], b: &[u8]) -> usize {
     words + a[words..].iter().zip(&b[words..]).take_while(|(a, b)| a == b).count()
 }
 
-/// Where each three bytes were met before.
+/// Where each four bytes were met before.
 struct Places<'d> {
     data: &'d [u8],
     newest: [u16; 1 << HASH_BITS],
@@ -190,7 +192,7 @@ impl<'d> Places<'d> {
     #[inline]
     fn note(&mut self, at: usize) -> Option<u16> {
         let word = u32::from_le_bytes(*self.data.get(at..)?.first_chunk()?);
-        let slot = ((word << 8).wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)) as usize;
+        let slot = (word.wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)) as usize;
         let before = std::mem::replace(self.newest.get_mut(slot)?, at as u16);
         *self.older.get_mut(at)? = before;
         Some(before)
@@ -229,7 +231,7 @@ pub fn compress_into(data: &[u8], out: &mut Vec<u8>) {
     while let Some(next) = data.get(at) {
         let candidate = places.note(at).unwrap_or(Places::NOWHERE);
         let (from, len) = places.longest(at, candidate);
-        if len >= MIN_MATCH {
+        if len >= SOUGHT_MATCH {
             tokens.matched(at - from, len);
             let ends = (at + 1..(at + len).min(at + MATCH_ENDS))
                 .chain((at + MATCH_ENDS).max((at + len).saturating_sub(MATCH_ENDS))..at + len);

@@ -355,6 +355,18 @@ impl<'a> PageMut<'a> {
     /// # Errors
     /// As [`Self::insert_line`].
     pub fn replace_node_data(&mut self, index: usize, data: &[u8]) -> Result<()> {
+        let view = self.view();
+        let node = view.node(index)?;
+        if node.data.len() == data.len()
+            && let Some(tag) = view.tag(index.saturating_add(view.reserved_tags()))
+        {
+            // All else stays where it is.
+            let end = self.page_size.header_bytes() + tag.start + tag.bytes;
+            if let Some(place) = self.bytes.get_mut(end.saturating_sub(data.len())..end) {
+                place.copy_from_slice(data);
+                return Ok(());
+            }
+        }
         let node = self.view().node(index)?;
         let (prefix, suffix, flags) = (node.prefix.len(), node.suffix.to_vec(), node.flags);
         self.with_node(prefix, &suffix, data, flags, |page, parts, flags| {

@@ -344,7 +344,7 @@ impl<'a> Page<'a> {
     /// `Corrupt` when there is no such line, or it is no node.
     #[inline]
     pub fn node(&self, index: usize) -> Result<Node<'a>> {
-        Node::parse(self.line(index)?, self.key_prefix()?)
+        self.lines()?.node(index)
     }
 
     /// The lines as nodes, for whoever looks at several here and there: what the page says of all of them is

@@ -115,6 +115,13 @@ impl TreeCursor {
         Bookmark { key: &self.key, data: if self.tree.is_unique { &[] } else { &self.data } }
     }
 
+    /// The node is about to be changed: whoever does it finds it where it was last.
+    pub(crate) fn will_change(&self, work: &mut Work) {
+        if let Some((page, ..)) = self.place {
+            work.set_found(&self.tree, page);
+        }
+    }
+
     /// Before the first node.
     pub fn before_first(&mut self) {
         self.leave(State::Before);

@@ -818,6 +818,7 @@ impl TableCursor {
         let mut made = Vec::new();
         match kind {
             Prepare::Replace | Prepare::CopyAndDelete | Prepare::CopyAndReplace => {
+                self.records.will_change(work);
                 crate::btree::lock(work, &table.tree, Bookmark { key: self.records.key(), data: &[] })?;
             }
             Prepare::InsertCopy => {
@@ -1031,6 +1032,7 @@ impl TableCursor {
         let record = self.record(work)?.to_vec();
         let bookmark = self.bookmark()?;
         let table = self.table.clone();
+        self.records.will_change(work);
         Updater { table: &table, services }.delete(work, &bookmark, &record)
     }
 }

@@ -82,8 +82,13 @@ pub fn make_diff(old: &[u8], new: &[u8], wide: bool) -> Option<Vec<u8>> {
 
 /// How many bytes there are up to the last different one of those that one entry says, the first one different.
 fn different(old: &[u8], new: &[u8]) -> usize {
-    let (mut end, mut equal) = (0, 0);
-    for (at, (old, new)) in old.iter().zip(new).enumerate() {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // Eight bytes at a time, as long as no byte of them is equal.
+    let words = old.as_chunks::<8>().0.iter().zip(new.as_chunks::<8>().0);
+    let differ = words.map(|(old, new)| u64::from_le_bytes(*old) ^ u64::from_le_bytes(*new));
+    let start = 8 * differ.take_while(|bits| bits.wrapping_sub(ONES) & !bits & (ONES << 7) == 0).count();
+    let (mut end, mut equal) = (start, 0);
+    for (at, (old, new)) in old.iter().zip(new).enumerate().skip(start) {
         if old != new {
             (end, equal) = (at + 1, 0);
         } else {
