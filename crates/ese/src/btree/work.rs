@@ -131,6 +131,12 @@ impl Work {
         self.store.hand_over(self.transaction.session(), self.changes.end());
     }
 
+    /// What was done on account of a transaction that has committed is done; see
+    /// [`crate::transaction::Transaction::on_account_of`].
+    pub fn accounted(mut self) {
+        self.store.accounted(&self.transaction, &mut self.changes);
+    }
+
     /// Takes over what another session has done on behalf of this one's transaction.
     fn take_over(&mut self) {
         for version in self.store.take_over(self.transaction.session()) {
@@ -353,7 +359,8 @@ impl Work {
         self.own_changes += 1;
         let file: Arc<dyn RaiseDurable> = tree.file.clone();
         let node = Node { tree: tree.id(), bookmark };
-        let page = tree.is_logged.then(|| (page, Arc::downgrade(&file) as Weak<dyn RaiseDurable>));
+        let wants_image = tree.is_logged && self.transaction.is_undoable();
+        let page = wants_image.then(|| (page, Arc::downgrade(&file) as Weak<dyn RaiseDurable>));
         let new = NewVersion { node, object: tree.object, change, page };
         self.store.enter(&self.transaction, &mut self.changes, new)
     }

@@ -1,10 +1,11 @@
 //! An index on a table that has records, and that others may be changing.
 
+use super::running::place_of;
 use super::table::Table;
 use super::transaction::State;
 use crate::catalog::NewIndex;
 use crate::error::{Error, JetErr, Result};
-use crate::table::{SecondaryIndex, TableDef, catch_up_index, load_index};
+use crate::table::{CatchUp, SecondaryIndex, TableDef, load_index};
 
 /// JET_bitIndexPrimary.
 const PRIMARY: u32 = 0x2;
@@ -20,8 +21,7 @@ impl Table {
     ///
     /// # Errors
     /// `KeyDuplicate` and other errors of keys for records that the index cannot hold, also those of others;
-    /// `WriteConflict` when another transaction changes the schema of the table, or when this one was begun
-    /// before and others have committed changes of the table since; `TableInUse` for a primary index while
+    /// `WriteConflict` when another transaction changes the schema of the table; `TableInUse` for a primary index while
     /// others have the table open; `InTransaction` for an unversioned index inside a transaction while they
     /// have; those of [`crate::catalog::Ddl::create_index`], of the scratch file, of pages and log.
     pub fn create_index(&self, new: &NewIndex<'_>) -> Result<()> {
@@ -61,21 +61,31 @@ impl Table {
             load_index(work, table, find(table, new)?, &self.session.running().scratch, refuses)?;
             Ok(refuses)
         })?;
-        self.join(new, (alone, refuses_unproven))
+        let mut behind = CatchUp::new(alone, refuses_unproven);
+        for _ in 0..behind.rounds() {
+            let is_much = self.with(|cursor, work, _| {
+                let table = cursor.table();
+                behind.round(work, table, find(table, new)?)
+            })?;
+            if !is_much {
+                break;
+            }
+        }
+        self.join(new, behind)
     }
 
-    /// Nobody moves: the index learns what others did, and they learn of the index.
-    fn join(&self, new: &NewIndex<'_>, rules: (bool, bool)) -> Result<()> {
+    /// Nobody moves who has changed the table: the index learns the rest, and they learn of the index.
+    fn join(&self, new: &NewIndex<'_>, behind: CatchUp) -> Result<()> {
         let running = self.session.running();
         let mut state = self.session.state()?;
-        let _standing = running.moving.stop();
+        let _standing = running.moving.stop(place_of(self.schema.attachment.id, self.object));
         let State { work, .. } = &mut *state;
         let table = self.schema.table(work, self.object)?;
         let index = find(&table, new)?;
         let owner = work.transaction().owner().clone();
         running.dropped.share(index.tree.id(), &owner);
         let transactions = &running.attachments.storage().transactions;
-        catch_up_index(work, &table, transactions, index, rules)?;
+        behind.finish(work, &table, transactions, index)?;
         table.hide(owner, index.clone(), transactions.oldest_snapshot());
         Ok(())
     }

@@ -18,8 +18,8 @@ use crate::params::Parameters;
 use crate::sort::Scratch;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::job::JobRunner;
-use crate::sync::{Arc, Mutex, RwLock, Standstill, Weak};
-use ese_format::{LogPosition, PageSize};
+use crate::sync::{Arc, Mutex, Place, RwLock, Standstills, Weak};
+use ese_format::{LogPosition, ObjectId, PageSize};
 use ese_vfs::{DirLock, Disk};
 use std::collections::BTreeMap;
 
@@ -55,9 +55,14 @@ pub(super) struct Running {
     pub(super) schemas: Arc<Schemas>,
     /// Where large sorts go on.
     pub(super) scratch: Scratch,
-    /// Entered by whoever changes records, or ends a transaction or a level; stopped by who must see all of
-    /// them stand still.
-    pub(super) moving: Standstill,
+    /// By table: entered by whoever changes records of it, or ends a transaction that has, or a level of one; stopped by
+    /// who must see all of them stand still.
+    pub(super) moving: Standstills,
+}
+
+/// The place of a table in [`Running::moving`].
+pub(super) fn place_of(database: u8, table: ObjectId) -> Place {
+    Place::of(u64::from(database) << 32 | u64::from(table.0))
 }
 
 /// Numbers of the sessions that have begun and not ended (ESE: procid).

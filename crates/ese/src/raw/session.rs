@@ -213,7 +213,7 @@ impl SessionInner {
     /// The instance ends: what is open is rolled back.
     pub(super) fn end(&self) -> Result<()> {
         let mut state = self.state.lock();
-        let _moving = self.running.moving.enter(self.id);
+        let _moving = self.running.moving.enter_all(state.changed, self.id);
         state.abandon(&self.running)
     }
 }

@@ -32,7 +32,7 @@ use crate::restore::map::RestoreMap;
 use crate::sort::Scratch;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::job::{Job, JobRunner};
-use crate::sync::{Arc, Mutex, RwLock, Standstill};
+use crate::sync::{Arc, Mutex, RwLock, Standstills};
 use crate::version::Relief;
 use ese_format::checkpoint::Checkpoint;
 use ese_format::log::record::{Init2, LogRecord};
@@ -185,7 +185,7 @@ pub(super) fn start(
         has_threads: environment.threads,
         schemas,
         scratch,
-        moving: Standstill::default(),
+        moving: Standstills::default(),
     })
 }
 

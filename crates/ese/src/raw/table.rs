@@ -1,5 +1,6 @@
 //! Tables as a session has them open.
 
+use super::running::place_of;
 use super::schema::OpenSchema;
 use super::session::{Database, Session};
 use super::transaction::State;
@@ -108,7 +109,7 @@ impl Database {
         session.running().check_serving()?;
         let schema = session.running().schema(self.attachment())?;
         let mut state = session.state()?;
-        let State { work, trees } = &mut *state;
+        let State { work, trees, .. } = &mut *state;
         let space = &session.running().attachments.storage().space;
         let result = change(&mut Ddl { catalog: &schema.catalog, work, space, trees }, &schema);
         state.changed_schema(session.running());
@@ -214,7 +215,7 @@ impl Table {
         reading(&mut state, |state| {
             self.learn_schema(&mut cursor, &state.work)?;
             let order = cursor.order_object();
-            let State { work, trees } = state;
+            let State { work, trees, .. } = state;
             let level = work.transaction().level();
             let services = TableServices { table: self, trees: RefCell::new(trees) };
             let result = act(&mut cursor, work, &services);
@@ -233,12 +234,14 @@ impl Table {
         &self,
         act: impl FnOnce(&mut TableCursor, &mut Work, &dyn Services) -> Result<T>,
     ) -> Result<T> {
-        let state = self.session.state()?;
+        let mut state = self.session.state()?;
         if state.work.transaction().level() == 0 {
             return Err(Error::new(JetErr::NotInTransaction, "a change needs a transaction"));
         }
-        let _moving = self.session.running().moving.enter(self.session.id());
+        let place = place_of(self.schema.attachment.id, self.object);
+        let _moving = self.session.running().moving.enter(place, self.session.id());
         self.session.running().check_serving()?;
+        state.changed.add(place);
         self.act(state, act)
     }
 
@@ -561,7 +564,7 @@ impl Table {
         let running = self.session.running();
         running.check_serving()?;
         let mut state = self.session.state()?;
-        let State { work, trees } = &mut *state;
+        let State { work, trees, .. } = &mut *state;
         let space = &running.attachments.storage().space;
         let result = change(&mut Ddl { catalog: &self.schema.catalog, work, space, trees });
         state.changed_schema(running);
@@ -609,7 +612,7 @@ impl Services for TableServices<'_> {
         let space = &running.attachments.storage().space;
         let catalog = &schema.catalog;
         if is_known {
-            let State { work: own_work, trees } = &mut own;
+            let State { work: own_work, trees, .. } = &mut own;
             let made = Ddl { catalog, work: own_work, space, trees }.create_long_values(*object);
             return match made.and_then(|tree| own.work.commit_for_all().map(|()| tree)) {
                 Ok(tree) => {

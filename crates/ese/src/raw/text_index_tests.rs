@@ -92,7 +92,7 @@ impl World {
         for text in schema.catalog.text_indexes(&state.work, false).unwrap() {
             let is_one = |name: &&str| *name == format!("{}.{}", text.table.schema.name, text.index.name);
             if foreign.iter().any(is_one) {
-                let State { work, trees } = &mut *state;
+                let State { work, trees, .. } = &mut *state;
                 let space = &running.attachments.storage().space;
                 let mut ddl = Ddl { catalog: &schema.catalog, work, space, trees };
                 let stamp = IndexStamp { version: ELSEWHERE, sort_id: Sort::DEFAULT.id() };

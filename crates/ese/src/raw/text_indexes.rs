@@ -148,7 +148,7 @@ impl Check<'_> {
     }
 
     fn ddl<'s>(&'s self, state: &'s mut State) -> Ddl<'s> {
-        let State { work, trees } = state;
+        let State { work, trees, .. } = state;
         let space = &self.session.running().attachments.storage().space;
         Ddl { catalog: &self.schema.catalog, work, space, trees }
     }

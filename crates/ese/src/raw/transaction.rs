@@ -5,6 +5,7 @@ use super::session::Session;
 use crate::btree::Work;
 use crate::catalog::TreeLists;
 use crate::error::{Error, JetErr, Result};
+use crate::sync::Places;
 use crate::transaction::{LEVELS_MOST, Stamp};
 use crate::undo;
 
@@ -25,6 +26,8 @@ pub(super) struct State {
     pub(super) work: Work,
     /// Trees made and deleted by the transaction.
     pub(super) trees: TreeLists,
+    /// The places of tables that it has changed.
+    pub(super) changed: Places,
 }
 
 impl State {
@@ -34,7 +37,7 @@ impl State {
         let transaction = storage.transactions.open()?;
         let work =
             Work::new(running.log.clone(), storage.versions.clone(), storage.space.clone(), transaction);
-        Ok(Self { work, trees: TreeLists::default() })
+        Ok(Self { work, trees: TreeLists::default(), changed: Places::default() })
     }
 
     pub(super) fn commit(&mut self, running: &Running, lazy: bool) -> Result<()> {
@@ -45,12 +48,19 @@ impl State {
         let result = self.work.commit(lazy);
         // A commit that is in the log has happened, whether or not the log could be made durable.
         if self.work.transaction().level() < level {
+            self.ended_level();
             match level {
                 1 => running.dropped.committed(self.trees.committed()),
                 _ => self.trees.committed_level(level - 1),
             }
         }
         result
+    }
+
+    fn ended_level(&mut self) {
+        if self.work.transaction().level() == 0 {
+            self.changed = Places::default();
+        }
     }
 
     /// A change of the schema has ended: outside of transactions it was one, and what it deleted can go.
@@ -64,6 +74,7 @@ impl State {
     pub(super) fn rollback(&mut self, running: &Running) -> Result<()> {
         let level = self.work.transaction().level();
         undo::rollback(&mut self.work, &*running.attachments)?;
+        self.ended_level();
         let trees = self.trees.rolled_back(level);
         // First, so that whoever enters something into them is older than what is noted now.
         running.unhide(&trees);
@@ -105,7 +116,7 @@ impl Session {
     pub fn commit_transaction(&self, lazy: bool) -> Result<()> {
         self.running().check_alive()?;
         let mut state = self.state()?;
-        let _moving = self.running().moving.enter(self.id());
+        let _moving = self.running().moving.enter_all(state.changed, self.id());
         state.commit(self.running(), lazy)
     }
 
@@ -116,7 +127,7 @@ impl Session {
     pub fn rollback_transaction(&self, all: bool) -> Result<()> {
         self.running().check_alive()?;
         let mut state = self.state()?;
-        let _moving = self.running().moving.enter(self.id());
+        let _moving = self.running().moving.enter_all(state.changed, self.id());
         match all {
             true if state.work.transaction().level() > 0 => state.abandon(self.running()),
             _ => state.rollback(self.running()),

@@ -28,7 +28,7 @@ pub mod times;
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use mutex::{Mutex, MutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-pub use standstill::{Moving, Standing, Standstill};
+pub use standstill::{Moving, Place, Places, Standing, Standstill, Standstills};
 pub use std::sync::{Arc, Weak};
 
 /// Waits for a lock or latch that another thread has. Where that is measured, it is counted (`times`).

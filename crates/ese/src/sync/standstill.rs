@@ -14,8 +14,8 @@ pub struct Standstill(Box<[Part]>);
 #[repr(align(128))]
 struct Part(RwLock<()>);
 
-/// Parts: more than threads that run at a time on most machines.
-const PARTS: usize = 64;
+/// Parts: more than threads that run at a time on most machines, which those of the scheduler do not.
+const PARTS: usize = if cfg!(feature = "sim") { 4 } else { 64 };
 
 /// Its owner moves, until dropped.
 #[must_use = "the standstill may begin when the guard is dropped"]
@@ -42,6 +42,60 @@ impl Standstill {
     /// Waits until nobody moves, and keeps it so.
     pub fn stop(&self) -> Standing<'_> {
         Standing(self.0.iter().map(|part| part.0.write()).collect())
+    }
+}
+
+/// How many standstills there are for all subjects of [`Standstills`].
+const PLACES: usize = 16;
+
+/// Standstills of any number of subjects, such as tables: each has a place, which it shares with some others.
+#[derive(Debug)]
+pub struct Standstills([Standstill; PLACES]);
+
+/// Where a subject has its standstill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(u8);
+
+/// Some places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Places(u16);
+
+impl Place {
+    /// The place of a subject that has this number.
+    pub fn of(number: u64) -> Self {
+        // The upper bits of a product depend on all bits of the number.
+        Self((number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60) as u8)
+    }
+}
+
+impl Places {
+    /// Adds one.
+    pub fn add(&mut self, place: Place) {
+        self.0 |= 1 << place.0;
+    }
+}
+
+impl Default for Standstills {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Standstill::default()))
+    }
+}
+
+impl Standstills {
+    /// Waits for the end of a standstill at one place and moves there.
+    pub fn enter(&self, place: Place, number: u16) -> Moving<'_> {
+        self.0[usize::from(place.0) % PLACES].enter(number)
+    }
+
+    /// The same at several places. They are entered in one order, so nobody waits in a circle; who has entered one
+    /// place already must not ask for others this way.
+    pub fn enter_all(&self, places: Places, number: u16) -> [Option<Moving<'_>>; PLACES] {
+        std::array::from_fn(|at| (places.0 >> at & 1 != 0).then(|| self.0[at].enter(number)))
+    }
+
+    /// Waits until nobody moves at a place, and keeps it so.
+    pub fn stop(&self, place: Place) -> Standing<'_> {
+        self.0[usize::from(place.0) % PLACES].stop()
     }
 }
 
@@ -82,6 +136,55 @@ mod tests {
     #[test]
     fn nobody_moves_at_a_standstill() {
         movers_and_standstills(4, 300);
+    }
+
+    /// Who enters several places moves at none of them while one stands still, and others go on.
+    fn places_stand_still_by_themselves(movers: u16, steps: u32) {
+        let all = Arc::new((Standstills::default(), [const { AtomicU32::new(0) }; 3]));
+        let places = [Place(1), Place(4), Place(15)];
+        let work = |number: u16| {
+            let all = all.clone();
+            let work = move || {
+                let (standstills, counts) = &*all;
+                for step in 0..steps {
+                    let at = (step + u32::from(number)) as usize % 3;
+                    if number == 0 {
+                        let _standing = standstills.stop(places[at]);
+                        let seen = counts[at].load(Ordering::Relaxed);
+                        thread::yield_now();
+                        assert_eq!(counts[at].load(Ordering::Relaxed), seen);
+                        continue;
+                    }
+                    let mut some = Places::default();
+                    let wanted = [at, (at + 1) % 3];
+                    wanted.iter().for_each(|at| some.add(places[*at]));
+                    let _moving = standstills.enter_all(some, number);
+                    for at in wanted {
+                        counts[at].fetch_add(1, Ordering::Relaxed);
+                    }
+                    thread::yield_now();
+                }
+            };
+            thread::spawn("mover", work).unwrap()
+        };
+        let threads: Vec<_> = (0..=movers).map(work).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let sum: u32 = all.1.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        assert_eq!(sum, u32::from(movers) * steps * 2);
+    }
+
+    #[test]
+    fn one_place_stands_still() {
+        places_stand_still_by_themselves(4, 300);
+        let mut seen = [false; PLACES];
+        (0..500u64).for_each(|number| seen[usize::from(Place::of(number).0)] = true);
+        assert_eq!(seen, [true; PLACES]);
+    }
+
+    #[cfg(feature = "sim")]
+    #[test]
+    fn no_schedule_moves_at_a_place_that_stands_still() {
+        crate::sync::model::check(2, 50, || places_stand_still_by_themselves(3, 3));
     }
 
     #[cfg(feature = "sim")]

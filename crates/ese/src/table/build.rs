@@ -1,9 +1,10 @@
 //! Building an index over the records that are there.
 //!
 //! First all records that the transaction sees are read, their keys sorted, and the tree is filled from left
-//! to right; others may change the table meanwhile. Then everybody stands still for a moment, and the index
-//! learns what they did: of those that have committed their results, of the others each change, on their
-//! behalf, so that it comes and goes with their transactions. From then on their updates know the index.
+//! to right; others may change the table meanwhile. Then the index learns what they have committed, in some rounds.
+//! At last those that change the table stand still for a moment, and the index learns the rest: of what is
+//! not committed each change, on their behalf, so that it comes and goes with their transactions. From then on
+//! their updates know the index.
 
 use super::definition::{SecondaryIndex, TableDef};
 use super::keys::{entries, make_entries};
@@ -64,67 +65,127 @@ pub fn load_index(
     count.map_err(|error| about(error, index))
 }
 
-/// Brings such an index up to date with what others did since the transaction began, while no
-/// transaction moves. A transaction that is not `alone` in what it does, but was begun for more than this,
-/// cannot look back at an index that others have gone ahead of.
-///
-/// # Errors
-/// `KeyDuplicate`, those of keys for records of others; `WriteConflict` unless `alone` when others have
-/// committed changes of the table, and when an open transaction has changed a long value of the index
-/// several times; those of pages and log.
-pub fn catch_up_index(
-    work: &mut Work,
-    table: &TableDef,
-    transactions: &Arc<Transactions>,
-    index: &SecondaryIndex,
-    (alone, refuse_unproven): (bool, bool),
-) -> Result<()> {
-    let mut committed = Vec::new();
-    let mut open: Vec<OpenLevel> = Vec::new();
-    let settled = work.with(work.transaction().of_all_committed());
-    for (key, data) in work.store().unseen(table.tree.id(), &work.snapshot()) {
-        let bookmark = Bookmark { key: &key, data: &data };
-        let Some(history) = history(work, &table.tree, bookmark)? else { continue };
-        let of_open = history.steps.iter().position(|step| step.version.owner().committed().is_none());
-        let (past, now) = history.steps.split_at(of_open.unwrap_or(history.steps.len()));
-        let mut before = keys(table, work, index, history.seen.as_deref(), false)?;
-        if let Some(last) = past.last() {
-            let after = keys(table, &settled, index, last.after.as_deref(), refuse_unproven)?;
-            committed.extend(Changed::between(&key, &before, &after));
-            before = after;
-        }
-        for step in last_of_levels(now) {
-            let (session, level) = (step.version.session(), step.version.level());
-            let owner = step.version.owner();
-            let theirs = work.with(transactions.on_behalf(session, owner, level)?);
-            let after =
-                keys(table, &theirs, index, step.after.as_deref(), refuse_unproven).map_err(unreadable)?;
-            let at = open.iter().position(|open| (open.session, open.level) == (session, level));
-            let at = at.unwrap_or_else(|| {
-                open.push(OpenLevel { session, level, owner: owner.clone(), changes: Vec::new() });
-                open.len() - 1
-            });
-            open[at].changes.extend(Changed::between(&key, &before, &after));
-            before = after;
-        }
+/// Brings such an index up to date with what others did since the transaction that makes it began: in rounds while
+/// they go on, each of which has less to do than the one before, and a last one when they stand still.
+pub struct CatchUp {
+    /// The transaction was begun for this, so that nobody looks back at the index from before others' commits.
+    alone: bool,
+    refuse_unproven: bool,
+    /// What this sees is in the index; first what the transaction sees.
+    seen: Option<Work>,
+}
+
+/// Most rounds before the last one.
+const ROUNDS_MOST: usize = 8;
+/// With so few changes in a round the next one may be the last.
+const FEW: usize = 16;
+
+impl CatchUp {
+    /// For an index into which the transaction has entered what it sees. See [`load_index`] for `refuse_unproven`; with
+    /// `alone` the transaction was begun for this.
+    pub fn new(alone: bool, refuse_unproven: bool) -> Self {
+        Self { alone, refuse_unproven, seen: None }
     }
-    if !committed.is_empty() && !alone {
-        return Err(Error::new(
-            JetErr::WriteConflict,
-            "others have changed the table since the transaction began",
-        ));
+
+    /// How many rounds there should be at most before the last one.
+    pub fn rounds(&self) -> usize {
+        ROUNDS_MOST
     }
-    let entered = enter(work, index, &committed, Versioning::Unversioned);
-    entered.map_err(|error| about(error, index))?;
-    open.sort_by_key(|open| (open.session, open.level));
-    for OpenLevel { session, level, owner, changes } in open {
-        let mut theirs = work.with(transactions.on_behalf(session, &owner, level)?);
-        let entered = enter(&mut theirs, index, &changes, Versioning::Versioned);
-        // Also what was done before an error is theirs to undo.
-        theirs.hand_over();
+
+    /// Enters what others have committed by now; false when that was so little that they can as well stand still.
+    ///
+    /// # Errors
+    /// `KeyDuplicate`, those of keys for records of others; those of versions, pages and log.
+    pub fn round(&mut self, work: &mut Work, table: &TableDef, index: &SecondaryIndex) -> Result<bool> {
+        let now = work.with(work.transaction().with_all_committed());
+        let seen = self.seen.as_ref().unwrap_or(work);
+        let mut committed = Vec::new();
+        for (key, data) in work.store().unseen(table.tree.id(), &seen.snapshot()) {
+            let bookmark = Bookmark { key: &key, data: &data };
+            let Some(history) = history(seen, &table.tree, bookmark)? else { continue };
+            let snapshot = now.snapshot();
+            let past = history.steps.iter().take_while(|step| snapshot.sees(step.version.owner()));
+            let Some(last) = past.last() else { continue };
+            let before = keys(table, seen, index, history.seen.as_deref(), false)?;
+            let after = keys(table, &now, index, last.after.as_deref(), self.refuse_unproven)?;
+            let changed = Changed::between(&key, &before, &after);
+            committed.extend(changed.map(|changed| (last.version.owner().clone(), changed)));
+        }
+        let is_much = committed.len() > FEW;
+        let entered = self.enter_committed(work, index, committed);
         entered.map_err(|error| about(error, index))?;
+        self.seen = Some(now);
+        Ok(is_much)
     }
-    Ok(())
+
+    /// The last round, while no transaction moves that has changed the table: also what is not committed gets into the
+    /// index, on behalf of those transactions.
+    ///
+    /// # Errors
+    /// As [`Self::round`]; `WriteConflict` when an open transaction has changed a long value of the index several
+    /// times.
+    pub fn finish(
+        mut self,
+        work: &mut Work,
+        table: &TableDef,
+        transactions: &Arc<Transactions>,
+        index: &SecondaryIndex,
+    ) -> Result<()> {
+        self.round(work, table, index)?;
+        let seen = self.seen.as_ref().unwrap_or(work);
+        let mut open: Vec<OpenLevel> = Vec::new();
+        for (key, data) in work.store().unseen(table.tree.id(), &seen.snapshot()) {
+            let bookmark = Bookmark { key: &key, data: &data };
+            let Some(history) = history(seen, &table.tree, bookmark)? else { continue };
+            let mut before = keys(table, seen, index, history.seen.as_deref(), false)?;
+            for step in last_of_levels(&history.steps) {
+                let (session, level) = (step.version.session(), step.version.level());
+                let owner = step.version.owner();
+                let theirs = work.with(transactions.on_behalf(session, owner, level)?);
+                let after = keys(table, &theirs, index, step.after.as_deref(), self.refuse_unproven)
+                    .map_err(unreadable)?;
+                let at = open.iter().position(|open| (open.session, open.level) == (session, level));
+                let at = at.unwrap_or_else(|| {
+                    open.push(OpenLevel { session, level, owner: owner.clone(), changes: Vec::new() });
+                    open.len() - 1
+                });
+                open[at].changes.extend(Changed::between(&key, &before, &after));
+                before = after;
+            }
+        }
+        open.sort_by_key(|open| (open.session, open.level));
+        for OpenLevel { session, level, owner, changes } in open {
+            let mut theirs = work.with(transactions.on_behalf(session, &owner, level)?);
+            let entered = enter(&mut theirs, index, &changes, Versioning::Versioned);
+            // Also what was done before an error is theirs to undo.
+            theirs.hand_over();
+            entered.map_err(|error| about(error, index))?;
+        }
+        Ok(())
+    }
+
+    /// Enters changes with whose they are.
+    fn enter_committed(
+        &self,
+        work: &mut Work,
+        index: &SecondaryIndex,
+        committed: Vec<(Arc<Owner>, Changed)>,
+    ) -> Result<()> {
+        if self.alone {
+            let all: Vec<Changed> = committed.into_iter().map(|(_, changed)| changed).collect();
+            return enter(work, index, &all, Versioning::Unversioned);
+        }
+        // The transaction does not see them, so it must not see them in the index either.
+        for act in [remove, add] {
+            for (owner, changed) in &committed {
+                let mut theirs = work.with(work.transaction().on_account_of(owner));
+                let done = act(&mut theirs, index, changed, Versioning::Versioned);
+                theirs.accounted();
+                done?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn keys(
@@ -160,21 +221,24 @@ fn last_of_levels(steps: &[Past]) -> impl Iterator<Item = &Past> {
 
 /// First everything goes that goes: a key of a unique index may pass from one record to another.
 fn enter(work: &mut Work, index: &SecondaryIndex, changes: &[Changed], versioning: Versioning) -> Result<()> {
-    for Changed { bookmark, removed, .. } in changes {
-        for key in removed {
-            let entry = index.bookmark(key, bookmark);
-            match versioning {
-                Versioning::Versioned => btree::delete(work, &index.tree, entry)?,
-                Versioning::Unversioned => btree::remove(work, &index.tree, entry)?,
-            }
-        }
-    }
-    for Changed { bookmark, added, .. } in changes {
-        for key in added {
-            btree::insert(work, &index.tree, key, bookmark, versioning)?;
+    changes.iter().try_for_each(|changed| remove(work, index, changed, versioning))?;
+    changes.iter().try_for_each(|changed| add(work, index, changed, versioning))
+}
+
+fn remove(work: &mut Work, index: &SecondaryIndex, changed: &Changed, versioning: Versioning) -> Result<()> {
+    for key in &changed.removed {
+        let entry = index.bookmark(key, &changed.bookmark);
+        match versioning {
+            Versioning::Versioned => btree::delete(work, &index.tree, entry)?,
+            Versioning::Unversioned => btree::remove(work, &index.tree, entry)?,
         }
     }
     Ok(())
+}
+
+fn add(work: &mut Work, index: &SecondaryIndex, changed: &Changed, versioning: Versioning) -> Result<()> {
+    let mut keys = changed.added.iter();
+    keys.try_for_each(|key| btree::insert(work, &index.tree, key, &changed.bookmark, versioning))
 }
 
 /// A long value that an open transaction has made and given up again: its keys cannot be known.

@@ -16,7 +16,7 @@ mod long_value;
 mod row;
 mod update;
 
-pub use build::{catch_up_index, load_index};
+pub use build::{CatchUp, load_index};
 pub use cursor::{Prepare, RangeFlags, Seek, TableCursor};
 pub use definition::{Counters, SecondaryIndex, TableDef};
 pub use row::{Cell, Row, Value, fit};

@@ -30,6 +30,8 @@ pub struct Transaction {
     last_commit: Option<Stamp>,
     /// It works for another session's transaction, and sees what was committed before this number.
     on_behalf: Option<Stamp>,
+    /// Whose its versions are, if not its own.
+    account: Option<Arc<Owner>>,
     /// It goes with changes that are not undone.
     is_lost: bool,
 }
@@ -57,6 +59,7 @@ impl Transaction {
             read_only: false,
             last_commit: None,
             on_behalf: None,
+            account: None,
             is_lost: false,
         }
     }
@@ -76,25 +79,48 @@ impl Transaction {
             read_only: false,
             last_commit: None,
             on_behalf: Some(now),
+            account: None,
             is_lost: false,
         }
     }
 
-    /// Sees all that is committed now, and changes nothing.
-    pub fn of_all_committed(&self) -> Self {
-        let now = self.now();
+    /// Sees its own changes and all that others have committed by now, and changes nothing.
+    pub fn with_all_committed(&self) -> Self {
+        let mut later = self.later(None);
+        (later.level, later.logged, later.begin0, later.read_only) = (1, 0, LogPosition::NONE, true);
+        later
+    }
+
+    /// To enter what others have done and committed, as theirs, into what nobody but this transaction knows so far: so it
+    /// sees it only if it sees their commits. The log has it as this one's own.
+    pub fn on_account_of(&self, owner: &Arc<Owner>) -> Self {
+        self.later(Some(owner.clone()))
+    }
+
+    fn later(&self, account: Option<Arc<Owner>>) -> Self {
         Self {
             all: self.all.clone(),
             slot: self.slot.clone(),
-            owner: Owner::new(now),
-            level: 1,
-            logged: 0,
-            begin0: LogPosition::NONE,
-            read_only: true,
+            owner: self.owner.clone(),
+            level: self.level,
+            logged: self.logged,
+            begin0: self.begin0,
+            read_only: self.read_only,
             last_commit: None,
-            on_behalf: Some(now),
+            on_behalf: Some(self.now()),
+            account,
             is_lost: false,
         }
+    }
+
+    /// Whose its versions are.
+    pub(crate) fn account(&self) -> &Arc<Owner> {
+        self.account.as_ref().unwrap_or(&self.owner)
+    }
+
+    /// Whether its changes can be undone one by one: those on account of others go with what they are entered into.
+    pub(crate) fn is_undoable(&self) -> bool {
+        self.account.is_none()
     }
 
     /// The session's number in the log (ESE: procid).

@@ -306,7 +306,7 @@ impl VersionStore {
             key: new.node.bookmark.key.into(),
             data: new.node.bookmark.data.into(),
             change: new.change.clone(),
-            owner: transaction.owner().clone(),
+            owner: transaction.account().clone(),
             session: transaction.session(),
             level: AtomicU8::new(transaction.level()),
             undone: AtomicBool::new(false),
@@ -440,6 +440,13 @@ impl VersionStore {
         }
         self.ended(&versions, Some(commit.number));
         self.retire(transaction, commit.number, versions);
+    }
+
+    /// Changes that were entered on account of a transaction that has committed wait for the oldest snapshot as that one's.
+    pub fn accounted(&self, transaction: &Transaction, changes: &mut Changes) {
+        if let Some(committed) = transaction.account().committed() {
+            self.retire(transaction, committed, changes.end());
+        }
     }
 
     /// The before-image of a version goes into the log now, if it is not there: the change is to be undone.

@@ -95,37 +95,85 @@ fn open_transactions_of_others_take_part() {
     }
 }
 
-/// What others commit while the index is being made is in it; a transaction that began before cannot make it.
+/// What others have committed since the transaction began is in the index, and the transaction does not see it there
+/// either.
 #[test]
 fn commits_since_the_transaction_began() {
-    let world = World::new();
-    fill(&world, 0..100);
-    let (session, database) = world.session();
-    let table = database.open_table("T").unwrap();
-    session.begin_transaction(false).unwrap();
-    assert!(goto(&table, 1));
-    let (other, theirs) = &world.first;
-    let their_table = theirs.open_table("T").unwrap();
-    other.begin_transaction(false).unwrap();
-    replace(&their_table, 50, Some(-50)).unwrap();
-    other.commit_transaction(false).unwrap();
-    let columns = [part("number")];
-    assert_eq!(code(table.create_index(&by_number("n", &columns))), JetErr::WriteConflict);
-    session.rollback_transaction(true).unwrap();
-    session.begin_transaction(false).unwrap();
-    table.create_index(&by_number("n", &columns)).unwrap();
-    replace(&table, 10, Some(-10)).unwrap();
-    agree(&table, "n");
-    other.begin_transaction(false).unwrap();
-    replace(&their_table, 60, Some(-60)).unwrap();
-    agree(&table, "n");
-    session.commit_transaction(false).unwrap();
-    replace(&their_table, 61, Some(-61)).unwrap();
-    other.commit_transaction(false).unwrap();
-    agree(&table, "n");
-    agree(&their_table, "n");
-    drop((table, their_table, session, database));
-    world.close();
+    for (unique, commits) in [(0, true), (UNIQUE, true), (0, false)] {
+        let world = World::new();
+        let (other, theirs) = &world.first;
+        let their_table = theirs.open_table("T").unwrap();
+        other.begin_transaction(false).unwrap();
+        (0..100).for_each(|id| insert(&their_table, id, Some(id * 37)).unwrap());
+        other.commit_transaction(true).unwrap();
+        let (session, database) = world.session();
+        let table = database.open_table("T").unwrap();
+        session.begin_transaction(false).unwrap();
+        assert!(goto(&table, 1));
+        // Keys go, come, change, and pass from one record to another; one record comes and goes.
+        let steps: [&[(i32, Option<i32>)]; 4] = [
+            &[(50, Some(-50)), (3, None), (200, Some(3 * 37))],
+            &[(50, Some(-51)), (201, Some(-201)), (60, Some(-60))],
+            &[(201, None), (202, Some(-201))],
+            &[(60, Some(60 * 37)), (4, Some(-4))],
+        ];
+        for step in steps {
+            other.begin_transaction(false).unwrap();
+            for (id, number) in step {
+                match (goto(&their_table, *id), number) {
+                    (true, None) => delete(&their_table, *id).unwrap(),
+                    (true, number) => replace(&their_table, *id, *number).unwrap(),
+                    (false, number) => insert(&their_table, *id, *number).unwrap(),
+                }
+            }
+            other.commit_transaction(true).unwrap();
+        }
+        // And one that goes on.
+        let (third, of_third) = world.session();
+        let third_table = of_third.open_table("T").unwrap();
+        third.begin_transaction(false).unwrap();
+        replace(&third_table, 50, Some(-52)).unwrap();
+        insert(&third_table, 203, Some(5 * 37 + 1)).unwrap();
+        let columns = [part("number")];
+        replace(&table, 10, Some(-10)).unwrap();
+        table.create_index(&index("n", &columns, unique)).unwrap();
+        agree(&table, "n");
+        let seen = rows(&table, None);
+        assert_eq!((seen.len(), seen[50], seen[3]), (100, (50, Some(50 * 37)), (3, Some(3 * 37))));
+        // A conflict at the record, and at the key of a unique index.
+        assert_eq!(code(replace(&table, 50, Some(0))), JetErr::WriteConflict);
+        if unique != 0 {
+            assert_eq!(code(insert(&table, 300, Some(-201))), JetErr::WriteConflict);
+        }
+        insert(&table, 301, Some(-301)).unwrap();
+        world.instance.step_jobs();
+        agree(&table, "n");
+        other.begin_transaction(false).unwrap();
+        replace(&their_table, 70, Some(-70)).unwrap();
+        other.commit_transaction(false).unwrap();
+        agree(&table, "n");
+        third.commit_transaction(true).unwrap();
+        agree(&table, "n");
+        match commits {
+            true => {
+                session.commit_transaction(false).unwrap();
+                agree(&table, "n");
+                agree(&their_table, "n");
+                assert_eq!(rows(&table, None).len(), 103);
+                world.instance.step_jobs();
+                agree(&their_table, "n");
+            }
+            false => {
+                session.rollback_transaction(false).unwrap();
+                assert_eq!(code(table.set_index(Some("n"))), JetErr::IndexNotFound);
+            }
+        }
+        world.instance.step_jobs();
+        let crashed = world.disk.crash_keeping(true);
+        drop((table, their_table, third_table, session, database, third, of_third));
+        world.close();
+        drop(recover(&crashed));
+    }
 }
 
 /// The index comes to nothing while others have entries in it; they go on in every way.
