@@ -99,3 +99,21 @@ fn a_seek_that_finds_nothing_leaves_no_record_and_a_place_to_go_on_from() {
         step(true),
     ]);
 }
+
+/// Additions of several sessions do not disturb each other, but a lock beside them does.
+#[test]
+fn nobody_else_adds_to_a_record_that_is_locked_whatever_came_first() {
+    let begin = || Operation::Begin { read_only: false };
+    let cursor = |act| Operation::Cursor(0, act);
+    for first in [vec![Act::Lock, Act::Add(1)], vec![Act::Add(1), Act::Lock], vec![Act::Add(1)]] {
+        let mut operations = vec![
+            (0, begin()),
+            (0, write(Prepare::Insert, vec![Set::Id(3)])),
+            (0, Operation::Commit { lazy: true }),
+        ];
+        operations.extend([(0, begin()), (0, cursor(Act::First)), (0, begin())]);
+        operations.extend(first.into_iter().map(|act| (0, cursor(act))));
+        operations.extend([(2, begin()), (2, cursor(Act::First)), (2, cursor(Act::Add(2)))]);
+        check(PageSize::ALL[1], &operations);
+    }
+}

@@ -40,8 +40,11 @@ pub enum Node {
 pub enum Touch {
     /// Nothing is changed, but nobody else may.
     Lock,
-    /// Added to by so much; others may add as well.
-    Delta(i32),
+    /// Added to by so much; others may add as well, unless it is locked, too.
+    Delta {
+        by: i32,
+        is_locked: bool,
+    },
     Change,
 }
 
@@ -112,7 +115,7 @@ impl Model {
         for (node, touch) in last.touched {
             match (&node, touch) {
                 (_, Touch::Lock) => continue,
-                (Node::Record(id), Touch::Delta(by)) => {
+                (Node::Record(id), Touch::Delta { by, .. }) => {
                     if let Some(row) = state.rows.get_mut(id) {
                         add(row, by);
                     }
@@ -145,11 +148,11 @@ impl Model {
     /// Whether a session may touch a node.
     pub fn check(&self, session: usize, node: &Node, touch: Touch) -> Outcome<()> {
         let conflict = Err(ese::JetErr::WriteConflict);
-        let is_delta = matches!(touch, Touch::Delta(_));
+        let is_delta = matches!(touch, Touch::Delta { .. });
         for (other, open) in self.open.iter().enumerate() {
             let theirs = open.as_ref().and_then(|open| open.levels.last()?.touched.get(node));
             match theirs {
-                Some(Touch::Delta(_)) if is_delta => {}
+                Some(Touch::Delta { is_locked: false, .. }) if is_delta => {}
                 Some(_) if other != session => return conflict,
                 _ => {}
             }
@@ -167,11 +170,14 @@ impl Model {
         let level = self.level(session);
         let before = level.touched.get(&node).copied();
         let now = match (before, touch) {
-            (None | Some(Touch::Lock), touch) => touch,
+            (Some(Touch::Lock), Touch::Delta { by, .. }) | (Some(Touch::Delta { by, .. }), Touch::Lock) => {
+                Touch::Delta { by, is_locked: true }
+            }
+            (Some(Touch::Delta { by: a, is_locked }), Touch::Delta { by: b, .. }) => {
+                Touch::Delta { by: a.wrapping_add(b), is_locked }
+            }
             (Some(Touch::Change), _) => Touch::Change,
-            (Some(Touch::Delta(a)), Touch::Delta(b)) => Touch::Delta(a.wrapping_add(b)),
-            (Some(before), Touch::Lock) => before,
-            (Some(_), Touch::Change) => Touch::Change,
+            (_, touch) => touch,
         };
         level.touched.insert(node, now);
     }

@@ -443,7 +443,7 @@ impl Run {
                 which,
                 |model, id| {
                     let Some(id) = id else { return Ok(()) };
-                    let touch = Touch::Delta(by.into());
+                    let touch = Touch::Delta { by: by.into(), is_locked: false };
                     model.check(at, &Node::Record(id), touch)?;
                     model.touch(at, Node::Record(id), touch);
                     model.level(at).view.rows.entry(id).and_modify(|row| add(row, by.into()));
