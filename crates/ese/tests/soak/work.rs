@@ -198,15 +198,21 @@ impl Work {
             drop(table);
             transaction.commit_lazily()
         };
+        let delete = |name: &str| {
+            let transaction = Transaction::begin(session)?;
+            database.delete_table(name)?;
+            transaction.commit_lazily()
+        };
         let mut turn = 0;
         while self.goes_on() {
             turn += 1;
             let name = format!("Passing{turn}");
             match make(&name) {
                 Ok(()) => {
-                    let transaction = Transaction::begin(session).unwrap();
-                    database.delete_table(&name).unwrap();
-                    transaction.commit_lazily().unwrap();
+                    while let Err(error) = delete(&name) {
+                        assert_eq!(error.code(), JetErr::VersionStoreOutOfMemory, "{error}");
+                        sleep(Duration::from_millis(100));
+                    }
                     Counts::add(&self.counts.tables);
                 }
                 Err(error) => assert_eq!(error.code(), JetErr::VersionStoreOutOfMemory, "{error}"),
