@@ -55,7 +55,7 @@ pub fn recover(
         let quiet = Arc::new(|_, _| {});
         let back = told("reclaim", session.reclaim_leaks(Path::new(path), 1, quiet))?;
         leaks
-            .explain(path, &back.leaks, expected.quiet.as_ref())
+            .explain(path, &back.leaks, setup.page_size, expected.quiet.as_ref())
             .map_err(|error| format!("{path}: {error}"))?;
     }
     drop(session);

@@ -3,7 +3,8 @@
 use ese::Result;
 use ese::maintain::deep::{Leak, LostTree};
 use ese::raw::Database;
-use ese_format::ObjectId;
+use ese::space::Growth;
+use ese_format::{ObjectId, PageSize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A moment when no transaction was open, all deleted trees were freed and everything was cleaned up, and what was
@@ -41,7 +42,7 @@ impl Trees {
 /// Runs of pages that may be on their way in one database: those taken for one split, an extent on its way from the
 /// file to a table or from there to an index, and one that joins its neighbour.
 const RUNS_MOST: usize = 4;
-/// Pages of these together.
+/// Pages of these together, beside one extent.
 const PAGES_MOST: u64 = 64;
 
 /// Trees that may be lost in one database: those that the end of one transaction was about to give back, with what it had
@@ -62,6 +63,7 @@ impl Leaks {
         &mut self,
         path: &'static str,
         leaks: &[Leak],
+        page_size: PageSize,
         quiet: Option<&Quiet>,
     ) -> std::result::Result<(), String> {
         let Some(quiet) = quiet else {
@@ -97,7 +99,8 @@ impl Leaks {
         if lost_trees.len() > TREES_MOST {
             return Err(format!("more trees are lost than one transaction gives back: {leaks:?}"));
         }
-        if runs > RUNS_MOST || pages > PAGES_MOST {
+        let extent = Growth::default().most_bytes as usize / page_size.bytes();
+        if runs > RUNS_MOST || pages > PAGES_MOST + extent as u64 {
             return Err(format!("{pages} pages in {runs} runs are more than can be in flight: {leaks:?}"));
         }
         self.pages_in_flight += pages;
