@@ -241,7 +241,7 @@ fn leave_batch(world: &World, system: &str, path: &str, pages: &[PageNumber]) {
     };
     let double_write = DoubleWrite::open(&world.disk, Path::new(system), "edb").unwrap();
     let images = vec![7; pages.len() * header.page_size.bytes()];
-    drop(double_write.write_batch(&target, pages, &images, LogPosition::NONE).unwrap());
+    double_write.write_batch(&target, pages, &images, LogPosition::NONE).unwrap().sync().unwrap();
 }
 
 #[test]

@@ -171,11 +171,11 @@ impl DoubleWrite {
         Ok(this)
     }
 
-    /// Writes a batch and makes it durable. `images` are the sealed images of `pages`, one after the other;
-    /// the log is durable up to `position`. Waits while another batch is in force.
+    /// Writes a batch, to be made durable by [`WrittenBatch::sync`]. `images` are the sealed images of `pages`, one after
+    /// the other; the log is durable up to `position`. Waits while another batch is in force.
     ///
     /// # Errors
-    /// I/O errors; then no page may be written in place.
+    /// I/O errors; then no page may be written in place, but the batch may be written again.
     pub fn write_batch(
         &self,
         target: &BatchTarget,
@@ -198,7 +198,6 @@ impl DoubleWrite {
         let fail = |e| Error::io(e, "writing the double-write file", &self.path);
         self.file.write_at(&batch.header, 0).map_err(fail)?;
         self.file.write_at(images, HEADER as u64).map_err(fail)?;
-        self.file.sync().map_err(fail)?;
         Ok(batch)
     }
 
@@ -317,6 +316,15 @@ impl DoubleWrite {
 }
 
 impl WrittenBatch<'_> {
+    /// Makes the batch durable: then its pages may be written in place.
+    ///
+    /// # Errors
+    /// I/O errors; what was written cannot be trusted any more, so this is not to be tried again.
+    pub fn sync(&self) -> Result<()> {
+        let owner = self.owner;
+        owner.file.sync().map_err(|e| Error::io(e, "syncing the double-write file", &owner.path))
+    }
+
     /// The pages are durable in their places: the batch is void. This need not be durable by itself, for as
     /// long as no other batch follows, its images are what the pages hold.
     ///

@@ -131,6 +131,7 @@ impl CachedFile {
                 let target = BatchTarget::of(self.file());
                 let written = self
                     .persistently(|| double_write.write_batch(&target, &numbers, &batch.images, batch.end))?;
+                written.sync().map_err(|e| self.health().fail(&e))?;
                 self.cache().counters().double_written();
                 self.write_in_place(&batch)?;
                 self.sync_file()?;

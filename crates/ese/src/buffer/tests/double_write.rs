@@ -121,7 +121,11 @@ fn torn(batch_end: LogPosition) -> SimDisk {
     let mut images = vec![0; 2 * 16384];
     file.file().read_pages(pages[0], &mut images).unwrap();
     let double_write = open_double_write(&disk);
-    drop(double_write.write_batch(&BatchTarget::of(file.file()), &pages, &images, batch_end).unwrap());
+    double_write
+        .write_batch(&BatchTarget::of(file.file()), &pages, &images, batch_end)
+        .unwrap()
+        .sync()
+        .unwrap();
     for (page, image) in pages.into_iter().zip(images.chunks(16384)) {
         let other_half: Vec<_> = image[4096..8192].iter().rev().copied().collect();
         let offset = page.file_offset(PageSize::K16) + 4096;
