@@ -206,7 +206,7 @@ fn a_wrong_bit_on_the_disk_is_put_right_in_the_backup() {
 fn pages_of_every_size_come_in_reads_of_every_size() {
     for size in PageSize::ALL {
         let disk = SimDisk::new(35);
-        for folder in ["/log", "/data", "/backup", "/work"] {
+        for folder in ["/log", "/data", "/backup", "/lives"] {
             disk.create_dir_all(Path::new(folder)).unwrap();
         }
         let environment = || Environment {
@@ -260,11 +260,11 @@ fn pages_of_every_size_come_in_reads_of_every_size() {
         backup.end(EndOptions::PLAIN).unwrap();
         let mut restored = Vec::new();
         for (number, copy) in copies.iter().enumerate() {
-            let new = PathBuf::from(format!("/work/{number}.edb"));
+            let new = PathBuf::from(format!("/lives/{number}.edb"));
             disk.install(&new, copy).unwrap();
             let map = RestoreMap::new(vec![MapEntry { old: path.into(), new: new.clone() }]).unwrap();
             let mut settings = settings.clone();
-            let logs = format!("/work{number}");
+            let logs = format!("/lives{number}");
             disk.create_dir_all(Path::new(&logs)).unwrap();
             for folder in [ParamId::LogFilePath, ParamId::SystemPath] {
                 settings.set_text(folder, &logs).unwrap();
