@@ -98,8 +98,11 @@ impl Space {
             };
             match extents.take(session, Ask { enough, ..ask }, before)? {
                 Some(run) => {
-                    // That pages of the trees themselves are not available yet is no reason to fail.
-                    let _ = self.settle_strays(session, &extents);
+                    // The run is taken: that pages of the extents' own trees are lost until somebody looks for them is no
+                    // reason to lose it as well.
+                    if let Err(error) = self.settle_strays(session, &extents) {
+                        tracing::warn!(%error, "pages that nobody needs could not be made available");
+                    }
                     return Ok(run);
                 }
                 None if before.is_some() && tree.root == PageNumber::DATABASE_ROOT => {
