@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{ese, samples, unpack};
+use common::ese;
+use ese_testbench::samples::{self, unpack};
 use ese_vfs::{Disk, OpenMode, RealDisk};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ const SAMPLE: &str = "secedit-win10-16299/secedit.sdb.gz";
 
 /// A sample in a folder of its own.
 fn database(test: &str) -> Option<(tempfile::TempDir, PathBuf)> {
-    let folder = samples(test)?;
+    let folder = samples::folder(test)?;
     let scratch = tempfile::tempdir().expect("a folder");
     let path = scratch.path().join("secedit.sdb");
     fs::write(&path, unpack(&folder.join(SAMPLE))).expect("room");
@@ -139,7 +140,7 @@ fn what_cannot_be_backed_up_is_refused_with_the_reason() {
     held.try_lock(true).expect("the lock");
     refused(backup(&path, &to, &[]), "only the program that has it open can back it up");
     drop(held);
-    let Some(folder) = samples("what_cannot_be_backed_up_is_refused_with_the_reason") else { return };
+    let Some(folder) = samples::folder("what_cannot_be_backed_up_is_refused_with_the_reason") else { return };
     let dirty = scratch.path().join("qmgr.db");
     fs::write(&dirty, unpack(&folder.join("bits-win11-16k-dirty/qmgr.db.gz"))).expect("room");
     refused(backup(&dirty, &to, &[]), "log generations 23 to 23");

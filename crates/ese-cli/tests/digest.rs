@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{ese, samples, unpack};
+use common::ese;
+use ese_testbench::samples::{self, unpack};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +36,7 @@ fn found(document: &[u8]) -> Digests {
 
 #[test]
 fn every_table_of_every_sample_has_the_expected_digest() {
-    let Some(folder) = samples("every_table_of_every_sample_has_the_expected_digest") else { return };
+    let Some(folder) = samples::folder("every_table_of_every_sample_has_the_expected_digest") else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let mut databases = 0;
     for set in fs::read_dir(folder).expect("samples") {
@@ -58,7 +59,9 @@ fn every_table_of_every_sample_has_the_expected_digest() {
 
 #[test]
 fn exported_lines_are_those_that_the_independent_reader_dumped() {
-    let Some(folder) = samples("exported_lines_are_those_that_the_independent_reader_dumped") else { return };
+    let Some(folder) = samples::folder("exported_lines_are_those_that_the_independent_reader_dumped") else {
+        return;
+    };
     let scratch = tempfile::tempdir().expect("a folder");
     let database = scratch.path().join("multi.edb");
     fs::write(&database, unpack(&folder.join("esedb-multi/multi.edb.gz"))).expect("room");

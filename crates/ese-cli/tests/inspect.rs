@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{ese, samples, unpack};
+use common::ese;
+use ese_testbench::samples::{self, unpack};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ fn json(arguments: &[&str], file: &Path, rest: &[&str]) -> (i32, Value) {
 
 #[test]
 fn info_tells_databases_logs_and_checkpoints_apart() {
-    let Some(folder) = samples("info_tells_databases_logs_and_checkpoints_apart") else { return };
+    let Some(folder) = samples::folder("info_tells_databases_logs_and_checkpoints_apart") else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let file = |name| sample(&folder, scratch.path(), name);
     let (code, database) = json(&["info"], &file("bits-win11-16k-dirty/qmgr.db"), &[]);
@@ -41,7 +42,7 @@ fn info_tells_databases_logs_and_checkpoints_apart() {
 
 #[test]
 fn a_damaged_first_header_and_a_damaged_page_are_found() {
-    let Some(folder) = samples("a_damaged_first_header_and_a_damaged_page_are_found") else { return };
+    let Some(folder) = samples::folder("a_damaged_first_header_and_a_damaged_page_are_found") else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let path = sample(&folder, scratch.path(), "secedit-win10-16299/secedit.sdb");
     let (code, sound) = json(&["verify"], &path, &[]);
@@ -65,7 +66,7 @@ fn a_damaged_first_header_and_a_damaged_page_are_found() {
 
 #[test]
 fn the_structure_of_a_database_is_checked_on_demand() {
-    let Some(folder) = samples("the_structure_of_a_database_is_checked_on_demand") else { return };
+    let Some(folder) = samples::folder("the_structure_of_a_database_is_checked_on_demand") else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let path = sample(&folder, scratch.path(), "secedit-win10-16299/secedit.sdb");
     let (code, found) = json(&["verify", "--deep"], &path, &[]);
@@ -91,7 +92,7 @@ fn the_structure_of_a_database_is_checked_on_demand() {
 
 #[test]
 fn a_torn_checkpoint_is_found() {
-    let Some(folder) = samples("a_torn_checkpoint_is_found") else { return };
+    let Some(folder) = samples::folder("a_torn_checkpoint_is_found") else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let path = sample(&folder, scratch.path(), "win10-secedit-log/edb.chk");
     assert_eq!(json(&["verify"], &path, &[]).0, 0);
@@ -104,7 +105,7 @@ fn a_torn_checkpoint_is_found() {
 
 #[test]
 fn headers_and_pages_are_dumped_in_full() {
-    let Some(folder) = samples("headers_and_pages_are_dumped_in_full") else { return };
+    let Some(folder) = samples::folder("headers_and_pages_are_dumped_in_full") else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let path = sample(&folder, scratch.path(), "bits-win11-16k-dirty/qmgr.db");
     let (code, header) = json(&["dump", "header"], &path, &[]);
@@ -117,7 +118,7 @@ fn headers_and_pages_are_dumped_in_full() {
 
 #[test]
 fn stale_bytes_behind_the_owned_space_are_no_damage() {
-    let Some(folder) = samples("stale_bytes_behind_the_owned_space_are_no_damage") else { return };
+    let Some(folder) = samples::folder("stale_bytes_behind_the_owned_space_are_no_damage") else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let path = sample(&folder, scratch.path(), "srum-server2019/SRUDB.dat");
     let (code, found) = json(&["verify"], &path, &[]);
@@ -127,7 +128,8 @@ fn stale_bytes_behind_the_owned_space_are_no_damage() {
 
 #[test]
 fn the_catalog_has_the_columns_and_indexes_that_other_readers_see() {
-    let Some(folder) = samples("the_catalog_has_the_columns_and_indexes_that_other_readers_see") else {
+    let Some(folder) = samples::folder("the_catalog_has_the_columns_and_indexes_that_other_readers_see")
+    else {
         return;
     };
     let scratch = tempfile::tempdir().expect("a folder");

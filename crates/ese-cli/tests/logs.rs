@@ -2,13 +2,14 @@
 
 mod common;
 
-use common::{ese, samples, unpack};
+use common::ese;
+use ese_testbench::samples::{self, unpack};
 use serde_json::Value;
 use std::fs;
 
 #[test]
 fn a_log_is_listed_record_by_record() {
-    let Some(folder) = samples("a_log_is_listed_record_by_record") else { return };
+    let Some(folder) = samples::folder("a_log_is_listed_record_by_record") else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let path = scratch.path().join("edb.log");
     fs::write(&path, unpack(&folder.join("win10-secedit-log/edb.log.gz"))).expect("room");
@@ -32,7 +33,9 @@ fn a_log_is_listed_record_by_record() {
 
 #[test]
 fn records_before_the_damage_are_listed_and_verify_finds_it() {
-    let Some(folder) = samples("records_before_the_damage_are_listed_and_verify_finds_it") else { return };
+    let Some(folder) = samples::folder("records_before_the_damage_are_listed_and_verify_finds_it") else {
+        return;
+    };
     let scratch = tempfile::tempdir().expect("a folder");
     let path = scratch.path().join("edb.log");
     let mut bytes = unpack(&folder.join("win10-secedit-log/edb.log.gz"));

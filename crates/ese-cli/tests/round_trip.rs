@@ -4,7 +4,8 @@ mod common;
 #[path = "common/sample.rs"]
 mod sample;
 
-use common::{ese, samples, unpack};
+use common::ese;
+use ese_testbench::samples::{self, unpack};
 use sample::{Sample, all, python};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -64,7 +65,7 @@ fn check(sample: &Sample, restored: &Path, python: &Path, dump: &Path) {
 #[test]
 fn independent_readers_find_the_expected_content_in_every_restored_sample() {
     let test = "independent_readers_find_the_expected_content_in_every_restored_sample";
-    let Some(folder) = samples(test) else { return };
+    let Some(folder) = samples::folder(test) else { return };
     let Some(python) = python(test) else { return };
     let dump = folder.join("canonical_dump.py");
     let samples: Vec<Sample> = all(&folder).into_iter().filter(Sample::is_clean).collect();
@@ -87,7 +88,7 @@ fn independent_readers_find_the_expected_content_in_every_restored_sample() {
 
 #[test]
 fn a_dirty_sample_is_refused_and_left_as_it_is() {
-    let Some(folder) = samples("a_dirty_sample_is_refused_and_left_as_it_is") else { return };
+    let Some(folder) = samples::folder("a_dirty_sample_is_refused_and_left_as_it_is") else { return };
     let mut refused = 0;
     for sample in all(&folder).iter().filter(|sample| !sample.is_clean()) {
         let scratch = tempfile::tempdir().expect("a folder");
@@ -126,7 +127,7 @@ fn answer(command: &mut Command) -> String {
 #[test]
 fn a_log_of_windows_becomes_a_database_that_all_readers_read_alike() {
     let test = "a_log_of_windows_becomes_a_database_that_all_readers_read_alike";
-    let Some(folder) = samples(test) else { return };
+    let Some(folder) = samples::folder(test) else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let (logs, to) = (scratch.path().join("logs"), scratch.path().join("recovered"));
     fs::create_dir(&logs).expect("a folder");

@@ -6,7 +6,7 @@ mod readers;
 #[path = "common/sample.rs"]
 mod sample;
 
-use common::{ese, samples};
+use common::ese;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{
     AttachOptions, DefragmentOptions, Defragmented, Environment, InitOptions, Instance, Resize, Session,
@@ -15,6 +15,7 @@ use ese::raw::{
 use ese::table::{KeepOptions, Prepare};
 use ese_format::catalog::{TableFlags, TableSchema};
 use ese_format::column::{Column, ColumnFlags, ColumnPlace};
+use ese_testbench::samples;
 use readers::{Readers, digests};
 use sample::{Sample, all};
 use serde_json::Value;
@@ -193,7 +194,7 @@ fn readers_agree(sample: &Sample, database: &Path, readers: &Readers) {
 #[test]
 fn samples_take_changes_and_a_crash_and_stay_what_windows_made_them() {
     let test = "samples_take_changes_and_a_crash_and_stay_what_windows_made_them";
-    let Some(folder) = samples(test) else { return };
+    let Some(folder) = samples::folder(test) else { return };
     let Some(readers) = Readers::find(test) else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let (mut tables, mut merged) = (0, 0);

@@ -11,33 +11,13 @@ use ese_format::tree::{PageRead, Tree};
 use ese_format::{
     DbTime, FormatError, Generation, LogPosition, ObjectId, PageNumber, PageSize, Result as FormatResult,
 };
+use ese_testbench::samples::{self, sample};
 use ese_vfs::{Disk, OpenMode, SimDisk};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const SIZE: PageSize = PageSize::K4;
 const LAYOUT: Layout = Layout { page_size: SIZE, reserved_tags: false };
-
-fn samples() -> PathBuf {
-    std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    )
-}
-
-fn sample(test: &str, name: &str) -> Option<Vec<u8>> {
-    let root = samples();
-    if !root.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples");
-        eprintln!("openese: skipped: {test}: no samples");
-        return None;
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(root.join(name)).unwrap();
-    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
-    Some(bytes)
-}
 
 /// Every record of the log, in order.
 fn records(log: &[u8]) -> Vec<(LogPosition, LogRecord)> {
@@ -230,7 +210,7 @@ impl PageRead for Replay {
 
 /// Replays the whole log; `detached` sees the database each time that it is detached.
 fn replay(test: &str, mut detached: impl FnMut(&Replay)) -> Option<Replay> {
-    let log = sample(test, "win10-secedit-log/edb.log.gz")?;
+    let log = sample(test, "win10-secedit-log/edb.log")?;
     let mut replay = Replay::default();
     for (at, record) in records(&log) {
         let is_detach = matches!(record, LogRecord::DetachDb(_));
@@ -435,7 +415,11 @@ fn independent_readers_agree_on_what_was_replayed() {
         std::fs::write(&path, file_of(replay)).unwrap();
         let dump = |arguments: &[&str]| {
             let mut command = std::process::Command::new(&python);
-            let output = command.arg(samples().join("canonical_dump.py")).arg(&path).args(arguments).output();
+            let output = command
+                .arg(samples::folder(test).unwrap().join("canonical_dump.py"))
+                .arg(&path)
+                .args(arguments)
+                .output();
             let output = output.unwrap();
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
@@ -483,7 +467,7 @@ fn the_tables_are_those_of_the_same_application() {
     let Some(replay) = replay(test, |_| {}) else { return };
     let disk = SimDisk::new(1);
     let replayed = offline(&replay, &disk);
-    let original = sample(test, "secedit-win10-16299/secedit.sdb.gz").unwrap();
+    let original = sample(test, "secedit-win10-16299/secedit.sdb").unwrap();
     let path = Path::new("/original.edb");
     disk.open(path, OpenMode::CreateNew).unwrap().write_at(&original, 0).unwrap();
     let original = OfflineDatabase::open(&disk, path).unwrap();

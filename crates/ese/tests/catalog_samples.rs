@@ -14,44 +14,14 @@ use ese_format::catalog::{CATALOG_OBJECT, CATALOG_ROOT, CatalogRow};
 use ese_format::catalog::{TableFlags, TableSchema};
 use ese_format::column::ColumnType;
 use ese_format::database::DatabaseState;
+use ese_testbench::samples;
 use ese_vfs::SimDisk;
-use flate2::read::GzDecoder;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-/// Every packed file of the sample sets that holds a database, unpacked.
-fn databases(test: &str) -> Option<Vec<(String, Vec<u8>)>> {
-    let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if !folder.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples");
-        eprintln!("openese: skipped: {test}: no samples");
-        return None;
-    }
-    let mut found = Vec::new();
-    for set in std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
-        for file in std::fs::read_dir(&set).unwrap().map(|e| e.unwrap().path()) {
-            let name = file.to_string_lossy().into_owned();
-            let Some(expected) = name.strip_suffix(".gz").map(|n| format!("{n}.expected.json.gz")) else {
-                continue;
-            };
-            if Path::new(&expected).exists() {
-                let mut bytes = Vec::new();
-                GzDecoder::new(std::fs::File::open(&file).unwrap()).read_to_end(&mut bytes).unwrap();
-                found.push((name, bytes));
-            }
-        }
-    }
-    assert_eq!(found.len(), 19, "databases among the samples");
-    Some(found)
-}
 
 #[test]
 fn schemas_are_those_that_are_read_offline() {
-    let Some(all) = databases("schemas_are_those_that_are_read_offline") else { return };
+    let Some(all) = samples::contents("schemas_are_those_that_are_read_offline") else { return };
     let path = Path::new("/a.edb");
     for (name, bytes) in all {
         let disk = SimDisk::new(1);
@@ -111,7 +81,7 @@ fn content(disk: &SimDisk, path: &Path) -> Vec<(TableSchema, u64)> {
 #[test]
 fn databases_of_windows_get_and_lose_tables_columns_and_indexes() {
     let name = "databases_of_windows_get_and_lose_tables_columns_and_indexes";
-    let Some(all) = databases(name) else { return };
+    let Some(all) = samples::contents(name) else { return };
     let path = Path::new("/a.edb");
     let mut changed = 0;
     for (name, bytes) in all {

@@ -7,44 +7,11 @@ use ese_format::database::{DatabaseHeader, DatabaseState, PROBE_BYTES, choose_he
 use ese_format::page::{Page, PageFlags, PageMut};
 use ese_format::tree::{FileImage, PageRead};
 use ese_format::{PageNumber, PageSize};
+use ese_testbench::samples::{databases, unpack};
 use ese_vfs::RealDisk;
-use flate2::read::GzDecoder;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Every packed file of the sample sets that holds a database.
-fn databases(test: &str) -> Option<Vec<PathBuf>> {
-    let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if !folder.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples");
-        eprintln!("openese: skipped: {test}: no samples");
-        return None;
-    }
-    let mut found = Vec::new();
-    for set in std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
-        for file in std::fs::read_dir(&set).unwrap().map(|e| e.unwrap().path()) {
-            let name = file.to_string_lossy().into_owned();
-            let expected = name.strip_suffix(".gz").map(|name| format!("{name}.expected.json.gz"));
-            if expected.is_some_and(|expected| Path::new(&expected).exists()) {
-                found.push(file);
-            }
-        }
-    }
-    found.sort();
-    assert_eq!(found.len(), 19, "databases among the samples");
-    Some(found)
-}
-
-fn unpack(packed: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    GzDecoder::new(std::fs::File::open(packed).unwrap()).read_to_end(&mut bytes).unwrap();
-    bytes
-}
 
 fn check(packed: &Path, threads: usize) -> (DatabaseState, DeepReport) {
     let folder = tempfile::tempdir().unwrap();

@@ -7,25 +7,9 @@ use ese::log::{read_checkpoint, scan_generation};
 use ese::sync::Arc;
 use ese_format::log::LogVersion;
 use ese_format::{Generation, LogPosition};
+use ese_testbench::samples::sample;
 use ese_vfs::{Disk, SimDisk};
-use std::io::Read;
-use std::path::{Path, PathBuf};
-
-fn sample(test: &str, name: &str) -> Option<Vec<u8>> {
-    let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if !folder.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples in {folder:?}");
-        eprintln!("openese: skipped: {test}: no samples");
-        return None;
-    }
-    let mut bytes = Vec::new();
-    let packed = std::fs::File::open(folder.join(name)).unwrap();
-    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
-    Some(bytes)
-}
+use std::path::Path;
 
 fn config(disk: &SimDisk) -> LogConfig {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
@@ -57,8 +41,8 @@ fn a_stream_of_windows_is_continued_behind_its_end() {
             LogPosition::new(Generation(1), 2, 0),
         ),
     ] {
-        let Some(log) = sample(test, &format!("{name}/edb.log.gz")) else { return };
-        let Some(checkpoint) = sample(test, &format!("{name}/edb.chk.gz")) else { return };
+        let Some(log) = sample(test, &format!("{name}/edb.log")) else { return };
+        let Some(checkpoint) = sample(test, &format!("{name}/edb.chk")) else { return };
         let disk = SimDisk::new(1);
         let current = Path::new("/edb.log");
         disk.install(current, &log).unwrap();

@@ -8,31 +8,13 @@ use ese_format::long_value::LongValueId;
 use ese_format::page::{Page, PageFlags};
 use ese_format::record::{Record, TaggedValue};
 use ese_format::{PageNumber, PageSize};
+use ese_testbench::samples::{self, sample};
 use ese_vfs::SimDisk;
-use flate2::read::GzDecoder;
 use proptest::prelude::*;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "database";
-
-/// The unpacked sample, unless the test must be skipped for lack of samples.
-fn sample(test: &str, name: &str) -> Option<Vec<u8>> {
-    let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if !folder.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples");
-        eprintln!("openese: skipped: {test}: no samples");
-        return None;
-    }
-    let packed = fs::read(folder.join(format!("{name}.gz"))).unwrap();
-    let mut bytes = Vec::new();
-    GzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
-    Some(bytes)
-}
 
 fn disk_with(bytes: &[u8]) -> SimDisk {
     let disk = SimDisk::new(1);
@@ -317,13 +299,7 @@ proptest! {
 #[test]
 fn schemas_and_indexes_are_those_that_independent_readers_see() {
     let test = "schemas_and_indexes_are_those_that_independent_readers_see";
-    if sample(test, "esedb-basic/basic.edb").is_none() {
-        return;
-    }
-    let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
+    let Some(folder) = samples::folder(test) else { return };
     let names: Vec<PathBuf> = fs::read_dir(&folder)
         .into_iter()
         .flatten()

@@ -1,35 +1,17 @@
 //! Recovery of logs on their own: those that Windows wrote, from the creation of a database on.
 
-use ese::clock::SeededClock;
-use ese::event::MemorySink;
 use ese::offline::OfflineDatabase;
-use ese::raw::{Environment, RecoverRequest, Recovered, recover};
+use ese::raw::{RecoverRequest, Recovered, recover};
 use ese::recovery::RedoOptions;
 use ese::{JetErr, Result};
 use ese_format::database::DatabaseState;
+use ese_testbench::Bench;
+use ese_testbench::samples::sample;
 use ese_vfs::SimDisk;
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 const DATABASE: &str = "/out/secedit.sdb";
-
-fn sample(test: &str, name: &str) -> Option<Vec<u8>> {
-    let root = std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if !root.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples");
-        eprintln!("openese: skipped: {test}: no samples");
-        return None;
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(root.join(name)).unwrap();
-    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
-    Some(bytes)
-}
 
 /// A disk with the log of a whole life of a database.
 fn world(log: &[u8]) -> SimDisk {
@@ -39,13 +21,7 @@ fn world(log: &[u8]) -> SimDisk {
 }
 
 fn run(disk: &SimDisk, to: Option<&Path>, redo: RedoOptions) -> Result<Recovered> {
-    let environment = Environment {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SeededClock::new(4)),
-        events: Arc::new(MemorySink::default()),
-        threads: false,
-        cache: None,
-    };
+    let environment = Bench::new(disk, 4).environment();
     let request = RecoverRequest { base_name: "edb", logs: Path::new("/log"), to, redo };
     recover(&environment, &request, &mut |_| {})
 }
@@ -71,7 +47,7 @@ fn rows(disk: &SimDisk) -> BTreeMap<String, usize> {
 
 #[test]
 fn a_log_of_windows_makes_its_database() {
-    let Some(log) = sample("a_log_of_windows_makes_its_database", "win10-secedit-log/edb.log.gz") else {
+    let Some(log) = sample("a_log_of_windows_makes_its_database", "win10-secedit-log/edb.log") else {
         return;
     };
     let disk = world(&log);

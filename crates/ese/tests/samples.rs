@@ -5,74 +5,36 @@ use ese::JetErr;
 use ese::backup::external::ATOMIC;
 use ese::backup::to_directory::DirectoryRequest;
 use ese::clock::SystemClock;
-use ese::event::MemorySink;
-use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
+use ese::raw::{AttachOptions, Instance, TermOptions};
 use ese_format::database::{DatabaseHeader, DatabaseState, PROBE_BYTES, choose_header};
-use ese_vfs::{Disk, SimDisk};
-use flate2::read::GzDecoder;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use ese_testbench::{Bench, disk::disk_with, samples};
+use ese_vfs::SimDisk;
+use std::path::Path;
 use std::sync::Arc;
 
-/// Every packed file of the sample sets that holds a database, unpacked.
-fn databases(test: &str) -> Option<Vec<(String, Vec<u8>)>> {
-    let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if !folder.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples");
-        eprintln!("openese: skipped: {test}: no samples");
-        return None;
-    }
-    let mut found = Vec::new();
-    for set in std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
-        for file in std::fs::read_dir(&set).unwrap().map(|e| e.unwrap().path()) {
-            let name = file.to_string_lossy().into_owned();
-            let Some(expected) = name.strip_suffix(".gz").map(|n| format!("{n}.expected.json.gz")) else {
-                continue;
-            };
-            if Path::new(&expected).exists() {
-                let mut bytes = Vec::new();
-                GzDecoder::new(std::fs::File::open(&file).unwrap()).read_to_end(&mut bytes).unwrap();
-                found.push((name, bytes));
-            }
-        }
-    }
-    assert_eq!(found.len(), 19, "databases among the samples");
-    Some(found)
-}
+const PATH: &str = "/data/sample.edb";
 
 fn header_of(bytes: &[u8]) -> DatabaseHeader {
     choose_header(&bytes[..bytes.len().min(PROBE_BYTES)]).unwrap().header
 }
 
 fn instance(disk: &SimDisk, header: &DatabaseHeader) -> Instance {
-    for folder in ["/log", "/data", "/backup"] {
-        disk.create_dir_all(Path::new(folder)).unwrap();
-    }
-    let mut parameters = Parameters::new();
-    parameters.set_integer(ParamId::DatabasePageSize, header.page_size.bytes() as u64).unwrap();
-    parameters.set_text(ParamId::LogFilePath, "/log").unwrap();
-    parameters.set_text(ParamId::SystemPath, "/log").unwrap();
-    parameters.set_integer(ParamId::LogFileSize, 128).unwrap();
-    let environment = Environment {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SystemClock::new()),
-        events: Arc::new(MemorySink::default()),
-        threads: false,
-        cache: None,
-    };
-    let instance = Instance::new(environment, parameters);
-    instance.init(InitOptions::default()).unwrap();
-    instance
+    Bench::new(disk, 1).folders("/log", "/log").page_size(header.page_size).log_kib(128).start()
+}
+
+/// A disk with a sample.
+fn disk(bytes: &[u8]) -> SimDisk {
+    let disk = disk_with(1, &["/log", "/data", "/backup"]);
+    disk.install(Path::new(PATH), bytes).unwrap();
+    disk
 }
 
 #[test]
 fn clean_ones_are_attached_and_backed_up_and_keep_every_page() {
-    let Some(all) = databases("clean_ones_are_attached_and_backed_up_and_keep_every_page") else { return };
-    let path = Path::new("/data/sample.edb");
+    let Some(all) = samples::contents("clean_ones_are_attached_and_backed_up_and_keep_every_page") else {
+        return;
+    };
+    let path = Path::new(PATH);
     let mut count = 0;
     for (name, bytes) in all {
         let header = header_of(&bytes);
@@ -80,9 +42,7 @@ fn clean_ones_are_attached_and_backed_up_and_keep_every_page() {
             continue;
         }
         count += 1;
-        let disk = SimDisk::new(1);
-        disk.create_dir_all(Path::new("/data")).unwrap();
-        disk.install(path, &bytes).unwrap();
+        let disk = disk(&bytes);
         let instance = instance(&disk, &header);
         let session = instance.begin_session().unwrap();
         session.attach(path, AttachOptions::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -111,8 +71,8 @@ fn clean_ones_are_attached_and_backed_up_and_keep_every_page() {
 
 #[test]
 fn dirty_ones_are_refused_and_stay_as_they_are() {
-    let Some(all) = databases("dirty_ones_are_refused_and_stay_as_they_are") else { return };
-    let path = Path::new("/data/sample.edb");
+    let Some(all) = samples::contents("dirty_ones_are_refused_and_stay_as_they_are") else { return };
+    let path = Path::new(PATH);
     let mut count = 0;
     for (name, bytes) in all {
         let header = header_of(&bytes);
@@ -120,9 +80,7 @@ fn dirty_ones_are_refused_and_stay_as_they_are() {
             continue;
         }
         count += 1;
-        let disk = SimDisk::new(1);
-        disk.create_dir_all(Path::new("/data")).unwrap();
-        disk.install(path, &bytes).unwrap();
+        let disk = disk(&bytes);
         let instance = instance(&disk, &header);
         let refused = instance.begin_session().unwrap().attach(path, AttachOptions::default()).unwrap_err();
         assert_eq!(refused.code(), JetErr::DatabaseDirtyShutdown, "{name}");
@@ -140,7 +98,7 @@ fn the_page_cache_gives_every_page_as_it_stands() {
     use ese_format::PageNumber;
     use ese_format::checksum::{Verdict, inspect_page};
 
-    let Some(databases) = databases("the_page_cache_gives_every_page_as_it_stands") else { return };
+    let Some(databases) = samples::contents("the_page_cache_gives_every_page_as_it_stands") else { return };
     let (mut sound, mut blank, mut bad) = (0, 0, 0);
     for (name, bytes) in databases {
         let disk = SimDisk::new(1);

@@ -6,26 +6,14 @@ use ese_format::log::record::{Begin0, Levels, Mark, Nop2, RecoveryUndo2};
 use ese_format::log::segment::{SEGMENT_BYTES, SEGMENT_HEADER_BYTES, Segment, seal_segment};
 use ese_format::log::{LogHeader, LogRecord, SegmentHeader};
 use ese_format::{Generation, LogPosition, LogTime, PageSize, Signature};
+use ese_testbench::samples::sample;
 use ese_vfs::RealDisk;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 fn unpack(test: &str, name: &str, to: &Path) -> Option<PathBuf> {
-    let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if !folder.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples in {folder:?}");
-        eprintln!("openese: skipped: {test}: no samples");
-        return None;
-    }
-    let mut bytes = Vec::new();
-    let packed = std::fs::File::open(folder.join(name)).unwrap();
-    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
     let path = to.join("edb.log");
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(&path, sample(test, name)?).unwrap();
     Some(path)
 }
 
@@ -33,14 +21,8 @@ fn unpack(test: &str, name: &str, to: &Path) -> Option<PathBuf> {
 fn windows_logs_are_sound() {
     let folder = tempfile::tempdir().unwrap();
     for (name, segments, records, last, next_to_last_bit) in [
-        ("win10-secedit-log/edb.log.gz", 157, 2573, LogPosition::new(Generation(1), 157, 2626), 90_000),
-        (
-            "win11-secedit-log-empty/edb.log.gz",
-            1,
-            3,
-            LogPosition::new(Generation(1), 1, 616),
-            4096 * 8 + 9000,
-        ),
+        ("win10-secedit-log/edb.log", 157, 2573, LogPosition::new(Generation(1), 157, 2626), 90_000),
+        ("win11-secedit-log-empty/edb.log", 1, 3, LogPosition::new(Generation(1), 1, 616), 4096 * 8 + 9000),
     ] {
         let Some(path) = unpack("windows_logs_are_sound", name, folder.path()) else { return };
         let report = verify_log_file(&RealDisk::new(), &path, true).unwrap();
@@ -63,7 +45,7 @@ fn windows_logs_are_sound() {
 fn damage_in_the_middle_is_reported_with_its_position() {
     let folder = tempfile::tempdir().unwrap();
     let name = "damage_in_the_middle_is_reported_with_its_position";
-    let Some(path) = unpack(name, "win10-secedit-log/edb.log.gz", folder.path()) else { return };
+    let Some(path) = unpack(name, "win10-secedit-log/edb.log", folder.path()) else { return };
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[20 * SEGMENT_BYTES + 1000..20 * SEGMENT_BYTES + 1017].fill(0x5A);
     std::fs::write(&path, &bytes).unwrap();

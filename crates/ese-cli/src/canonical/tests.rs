@@ -3,28 +3,11 @@
 use super::*;
 use ese_format::checksum::store_page_checksum;
 use ese_format::page::{Page, PageFlags};
+use ese_testbench::samples::sample;
 use ese_vfs::SimDisk;
-use flate2::read::GzDecoder;
 use proptest::prelude::*;
 use serde_json::Value;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-
-fn sample(test: &str, name: &str) -> Option<Vec<u8>> {
-    let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if !folder.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples");
-        eprintln!("openese: skipped: {test}: no samples");
-        return None;
-    }
-    let packed = std::fs::read(folder.join(format!("{name}.gz"))).unwrap();
-    let mut bytes = Vec::new();
-    GzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
-    Some(bytes)
-}
+use std::path::Path;
 
 fn open(bytes: &[u8]) -> OfflineDatabase {
     let disk = SimDisk::new(1);

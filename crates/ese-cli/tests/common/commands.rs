@@ -1,7 +1,8 @@
 //! Running the command on databases and looking at what it left.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use crate::common::{ese, samples, unpack};
+use crate::common::ese;
+use ese_testbench::samples::{self, unpack};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new(test: &str) -> Option<Self> {
-        let packed = samples(test)?.join(SAMPLE);
+        let packed = samples::folder(test)?.join(SAMPLE);
         let scratch = Self { folder: tempfile::tempdir().expect("a folder"), content: unpack(&packed) };
         fs::write(scratch.database(), &scratch.content).expect("room");
         Some(scratch)

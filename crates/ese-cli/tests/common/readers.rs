@@ -1,7 +1,8 @@
 //! What the two independent readers say of a database, beside what `ese` says.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use crate::common::{ese, samples};
+use crate::common::ese;
+use ese_testbench::samples;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,7 @@ pub(crate) struct Readers {
 impl Readers {
     /// None if the test must be skipped for lack of one of them.
     pub(crate) fn find(test: &str) -> Option<Self> {
-        let script = samples(test)?.join("canonical_dump.py");
+        let script = samples::folder(test)?.join("canonical_dump.py");
         let python = std::env::var_os("OPENESE_PYTHON").map(PathBuf::from);
         if python.is_none() {
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test}: no Python with the readers");

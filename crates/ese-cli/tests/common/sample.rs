@@ -1,7 +1,7 @@
 //! The databases among the samples, with what is known of their content.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use crate::common::unpack;
+use ese_testbench::samples::unpack;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;

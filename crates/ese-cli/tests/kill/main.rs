@@ -19,11 +19,8 @@ mod rounds;
 mod tables;
 mod writer;
 
+use ese_testbench::settings::number;
 use rounds::{Language, Plan};
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
-}
 
 #[test]
 fn what_was_acknowledged_survives_kills() {

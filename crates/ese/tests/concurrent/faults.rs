@@ -1,31 +1,7 @@
 //! Operations of the disk that fail under the feet of many sessions.
 
-use ese::JetErr;
+use ese_testbench::faults::KINDS;
 use ese_vfs::{Effect, Fault, OpKind, SimRng};
-
-/// What fails.
-const KINDS: [OpKind; 8] = [
-    OpKind::Read,
-    OpKind::Write,
-    OpKind::SetLen,
-    OpKind::Allocate,
-    OpKind::Sync,
-    OpKind::SyncDir,
-    OpKind::Create,
-    OpKind::Rename,
-];
-
-/// The errors of a device that fails or is full, and of an instance that has ended because of that.
-pub const DOCUMENTED: [JetErr; 8] = [
-    JetErr::DiskIO,
-    JetErr::DiskFull,
-    JetErr::LogWriteFail,
-    JetErr::LogDiskFull,
-    JetErr::InstanceUnavailable,
-    JetErr::InstanceUnavailableDueToFatalLogDiskFull,
-    JetErr::RollbackError,
-    JetErr::TermInProgress,
-];
 
 /// A fault somewhere in a run of so many operations.
 pub fn any(rng: &mut SimRng, operations: u64) -> Fault {

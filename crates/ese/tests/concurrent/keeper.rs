@@ -1,7 +1,6 @@
 //! Who keeps the databases small while the sessions work: pages move, files become smaller and larger, trees are
 //! defragmented.
 
-use crate::faults::DOCUMENTED;
 use crate::rows::BALLAST;
 use crate::setup::DATABASES;
 use crate::worker::Shared;
@@ -10,6 +9,7 @@ use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::thread;
 use ese::table::{KeepOptions, Prepare};
 use ese::{JetErr, Result};
+use ese_testbench::faults::DOCUMENTED;
 use ese_vfs::SimRng;
 use std::path::Path;
 

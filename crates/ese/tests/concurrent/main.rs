@@ -16,6 +16,7 @@ mod run;
 mod setup;
 mod worker;
 
+use ese_testbench::settings::number;
 use ese_vfs::SimRng;
 use run::{Outcome, Trouble};
 use setup::Setup;
@@ -77,10 +78,6 @@ fn scheduled(seed: u64, sessions: Option<usize>, most: usize) -> Outcome {
 #[cfg(not(feature = "sim"))]
 fn scheduled(seed: u64, sessions: Option<usize>, most: usize) -> Outcome {
     one(seed, sessions, most)
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }
 
 fn runs(name: &str, seeds: std::ops::Range<u64>, sessions: Option<usize>, most: usize) {

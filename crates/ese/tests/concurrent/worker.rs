@@ -64,7 +64,7 @@ pub fn run(shared: &Shared, number: usize) {
     if let Err(error) = result {
         let mut history = shared.history.lock();
         history.count(error.code().name());
-        if !(shared.may_fail && crate::faults::DOCUMENTED.contains(&error.code())) {
+        if !(shared.may_fail && ese_testbench::faults::DOCUMENTED.contains(&error.code())) {
             history.failures.push(format!("worker {number}: {error}"));
         }
     }

@@ -12,6 +12,7 @@ use ese::offline::OfflineDatabase;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{AttachOptions, Environment, InitOptions, Instance, Resize, Session, TermOptions};
 use ese::sync::thread;
+use ese_testbench::settings::number;
 use ese_vfs::RealDisk;
 use sample::{Sample, handles, judge};
 use std::path::{Path, PathBuf};
@@ -166,10 +167,6 @@ fn check(path: &Path) -> u64 {
     report.leaked_pages()
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn a_short_soak() {
     let every = Duration::from_millis(500);
@@ -180,9 +177,9 @@ fn a_short_soak() {
 #[ignore = "long: run by cargo xtask soak"]
 fn a_long_soak() {
     run(&Soak {
-        time: Duration::from_secs(60 * number("OPENESE_SOAK_MINUTES", 10)),
+        time: Duration::from_secs(60 * number("OPENESE_SOAK_MINUTES").unwrap_or(10)),
         every: Duration::from_secs(10),
-        sessions: number("OPENESE_SOAK_SESSIONS", 6) as u32,
-        seed: number("OPENESE_SOAK_SEED", 1),
+        sessions: number("OPENESE_SOAK_SESSIONS").unwrap_or(6) as u32,
+        seed: number("OPENESE_SOAK_SEED").unwrap_or(1),
     });
 }

@@ -6,35 +6,10 @@ use crate::cut::Totals;
 use crate::model::{Expected, Shared};
 use crate::setup::Setup;
 use crate::workload;
-use ese::JetErr;
+use ese_testbench::faults::{DOCUMENTED, KINDS};
 use ese_vfs::{Effect, Fault, OpKind, SimRng};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// What fails.
-const KINDS: [OpKind; 9] = [
-    OpKind::Read,
-    OpKind::Write,
-    OpKind::SetLen,
-    OpKind::Allocate,
-    OpKind::Sync,
-    OpKind::SyncDir,
-    OpKind::Create,
-    OpKind::Rename,
-    OpKind::Remove,
-];
-
-/// The errors of a device that fails or is full, and of an instance that has ended because of that.
-const DOCUMENTED: [JetErr; 8] = [
-    JetErr::DiskIO,
-    JetErr::DiskFull,
-    JetErr::LogWriteFail,
-    JetErr::LogDiskFull,
-    JetErr::InstanceUnavailable,
-    JetErr::InstanceUnavailableDueToFatalLogDiskFull,
-    JetErr::RollbackError,
-    JetErr::TermInProgress,
-];
 
 /// Fails `most` operations of each kind, or all if there are fewer, each once or for good. Also says which
 /// errors came how often.
@@ -51,7 +26,7 @@ pub fn fail(setup: Setup, most: u64) -> (Totals, BTreeMap<&'static str, u64>) {
     totals.operations = trace.len() as u64;
     drop(whole);
     let mut rng = SimRng::new(setup.seed);
-    for kind in KINDS {
+    for kind in KINDS.into_iter().chain([OpKind::Remove]) {
         let count = trace.iter().filter(|operation| operation.kind == kind).count() as u64;
         for skip in 0..count {
             if !rng.chance(most, count.max(most)) {

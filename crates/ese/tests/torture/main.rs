@@ -20,12 +20,9 @@ use cut::{Density, Totals, cut};
 use ese::sync::Mutex;
 use ese::sync::atomic::{AtomicU64, Ordering};
 use ese_format::PageSize;
+use ese_testbench::settings::number;
 use setup::Setup;
 use std::time::Instant;
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
-}
 
 fn report(totals: &Totals, since: Instant, workloads: u64) {
     println!(

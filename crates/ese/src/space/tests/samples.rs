@@ -4,22 +4,8 @@ use super::*;
 use crate::offline::OfflineDatabase;
 use crate::space::take::tree_at;
 use ese_format::database::choose_header;
+use ese_testbench::samples::sample;
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::path::PathBuf;
-
-fn samples(test: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("OPENESE_SAMPLES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if !folder.is_dir() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no samples");
-        eprintln!("openese: skipped: {test}: no samples");
-        return None;
-    }
-    Some(folder)
-}
 
 /// The roots of all trees that the catalog of a database names.
 fn roots(bytes: &[u8]) -> BTreeSet<PageNumber> {
@@ -40,7 +26,6 @@ fn roots(bytes: &[u8]) -> BTreeSet<PageNumber> {
 #[test]
 fn the_space_of_windows_databases_is_understood() {
     const TEST: &str = "the_space_of_windows_databases_is_understood";
-    let Some(folder) = samples(TEST) else { return };
     let names = [
         "bits-win11-16k-dirty/qmgr.db",
         "compress-7bit-8k/decompress_test.edb",
@@ -54,9 +39,7 @@ fn the_space_of_windows_databases_is_understood() {
     ];
     let mut trees = 0;
     for name in names {
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(folder.join(format!("{name}.gz"))).unwrap();
-        flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+        let Some(bytes) = sample(TEST, name) else { return };
         trees += one(name, &bytes);
     }
     assert!(trees > 100, "{trees} trees");
