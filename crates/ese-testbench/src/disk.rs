@@ -2,7 +2,7 @@
 
 use ese_format::database::DatabaseHeader;
 use ese_format::empty::EmptyDatabase;
-use ese_vfs::{Disk, SimDisk};
+use ese_vfs::{Disk, OpenMode, SimDisk};
 use std::path::Path;
 
 /// The folder that most tests use for everything.
@@ -43,4 +43,11 @@ pub fn install(disk: &SimDisk, path: &str, empty: &EmptyDatabase) -> Vec<u8> {
 /// The header of a database.
 pub fn header(disk: &SimDisk, path: &str) -> DatabaseHeader {
     DatabaseHeader::decode(&disk.content(Path::new(path)).unwrap()).unwrap()
+}
+
+/// Overwrites bytes of a file as damage would: with bytes that differ, since checksums are made of XORs.
+pub fn damage(disk: &SimDisk, path: &str, at: u64) {
+    let file = disk.open(Path::new(path), OpenMode::Write).unwrap();
+    let junk: Vec<u8> = (1..=40u8).map(|n| n.wrapping_mul(37)).collect();
+    file.write_at(&junk, at).unwrap();
 }

@@ -1,12 +1,11 @@
 //! Return codes of the external backup that the acceptance checklist (`bx`) does not ask for.
 
-mod backup_bench;
-
-use backup_bench::{Bench, CHECKPOINT, Options, code};
 use ese::JetErr;
 use ese::backup::external::EndOptions;
 use ese::backup::gate::Readiness;
 use ese::backup::state::Phase;
+use ese_testbench::backup::{Bench, CHECKPOINT, Options};
+use ese_testbench::code;
 use ese_vfs::Disk;
 use std::path::Path;
 
@@ -18,7 +17,7 @@ fn path(text: &str) -> &Path {
 
 #[test]
 fn bad_checkpoint_signature_for_another_streams_checkpoint() {
-    let (bench, other) = (Bench::new(), Bench::with(Options { databases: 3, ..Options::default() }));
+    let (bench, other) = (Bench::default(), Bench::with(Options { databases: 3, ..Options::default() }));
     let mut foreign =
         ese_format::checkpoint::Checkpoint::decode(&other.disk.content(path(CHECKPOINT)).unwrap()).unwrap();
     foreign.signature.random ^= 1;
@@ -28,7 +27,7 @@ fn bad_checkpoint_signature_for_another_streams_checkpoint() {
 
 #[test]
 fn the_gates_codes_for_every_function() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let ready = *bench.condition.lock();
     let mut stopped = ready;
@@ -66,7 +65,7 @@ fn the_gates_codes_for_every_function() {
 
 #[test]
 fn checkpoint_codes_of_the_list_end_the_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.disk.remove_file(path(CHECKPOINT)).unwrap();
     assert_eq!(code(bench.backup.log_info()), JetErr::CheckpointFileNotFound);

@@ -1,42 +1,16 @@
 //! The condition of a real instance, as a backup hears of it at its beginning and at its end.
 
-mod restore_bench;
-
 use ese::JetErr;
 use ese::backup::external::EndOptions;
 use ese::backup::state::Phase;
 use ese::raw::{InitOptions, Instance, TermOptions};
-use ese::sync::{Arc, Mutex};
 use ese_format::log::LogHeader;
 use ese_format::{Generation, LogTime, PageSize, Signature};
+use ese_testbench::code;
+use ese_testbench::disk::DATABASES;
+use ese_testbench::restore::{World, begin, end, parameters};
 use ese_vfs::{Disk, Effect, Fault, OpKind};
-use restore_bench::{DATABASES, World, code, parameters};
 use std::path::Path;
-
-/// What a call says at each step that some work takes on the disk, once each in a row.
-fn meanwhile(
-    world: &World,
-    call: impl Fn() -> JetErr + Send + Sync + 'static,
-    work: impl FnOnce(),
-) -> Vec<JetErr> {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let gather = heard.clone();
-    world.disk.set_hook(Some(Arc::new(move || gather.lock().push(call()))));
-    work();
-    world.disk.set_hook(None);
-    let mut heard = std::mem::take(&mut *heard.lock());
-    heard.dedup();
-    heard
-}
-
-/// The code of a begin, whether the instance or its backup says it.
-fn begin(instance: &Instance) -> JetErr {
-    code(instance.backup_to_begin().and_then(|backup| backup.begin(0)))
-}
-
-fn end(instance: &Instance) -> JetErr {
-    code(instance.backup().and_then(|backup| backup.end(EndOptions::PLAIN)))
-}
 
 #[test]
 fn not_initialized_for_an_end_while_recovery_runs() {
@@ -44,7 +18,7 @@ fn not_initialized_for_an_end_while_recovery_runs() {
     world.instance.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
     let recovering = Instance::new(world.environment(), parameters("/log", "/system"));
     let again = recovering.clone();
-    let heard = meanwhile(&world, move || end(&again), || recovering.init(InitOptions::default()).unwrap());
+    let heard = world.meanwhile(move || end(&again), || recovering.init(InitOptions::default()).unwrap());
     assert_eq!(heard, [JetErr::NotInitialized]);
 }
 

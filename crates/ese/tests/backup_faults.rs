@@ -1,8 +1,6 @@
 //! Backups in adversity: wrong bits, pages of all sizes in reads of all sizes, a destination that is full, fails or
 //! loses its power at any operation, a client that stops in the middle.
 
-mod restore_bench;
-
 use ese::backup::external::EndOptions;
 use ese::backup::socket::frame::Connection;
 use ese::backup::socket::serve::serve;
@@ -18,8 +16,9 @@ use ese::sync::{Mutex, thread};
 use ese::{JetErr, Result};
 use ese_format::PageSize;
 use ese_format::database::DatabaseHeader;
+use ese_testbench::disk::DATABASES;
+use ese_testbench::restore::{World, parameters};
 use ese_vfs::{Disk, Effect, Fault, OpKind, SimDisk};
-use restore_bench::{DATABASES, World, parameters};
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,6 @@
 //! A backup and its log: what it writes there and in which order, and what it says when the log, the
 //! checkpoint file or memory fails it.
 
-mod backup_bench;
-
-use backup_bench::{Bench, CHECKPOINT, Options, backup_records, code};
 use ese::JetErr;
 use ese::backup::external::EndOptions;
 use ese::backup::source::BackupDatabase;
@@ -13,6 +10,8 @@ use ese_format::log::LogHeader;
 use ese_format::log::record::{Backup2, LogRecord};
 use ese_format::primitives::PageSize;
 use ese_format::primitives::{Generation, LogPosition, LogTime, Signature};
+use ese_testbench::backup::{Bench, CHECKPOINT, Options, backup_records};
+use ese_testbench::code;
 use ese_vfs::{Disk, Effect, Fault, OpKind};
 use std::path::Path;
 
@@ -68,7 +67,7 @@ fn the_records_of_a_full_and_an_incremental_backup_stand_in_their_order() {
 
 #[test]
 fn prepare_logs_is_the_first_record_of_its_generation() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     bench.incremental(true);
     let records = records(&bench, 1);
@@ -84,7 +83,7 @@ fn prepare_logs_is_the_first_record_of_its_generation() {
 
 #[test]
 fn an_abandoned_backup_says_abort_and_stop() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.backup.end(EndOptions::from_flags(2).unwrap()).unwrap();
     let full = Backup2::FULL;
@@ -94,7 +93,7 @@ fn an_abandoned_backup_says_abort_and_stop() {
 
 #[test]
 fn a_backup_is_complete_even_if_the_log_cannot_say_so() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
     bench.copy_logs();
@@ -112,7 +111,7 @@ fn an_end_whose_header_updates_cannot_be_logged_fails() {
     for (effect, expected) in
         [(Effect::DeviceError, JetErr::LogWriteFail), (Effect::StorageFull, JetErr::LogDiskFull)]
     {
-        let bench = Bench::new();
+        let bench = Bench::default();
         bench.backup.begin(0).unwrap();
         bench.copy_databases();
         bench.copy_logs();
@@ -130,7 +129,7 @@ fn an_end_whose_header_updates_cannot_be_logged_fails() {
 
 #[test]
 fn an_abandoned_backup_is_over_even_if_the_log_cannot_say_so() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.disk.add_fault(Fault::once(OpKind::Write, Effect::DeviceError).of(CURRENT).for_good());
     assert_eq!(bench.backup.end(EndOptions::from_flags(2).unwrap()).unwrap(), None);
@@ -141,7 +140,7 @@ fn an_abandoned_backup_is_over_even_if_the_log_cannot_say_so() {
 
 #[test]
 fn log_disk_full_while_a_reserve_log_is_in_use() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     // The note about the roll-over is written, the next log file cannot be.
     bench.disk.add_fault(Fault::once(OpKind::Write, Effect::StorageFull).of(CURRENT).after(1));
     bench.roll(1);
@@ -156,7 +155,7 @@ fn log_disk_full_while_a_reserve_log_is_in_use() {
 
 #[test]
 fn log_disk_full_at_the_roll_over_of_a_backup_ends_it() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
     bench.disk.add_fault(Fault::once(OpKind::Write, Effect::StorageFull).of(CURRENT).for_good());
@@ -189,7 +188,7 @@ fn out_of_memory_while_a_database_is_read_drops_it_and_while_logs_are_listed_end
 
 #[test]
 fn file_invalid_type_for_a_checkpoint_file_that_is_a_log() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     let header = LogHeader::new(Generation(1), 16, PageSize::K4, Signature::NONE, LogTime::NONE);
     let mut bytes = header.encode().unwrap();
     bytes.extend_from_within(..);

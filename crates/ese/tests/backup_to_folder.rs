@@ -1,17 +1,16 @@
 //! JetBackup: what it leaves in its folder, and each of its return codes.
 
-mod backup_bench;
-
-use backup_bench::{Bench, CHECKPOINT, code};
 use ese::JetErr;
 use ese::backup::external::{ATOMIC, INCREMENTAL};
 use ese::backup::source::BackupDatabase;
+use ese_testbench::backup::{Bench, CHECKPOINT};
+use ese_testbench::code;
 use ese_vfs::{Disk, Effect, Fault, OpKind};
 use std::path::Path;
 
 #[test]
 fn checkpoint_file_not_found_leaves_nothing() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.disk.remove_file(Path::new(CHECKPOINT)).unwrap();
     assert_eq!(code(bench.to_folder(Some("/out"), 0)), JetErr::CheckpointFileNotFound);
     assert!(bench.names("/out").is_empty());
@@ -19,7 +18,7 @@ fn checkpoint_file_not_found_leaves_nothing() {
 
 #[test]
 fn disk_full_while_copying_leaves_no_file() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.disk.add_fault(Fault::once(OpKind::Write, Effect::StorageFull).of("temp/1.edb"));
     assert_eq!(code(bench.to_folder(Some("/out"), 0)), JetErr::DiskFull);
     assert!(bench.names("/out").is_empty());
@@ -28,7 +27,7 @@ fn disk_full_while_copying_leaves_no_file() {
 
 #[test]
 fn delete_backup_file_fail_for_a_leftover_that_stays() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.disk.create_dir_all(Path::new("/out/temp")).unwrap();
     bench.disk.install(Path::new("/out/temp/1.edb"), b"left by a crash").unwrap();
     bench.disk.add_fault(Fault::once(OpKind::Remove, Effect::DeviceError).of("temp/1.edb"));
@@ -39,7 +38,7 @@ fn delete_backup_file_fail_for_a_leftover_that_stays() {
 
 #[test]
 fn make_backup_directory_fail_for_a_folder_that_cannot_be_made() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.disk.add_fault(Fault::once(OpKind::CreateDir, Effect::DeviceError).of("/out/temp"));
     assert_eq!(code(bench.to_folder(Some("/out"), ATOMIC)), JetErr::MakeBackupDirectoryFail);
     assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
@@ -48,7 +47,7 @@ fn make_backup_directory_fail_for_a_folder_that_cannot_be_made() {
 
 #[test]
 fn missing_file_to_backup_when_logs_since_the_last_backup_are_gone() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.to_folder(Some("/out"), 0).unwrap();
     let before = bench.names("/out");
     bench.roll(3);
@@ -63,7 +62,7 @@ fn missing_file_to_backup_when_logs_since_the_last_backup_are_gone() {
 #[test]
 fn term_in_progress_when_the_instance_ends_during_the_copy() {
     use ese::backup::to_directory::DirectoryRequest;
-    let bench = Bench::new();
+    let bench = Bench::default();
     let request = DirectoryRequest { folder: Some(Path::new("/out")), flags: 0, create: false };
     let failed = bench.backup.backup_to(request, &mut |_| bench.condition.lock().terminating = true);
     assert_eq!(code(failed), JetErr::TermInProgress);
@@ -75,7 +74,7 @@ fn term_in_progress_when_the_instance_ends_during_the_copy() {
 /// Else the headers would ask for logs that are gone, and an incremental backup would be refused.
 #[test]
 fn logs_are_deleted_only_when_the_headers_remember_the_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.to_folder(Some("/out"), ATOMIC).unwrap();
     let first = bench.database(1).header().last_full_backup;
     bench.roll(3);

@@ -1,7 +1,5 @@
 //! Recovery by a map of databases (JetInit3 with JET_RSTINFO).
 
-mod restore_bench;
-
 use ese::JetErr;
 use ese::backup::to_directory::Status;
 use ese::params::ParamId;
@@ -9,7 +7,9 @@ use ese::raw::{InitOptions, Instance, TermOptions};
 use ese::recovery::RedoOptions;
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese_format::database::DatabaseState;
-use restore_bench::{DATABASES, World, code, pages, parameters};
+use ese_testbench::code;
+use ese_testbench::disk::DATABASES;
+use ese_testbench::restore::{World, pages, parameters};
 use std::path::Path;
 
 /// A world whose instance ended as by a crash, with the first database moved.

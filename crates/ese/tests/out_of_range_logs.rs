@@ -1,8 +1,6 @@
 //! Logs outside the sequence: when init and restore may delete them (JET_paramDeleteOutOfRangeLogs), and
 //! when committed logs may be lost (JET_bitReplayIgnoreLostLogs).
 
-mod restore_bench;
-
 use ese::params::ParamId;
 use ese::raw::{ExternalRestore, InitOptions, Instance, TermOptions, external_restore};
 use ese::recovery::RedoOptions;
@@ -10,7 +8,9 @@ use ese::restore::map::{MapEntry, RestoreMap};
 use ese::{JetErr, Result};
 use ese_format::database::DatabaseHeader;
 use ese_format::{Generation, LogTime};
-use restore_bench::{DATABASES, World, code, parameters};
+use ese_testbench::code;
+use ese_testbench::disk::DATABASES;
+use ese_testbench::restore::{World, parameters};
 use std::path::Path;
 
 /// An instance that a crash ended in generation 4; its databases require the logs up to `required` only,

@@ -1,7 +1,5 @@
 //! What the event log is told when an instance recovers and when copies are restored.
 
-mod restore_bench;
-
 use ese::event::Event;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{
@@ -11,15 +9,15 @@ use ese::recovery::RedoOptions;
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese::{JetErr, Result};
 use ese_format::Generation;
+use ese_testbench::code;
+use ese_testbench::disk::{DATABASES, damage};
+use ese_testbench::restore::{World, environment, parameters};
 use ese_vfs::{Disk, Effect, Fault, OpKind, OpenMode, SimDisk};
-use restore_bench::{DATABASES, World, code, environment, parameters};
 use std::path::Path;
 
 /// The events of some work, without those of the instance's own life.
 fn events_of<T>(world: &World, work: impl FnOnce() -> T) -> (T, Vec<Event>) {
-    let before = world.events.ids().len();
-    let done = work();
-    let mut events = world.events.events().split_off(before);
+    let (done, mut events) = world.events_of(work);
     events.retain(|event| !(102..=105).contains(&event.id));
     (done, events)
 }
@@ -49,13 +47,6 @@ fn init(world: &World, disk: &SimDisk, parameters: Parameters, options: InitOpti
 
 fn plain(world: &World) -> Result<()> {
     init(world, &world.disk, parameters("/log", "/system"), InitOptions::default())
-}
-
-fn damage(world: &World, path: &str, at: u64) {
-    let file = world.disk.open(Path::new(path), OpenMode::Write).unwrap();
-    // Bytes that differ, since the checksum is made of XORs.
-    let junk: Vec<u8> = (1..=40u8).map(|n| n.wrapping_mul(37)).collect();
-    file.write_at(&junk, at).unwrap();
 }
 
 #[test]
@@ -107,7 +98,7 @@ fn a_database_in_another_folder_is_reported_once() {
 fn a_damaged_log_is_reported_with_its_place() {
     let world = killed(4);
     world.remove("/system/edb.chk");
-    damage(&world, "/log/edb00002.log", 4096 + 200);
+    damage(&world.disk, "/log/edb00002.log", 4096 + 200);
     let (done, events) = events_of(&world, || plain(&world));
     assert_eq!(code(done), JetErr::LogFileCorrupt);
     assert_eq!(ids(&events), [300, 465, 454]);
@@ -305,7 +296,7 @@ fn damage_in_a_log_of_the_backup_has_its_own_entry_and_no_other() {
     let world = World::new(14);
     world.back_up(0).unwrap();
     world.copy("/out/a.edb", "/new/a.edb");
-    damage(&world, "/out/edb00001.log", 4096 + 300);
+    damage(&world.disk, "/out/edb00001.log", 4096 + 300);
     let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/newlog", (0, 0)));
     assert_eq!(code(done), JetErr::LogCorruptDuringHardRestore);
     assert_eq!(ids(&events), [204, 463, 205]);
@@ -329,7 +320,7 @@ fn log_torn_write_during_hard_restore_for_a_torn_end_of_a_log_of_the_backup() {
     let whole = world.content(log);
     world.copy("/out/a.edb", "/new/a.edb");
     let copy = world.content("/new/a.edb");
-    damage(&world, log, last * 4096 + 100);
+    damage(&world.disk, log, last * 4096 + 100);
     let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/newlog", (0, 0)));
     assert_eq!(code(done), JetErr::LogTornWriteDuringHardRestore);
     assert_eq!(ids(&events), [204, 460, 205]);
@@ -354,7 +345,7 @@ fn damage_in_a_log_behind_the_backup_is_torn_at_its_end_and_corrupt_before() {
         world.copy("/out/a.edb", "/new/a.edb");
         let last = last_segment(&world, log);
         assert!(last > 1, "one of several");
-        damage(&world, log, if is_end { last } else { 1 } * 4096 + 100);
+        damage(&world.disk, log, if is_end { last } else { 1 } * 4096 + 100);
         let (done, events) = events_of(&world, || restore_copy(&world, "/new/a.edb", "/newlog", (0, 0)));
         let (expected, id) = match is_end {
             true => (JetErr::LogTornWriteDuringHardRecovery, 461),

@@ -1,7 +1,5 @@
 //! From a running instance to a folder, and from the folder to recovered databases.
 
-mod restore_bench;
-
 use ese::JetErr;
 use ese::backup::external::ATOMIC;
 use ese::backup::to_directory::Status;
@@ -13,8 +11,10 @@ use ese::restore::hard::{HardRecovery, recover};
 use ese::restore::logs::BackupLogs;
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese_format::{Generation, LogPosition, PageNumber, PageSize};
+use ese_testbench::code;
+use ese_testbench::disk::DATABASES;
+use ese_testbench::restore::{World, pages};
 use ese_vfs::{Disk, OpenMode};
-use restore_bench::{DATABASES, World, code, pages};
 use std::path::Path;
 use std::sync::Arc;
 

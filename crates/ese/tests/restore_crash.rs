@@ -1,8 +1,6 @@
 //! The power goes at every operation of a restore. Done again, the restore succeeds; until then nothing is
 //! lost: neither the backup nor the logs that survived the databases.
 
-mod restore_bench;
-
 use ese::Result;
 use ese::clock::SeededClock;
 use ese::event::MemorySink;
@@ -14,8 +12,9 @@ use ese::raw::{
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese_format::database::DatabaseHeader;
 use ese_format::{Generation, LogPosition};
+use ese_testbench::disk::DATABASES;
+use ese_testbench::restore::{World, environment, pages, parameters};
 use ese_vfs::{Disk, SimDisk};
-use restore_bench::{DATABASES, World, environment, pages, parameters};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,7 +1,5 @@
 //! Restore into the logs of an instance that runs (JetExternalRestore2).
 
-mod restore_bench;
-
 use ese::backup::to_directory::Status;
 use ese::params::ParamId;
 use ese::raw::{
@@ -11,7 +9,9 @@ use ese::restore::hard::RestoreSummary;
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese::{JetErr, Result};
 use ese_format::Generation;
-use restore_bench::{DATABASES, World, code, pages, parameters};
+use ese_testbench::code;
+use ese_testbench::disk::DATABASES;
+use ese_testbench::restore::{World, pages, parameters};
 use std::path::Path;
 
 fn map() -> RestoreMap {

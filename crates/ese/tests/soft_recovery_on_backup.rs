@@ -1,14 +1,14 @@
 //! Copies out of a backup that the instance's own recovery takes on (JET_bitAllowSoftRecoveryOnBackup).
 
-mod restore_bench;
-
 use ese::backup::to_directory::Status;
 use ese::raw::{InitOptions, Instance, TermOptions};
 use ese::recovery::RedoOptions;
 use ese::{JetErr, Result};
 use ese_format::database::DatabaseState;
+use ese_testbench::code;
+use ese_testbench::disk::DATABASES;
+use ese_testbench::restore::{World, environment, pages, parameters};
 use ese_vfs::Disk;
-use restore_bench::{DATABASES, World, code, pages, parameters};
 use std::path::Path;
 
 /// The databases are the backup's copies, the logs those of the backup and what followed; there is no
@@ -76,7 +76,7 @@ fn a_recovery_cut_anywhere_goes_on_with_the_next_init() {
     }
     let originals = DATABASES.map(|path| world.content(path));
     let run = |disk: &ese_vfs::SimDisk| {
-        let environment = restore_bench::environment(disk, &world.clock, &world.events);
+        let environment = environment(disk, &world.clock, &world.events);
         let instance = Instance::new(environment, parameters("/log", "/system"));
         instance.init(InitOptions { redo: ALLOWED })?;
         instance.term(TermOptions::default())

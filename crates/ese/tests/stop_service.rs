@@ -1,10 +1,10 @@
 //! Stopping service ahead of term.
 
-mod restore_bench;
-
 use ese::JetErr;
 use ese::raw::{InitOptions, StopService, TermOptions};
-use restore_bench::{DATABASES, World, code};
+use ese_testbench::code;
+use ese_testbench::disk::DATABASES;
+use ese_testbench::restore::World;
 use std::path::Path;
 
 #[test]

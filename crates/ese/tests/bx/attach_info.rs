@@ -26,7 +26,7 @@ fn bx_039_detached_databases_are_not_listed() {
 /// Without a backup there is no list.
 #[test]
 fn bx_045_no_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
     bench.full();
     assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
@@ -35,7 +35,7 @@ fn bx_045_no_backup() {
 /// An incremental backup has no databases to list; asking does not end it.
 #[test]
 fn bx_046_not_in_an_incremental_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     bench.backup.begin(INCREMENTAL).unwrap();
     assert_eq!(code(bench.backup.attach_info()), JetErr::InvalidBackupSequence);
@@ -46,7 +46,7 @@ fn bx_046_not_in_an_incremental_backup() {
 /// After the server stopped the backup nothing is listed.
 #[test]
 fn bx_047_stopped_by_the_server() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.backup.stop();
     assert_eq!(code(bench.backup.attach_info()), JetErr::BackupAbortByServer);

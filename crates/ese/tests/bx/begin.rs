@@ -47,14 +47,14 @@ fn bx_001_begins_under_load() {
 /// An incremental backup can begin once a full one is recorded.
 #[test]
 fn bx_002_incremental_after_full() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     bench.backup.begin(INCREMENTAL).unwrap();
     assert_eq!(bench.backup.state().phase, Phase::Log);
 }
 
 fn refused(flags: u32) {
-    let bench = Bench::new();
+    let bench = Bench::default();
     assert_eq!(code(bench.backup.begin(flags)), JetErr::InvalidGrbit, "{flags:#x}");
     assert_eq!(bench.backup.state().phase, Phase::Idle);
 }
@@ -88,7 +88,7 @@ fn bx_006_incremental_with_atomic_is_invalid() {
 /// While a backup runs, none of either kind begins.
 #[test]
 fn bx_007_a_second_begin_is_refused() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     assert_eq!(code(bench.backup.begin(0)), JetErr::BackupInProgress);
     assert_eq!(code(bench.backup.begin(INCREMENTAL)), JetErr::BackupInProgress);
@@ -97,7 +97,7 @@ fn bx_007_a_second_begin_is_refused() {
 /// A refused second begin does the first backup no harm: it can be finished.
 #[test]
 fn bx_008_the_first_backup_goes_on() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
     assert_eq!(code(bench.backup.begin(0)), JetErr::BackupInProgress);
@@ -108,7 +108,7 @@ fn bx_008_the_first_backup_goes_on() {
 /// Directly after the end of a backup the next can begin.
 #[test]
 fn bx_010_again_after_the_end() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     bench.backup.begin(0).unwrap();
     bench.backup.end(ending(ABORT)).unwrap();
@@ -122,7 +122,7 @@ fn bx_011_not_allowed_yet_during_recovery() {
     world.instance.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
     let recovering = Instance::new(world.environment(), parameters("/log", "/system"));
     let again = recovering.clone();
-    let heard = meanwhile(&world, move || begin(&again), || recovering.init(InitOptions::default()).unwrap());
+    let heard = world.meanwhile(move || begin(&again), || recovering.init(InitOptions::default()).unwrap());
     assert_eq!(heard, [JetErr::BackupNotAllowedYet]);
     recovering.backup_to_begin().unwrap().begin(0).unwrap();
 }
@@ -133,13 +133,13 @@ fn bx_012_not_during_termination() {
     let world = World::new(3);
     let again = world.instance.clone();
     let term = || world.instance.term(TermOptions::default()).unwrap();
-    assert_eq!(meanwhile(&world, move || begin(&again), term), [JetErr::TermInProgress]);
+    assert_eq!(world.meanwhile(move || begin(&again), term), [JetErr::TermInProgress]);
 }
 
 /// Without its checkpoint file a full backup does not begin, and none is in progress afterwards.
 #[test]
 fn bx_013_checkpoint_file_missing() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.disk.remove_file(path(CHECKPOINT)).unwrap();
     assert_eq!(code(bench.backup.begin(0)), JetErr::CheckpointFileNotFound);
     assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
@@ -149,7 +149,7 @@ fn bx_013_checkpoint_file_missing() {
 /// With both copies of the checkpoint damaged a full backup does not begin.
 #[test]
 fn bx_014_checkpoint_corrupt() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.damage(CHECKPOINT, 100);
     bench.damage(CHECKPOINT, 4096 + 100);
     assert_eq!(code(bench.backup.begin(0)), JetErr::CheckpointCorrupt);
@@ -160,7 +160,7 @@ fn bx_014_checkpoint_corrupt() {
 #[test]
 fn bx_015_one_checkpoint_copy_is_enough() {
     for at in [100, 4096 + 100] {
-        let bench = Bench::new();
+        let bench = Bench::default();
         bench.damage(CHECKPOINT, at);
         bench.backup.begin(0).unwrap();
     }
@@ -169,7 +169,7 @@ fn bx_015_one_checkpoint_copy_is_enough() {
 /// An incremental backup begins without the checkpoint file.
 #[test]
 fn bx_016_incremental_needs_no_checkpoint() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     bench.disk.remove_file(path(CHECKPOINT)).unwrap();
     bench.backup.begin(INCREMENTAL).unwrap();
@@ -253,7 +253,7 @@ fn bx_023_missing_full_backup() {
 /// A full backup by a snapshot is none that a streamed incremental backup can build on.
 #[test]
 fn bx_024_full_by_snapshot_only() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     remember_full(&bench, 1, Medium::Snapshot);
     assert_eq!(code(bench.backup.begin(INCREMENTAL)), JetErr::MissingFullBackup);
 }
@@ -271,7 +271,7 @@ fn bx_025_not_initialized() {
 /// A begin for which there is no memory leaves nothing begun.
 #[test]
 fn bx_026_out_of_memory() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.disk.add_fault(Fault::once(OpKind::Read, Effect::OutOfMemory).of(CHECKPOINT));
     assert_eq!(code(bench.backup.begin(0)), JetErr::OutOfMemory);
     assert_eq!((bench.backup.state().phase, bench.backup.pinned()), (Phase::Idle, None));
@@ -281,7 +281,7 @@ fn bx_026_out_of_memory() {
 /// The beginning of a full and of an incremental backup are different events.
 #[test]
 fn bx_031_the_events_of_a_begin() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     let before = bench.event_count();
     for (flags, event) in [(0, 210), (INCREMENTAL, 211)] {
@@ -309,7 +309,7 @@ fn bx_032_a_failed_begin_changes_no_header() {
 /// Beginning does not close the log: that waits until its files are asked for.
 #[test]
 fn bx_033_a_begin_does_not_roll_the_log() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     let current = bench.log.current();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
@@ -379,7 +379,7 @@ fn bx_036_one_backup_for_each_instance() {
 /// While a restore runs on the instance no backup begins on it.
 #[test]
 fn bx_027_restore_in_progress() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.condition.lock().restoring = true;
     assert_eq!(code(bench.backup.begin(0)), JetErr::RestoreInProgress);
     let mut condition = bench.condition.lock();

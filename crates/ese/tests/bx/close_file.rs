@@ -7,7 +7,7 @@ use ese::backup::external::FileHandle;
 /// A handle can be closed once.
 #[test]
 fn bx_094_closing_twice() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     bench.backup.close_file(opened.handle).unwrap();
@@ -17,14 +17,14 @@ fn bx_094_closing_twice() {
 /// Without a backup nothing is closed.
 #[test]
 fn bx_095_no_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     assert_eq!(code(bench.backup.close_file(FileHandle(7))), JetErr::NoBackup);
 }
 
 /// A file can be closed after the server stopped the backup.
 #[test]
 fn bx_096_after_a_stop() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     bench.backup.stop();
@@ -34,7 +34,7 @@ fn bx_096_after_a_stop() {
 /// A database read to its end and one closed early are different events; the latter tells how far it came.
 #[test]
 fn bx_097_the_events_of_a_close() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.read_all(path(DB), 16 * PAGE).unwrap();
     let event = bench.events.events().pop().unwrap();

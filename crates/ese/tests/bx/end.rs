@@ -13,7 +13,7 @@ use ese_vfs::{Effect, Fault, OpKind};
 /// A complete full backup ends well, with an event.
 #[test]
 fn bx_126_a_complete_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
     bench.copy_logs();
@@ -38,7 +38,7 @@ fn bx_127_its_files_restore() {
 /// Without a backup nothing ends.
 #[test]
 fn bx_128_no_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     assert_eq!(code(bench.backup.end(EndOptions::PLAIN)), JetErr::NoBackup);
     bench.full();
     assert_eq!(code(bench.backup.end(ending(ABORT))), JetErr::NoBackup);
@@ -47,7 +47,7 @@ fn bx_128_no_backup() {
 /// A backup that the server stopped ends as such, with an event, and is over.
 #[test]
 fn bx_129_stopped_by_the_server() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
     bench.copy_logs();
@@ -62,7 +62,7 @@ fn bx_129_stopped_by_the_server() {
 #[test]
 fn bx_130_ended_in_mid_sequence() {
     for with_databases in [false, true] {
-        let bench = Bench::new();
+        let bench = Bench::default();
         bench.backup.begin(0).unwrap();
         if with_databases {
             bench.copy_databases();
@@ -104,9 +104,9 @@ fn bx_133_terminating_restoring_and_not_initialized() {
     let world = World::new(4);
     let again = world.instance.clone();
     let term = || world.instance.term(TermOptions::default()).unwrap();
-    assert_eq!(meanwhile(&world, move || end(&again), term), [JetErr::TermInProgress]);
+    assert_eq!(world.meanwhile(move || end(&again), term), [JetErr::TermInProgress]);
     assert_eq!(end(&world.instance), JetErr::NotInitialized);
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.condition.lock().restoring = true;
     assert_eq!(code(bench.backup.end(EndOptions::PLAIN)), JetErr::RestoreInProgress);
@@ -119,7 +119,7 @@ fn bx_133_terminating_restoring_and_not_initialized() {
 /// After an end that failed the next backup begins.
 #[test]
 fn bx_135_the_next_one_after_a_failure() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     assert_eq!(code(bench.backup.end(EndOptions::PLAIN)), JetErr::BackupAbortByCaller);
     bench.backup.begin(0).unwrap();
@@ -131,7 +131,7 @@ fn bx_135_the_next_one_after_a_failure() {
 /// An abandoned backup is over without an error, is an event, and no header knows of it.
 #[test]
 fn bx_137_abandoned() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
     bench.copy_logs();
@@ -145,7 +145,7 @@ fn bx_137_abandoned() {
 /// An open log is closed by the end, and its handle is worth nothing in the next backup.
 #[test]
 fn bx_139_an_open_log() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
     let set = bench.copy_logs();
@@ -195,7 +195,7 @@ fn bx_141_redo_repeats_the_record() {
 /// After an abandoned incremental backup the next one delivers its logs again and more.
 #[test]
 fn bx_142_after_an_abandoned_one_the_next_delivers_more() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     bench.roll(2);
     bench.checkpoint(4);
@@ -211,7 +211,7 @@ fn bx_142_after_an_abandoned_one_the_next_delivers_more() {
 /// Ended right after the list, without any file read, a full backup fails and no header changes.
 #[test]
 fn bx_235_a_list_is_no_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     let before = bench.disk.content(path(DB)).unwrap();
     bench.backup.begin(0).unwrap();
     bench.backup.log_info().unwrap();
@@ -224,7 +224,7 @@ fn bx_235_a_list_is_no_backup() {
 #[test]
 fn bx_236_an_undelivered_log() {
     let run = |flags: u32| {
-        let bench = Bench::new();
+        let bench = Bench::default();
         bench.roll(2);
         bench.backup.begin(0).unwrap();
         bench.copy_databases();

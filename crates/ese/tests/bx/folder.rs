@@ -1,6 +1,5 @@
 //! Backup to a folder (JetBackup).
 
-use crate::restore_bench::pages;
 use crate::support::*;
 use ese::JetErr;
 use ese::backup::external::ATOMIC;
@@ -9,6 +8,7 @@ use ese::backup::source::BackupDatabase;
 use ese::backup::to_directory::{DirectoryRequest, Status};
 use ese::event::MemorySink;
 use ese::raw::restore_folder;
+use ese_testbench::restore::pages;
 use ese_vfs::{Effect, Fault, OpKind, SimDisk};
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ fn bx_168_the_folder_restores() {
 /// Without a folder nothing is copied, and the logs below the checkpoint go.
 #[test]
 fn bx_169_without_a_folder() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(3);
     bench.checkpoint(3);
     let files = bench.disk.files().len();
@@ -67,7 +67,7 @@ fn bx_170_without_a_folder_and_circular() {
 /// A folder that is not there is an error, unless missing folders are to be made.
 #[test]
 fn bx_171_a_missing_folder() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     assert_eq!(code(bench.to_folder(Some("/missing/deep"), 0)), JetErr::InvalidPath);
     let request = DirectoryRequest { folder: Some(path("/missing/deep")), flags: 0, create: true };
     bench.backup.backup_to(request, &mut |_| {}).unwrap();
@@ -77,7 +77,7 @@ fn bx_171_a_missing_folder() {
 /// A full backup wants an empty folder.
 #[test]
 fn bx_172_a_folder_that_is_not_empty() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.disk.install(path("/out/stranger"), b"x").unwrap();
     assert_eq!(code(bench.to_folder(Some("/out"), 0)), JetErr::BackupDirectoryNotEmpty);
     assert_eq!(bench.names("/out"), ["stranger"]);
@@ -86,7 +86,7 @@ fn bx_172_a_folder_that_is_not_empty() {
 /// An incremental backup adds logs and nothing else.
 #[test]
 fn bx_173_incremental_adds_logs() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.to_folder(Some("/out"), 0).unwrap();
     let before = bench.names("/out");
     bench.roll(1);
@@ -112,7 +112,7 @@ fn bx_174_incremental_restores() {
 /// An incremental backup needs a full one before it, and no circular logging.
 #[test]
 fn bx_175_incremental_without_full() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     assert_eq!(code(bench.to_folder(Some("/out"), INCREMENTAL)), JetErr::MissingFullBackup);
     assert_eq!(code(circular().to_folder(Some("/out"), INCREMENTAL)), JetErr::InvalidBackup);
 }
@@ -120,7 +120,7 @@ fn bx_175_incremental_without_full() {
 /// An atomic backup leaves its files in a folder of their own, and no other.
 #[test]
 fn bx_176_atomic() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     for _ in 0..2 {
         bench.to_folder(Some("/out"), ATOMIC).unwrap();
         assert_eq!(bench.names("/out"), ["new"]);
@@ -129,7 +129,7 @@ fn bx_176_atomic() {
 }
 
 fn restore_elsewhere(disk: &SimDisk, world: &World) -> ese::Result<()> {
-    let environment = crate::restore_bench::environment(disk, &world.clock, &Arc::new(MemorySink::default()));
+    let environment = environment(disk, &world.clock, &Arc::new(MemorySink::default()));
     let parameters = parameters("/newlog", "/newlog");
     let to = Some(path("/new"));
     restore_folder(&environment, &parameters, path("/out"), to, &mut |_| {}).map(drop)
@@ -171,8 +171,7 @@ fn bx_178_an_atomic_backup_cut_anywhere() {
         let restored = found.content(path("/new/a.edb")).unwrap();
         assert!(pages(&restored) == pages(&original), "cut after {cut}");
         // The next one: the instance recovers and backs up again.
-        let environment =
-            crate::restore_bench::environment(&found, &world.clock, &Arc::new(MemorySink::default()));
+        let environment = environment(&found, &world.clock, &Arc::new(MemorySink::default()));
         let next = ese::raw::Instance::new(environment, parameters("/log", "/system"));
         next.init(Default::default()).unwrap();
         let session = next.begin_session().unwrap();
@@ -185,7 +184,7 @@ fn bx_178_an_atomic_backup_cut_anywhere() {
 /// Flags that mean nothing are refused.
 #[test]
 fn bx_179_unknown_flags() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     for flags in [0x2, 0x8, 0x10, 0x20, 0x8000_0000, INCREMENTAL | 0x2] {
         assert_eq!(code(bench.to_folder(Some("/out"), flags)), JetErr::InvalidGrbit, "{flags:#x}");
     }
@@ -196,7 +195,7 @@ fn bx_179_unknown_flags() {
 /// unavailable, there is none.
 #[test]
 fn bx_180_the_condition_of_the_instance() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     assert_eq!(code(bench.to_folder(Some("/out"), 0)), JetErr::BackupInProgress);
     bench.backup.end(ending(ABORT)).unwrap();
@@ -220,7 +219,7 @@ fn bx_180_the_condition_of_the_instance() {
 fn bx_181_the_condition_of_the_log() {
     let unlogged = Bench::with(Options { logging: false, ..Options::default() });
     assert_eq!(code(unlogged.to_folder(Some("/out"), 0)), JetErr::LoggingDisabled);
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.condition.lock().readiness = Readiness::Recovering;
     assert_eq!(code(bench.to_folder(Some("/out"), 0)), JetErr::BackupNotAllowedYet);
     bench.condition.lock().readiness = Readiness::Ready;
@@ -237,7 +236,7 @@ fn bx_182_damage() {
         (DB, 9 * PAGE as u64 + 80, JetErr::ReadVerifyFailure),
         ("/log/edb00003.log", 4096 + 77, JetErr::LogReadVerifyFailure),
     ] {
-        let bench = Bench::new();
+        let bench = Bench::default();
         bench.roll(3);
         bench.checkpoint(3);
         bench.damage(file, at);
@@ -251,7 +250,7 @@ fn bx_182_damage() {
 /// A full backup tells its status function of its beginning first and of its completion last.
 #[test]
 fn bx_183_the_status_function() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     let heard = bench.to_folder(Some("/out"), 0).unwrap();
     assert_eq!((heard.first(), heard.last()), (Some(&Status::Begin), Some(&Status::Complete)));
     assert_eq!((Status::Begin.done(), Status::Complete.done(), Status::TOTAL), (0, 100, 100));
@@ -261,7 +260,7 @@ fn bx_183_the_status_function() {
 /// Incremental backups and those without a folder are silent.
 #[test]
 fn bx_184_no_status() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.to_folder(Some("/out"), 0).unwrap();
     assert_eq!(bench.to_folder(Some("/out"), INCREMENTAL).unwrap(), []);
     assert_eq!(bench.to_folder(None, 0).unwrap(), []);
@@ -270,7 +269,7 @@ fn bx_184_no_status() {
 /// Logs that are no longer needed go, and the header remembers the backup.
 #[test]
 fn bx_185_logs_and_header() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(4);
     bench.checkpoint(4);
     bench.to_folder(Some("/out"), 0).unwrap();
@@ -282,7 +281,7 @@ fn bx_185_logs_and_header() {
 /// The current log is closed and a new one begins.
 #[test]
 fn bx_186_a_new_log() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     let current = bench.log.current();
     bench.to_folder(Some("/out"), 0).unwrap();
     assert_eq!(bench.log.current().0, current.0 + 1);

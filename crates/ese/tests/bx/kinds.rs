@@ -1,6 +1,5 @@
 //! Full, copy, incremental and differential backups: what headers and the log remember of them.
 
-use crate::backup_bench::backup_records;
 use crate::support::*;
 use ese::JetErr;
 use ese::backup::external::{EndOptions, LogSet};
@@ -11,6 +10,7 @@ use ese::raw::{AttachOptions, InitOptions, Instance, TermOptions};
 use ese_format::database::DatabaseHeader;
 use ese_format::log::record::{Backup2, LogRecord};
 use ese_format::primitives::{Generation, LogPosition};
+use ese_testbench::backup::backup_records;
 
 fn header(bench: &Bench) -> DatabaseHeader {
     let on_disk = DatabaseHeader::decode(&bench.disk.content(path(DB)).unwrap()).unwrap();
@@ -30,7 +30,7 @@ fn full_ended(bench: &Bench, end: EndOptions) -> LogSet {
 /// A full backup with truncation is recorded as such, with its range, and outdates the lesser records.
 #[test]
 fn bx_143_full_with_truncation() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     bench.incremental(true);
     bench.incremental(false);
@@ -47,7 +47,7 @@ fn bx_143_full_with_truncation() {
 /// A full backup without truncation whose client ends it "normally" counts as a copy and changes no other record.
 #[test]
 fn bx_144_a_copy() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     bench.incremental(true);
     bench.incremental(false);
@@ -64,7 +64,7 @@ fn bx_144_a_copy() {
 /// differential to it.
 #[test]
 fn bx_144a_full_without_truncation() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     let set = full_ended(&bench, EndOptions::PLAIN);
     assert_eq!(header(&bench).last_full_backup.highest, set.highest);
     assert!(!header(&bench).last_copy_backup.is_some());
@@ -77,7 +77,7 @@ fn bx_144a_full_without_truncation() {
 /// A full backup whose client says that truncation is done counts as full.
 #[test]
 fn bx_145_truncation_done_elsewhere() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     let set = full_ended(&bench, ending(NORMAL | TRUNCATE_DONE));
     assert_eq!(header(&bench).last_full_backup.highest, set.highest);
     assert!(!header(&bench).last_copy_backup.is_some());
@@ -86,7 +86,7 @@ fn bx_145_truncation_done_elsewhere() {
 /// An incremental backup with truncation is recorded beside the full one.
 #[test]
 fn bx_146_incremental_with_truncation() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     let full = header(&bench).last_full_backup;
     let set = bench.incremental(true);
@@ -99,7 +99,7 @@ fn bx_146_incremental_with_truncation() {
 /// An incremental backup without truncation is recorded as differential.
 #[test]
 fn bx_147_incremental_without_truncation() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     let set = bench.incremental(false);
     let after = header(&bench);
@@ -110,7 +110,7 @@ fn bx_147_incremental_without_truncation() {
 /// Differential backups each deliver all logs since the full one.
 #[test]
 fn bx_148_differentials_since_the_full() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(2);
     bench.checkpoint(3);
     let full = bench.full();
@@ -127,7 +127,7 @@ fn bx_148_differentials_since_the_full() {
 /// After a full backup with truncation left to others, an incremental one delivers all logs since.
 #[test]
 fn bx_149_incremental_after_truncation_done_elsewhere() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(2);
     let full = full_ended(&bench, ending(NORMAL | TRUNCATE_DONE));
     bench.roll(2);
@@ -141,7 +141,7 @@ fn bx_149_incremental_after_truncation_done_elsewhere() {
 #[test]
 fn bx_150_a_copy_in_between() {
     let run = |with_copy: bool| {
-        let bench = Bench::new();
+        let bench = Bench::default();
         bench.roll(2);
         bench.checkpoint(3);
         bench.full();
@@ -288,7 +288,7 @@ fn bx_158_term_stops_the_backup() {
     let world = World::new(5);
     world.instance.backup().unwrap().begin(0).unwrap();
     let term = || world.instance.term(TermOptions { stop_backup: true, ..TermOptions::default() });
-    let (done, events) = events_of(&world, term);
+    let (done, events) = world.events_of(term);
     done.unwrap();
     assert!(events.iter().any(|event| event.id == 226));
     assert!(!world.instance.is_running());

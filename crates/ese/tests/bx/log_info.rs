@@ -18,7 +18,7 @@ fn logs(generations: std::ops::RangeInclusive<u32>) -> Vec<PathBuf> {
 /// The first list closes the current log, which is the last that it has.
 #[test]
 fn bx_099_the_first_list_closes_the_log() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let current = bench.log.current();
     let set = bench.backup.log_info().unwrap();
@@ -29,7 +29,7 @@ fn bx_099_the_first_list_closes_the_log() {
 /// The second list is the first one again and closes nothing.
 #[test]
 fn bx_100_the_second_list_is_the_same() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let set = bench.backup.log_info().unwrap();
     let current = bench.log.current();
@@ -41,7 +41,7 @@ fn bx_100_the_second_list_is_the_same() {
 /// The list of logs to delete closes the log as well when it comes first.
 #[test]
 fn bx_101_the_truncate_list_first() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let current = bench.log.current();
     bench.backup.truncate_info().unwrap();
@@ -53,7 +53,7 @@ fn bx_101_the_truncate_list_first() {
 /// A full backup lists every generation from the checkpoint at its beginning to the one just closed.
 #[test]
 fn bx_102_from_the_checkpoint_to_the_last_closed_log() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(4);
     bench.checkpoint(3);
     bench.backup.begin(0).unwrap();
@@ -65,7 +65,7 @@ fn bx_102_from_the_checkpoint_to_the_last_closed_log() {
 /// Neither the current log nor temporary, reserve and checkpoint files are listed.
 #[test]
 fn bx_103_only_closed_logs() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(2);
     bench.backup.begin(0).unwrap();
     let listed = bench.backup.log_info().unwrap().paths;
@@ -80,7 +80,7 @@ fn bx_103_only_closed_logs() {
 /// While a file is open there is no list; after its close there is.
 #[test]
 fn bx_104_not_with_an_open_file() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     assert_eq!(code(bench.backup.log_info()), JetErr::InvalidBackupSequence);
@@ -91,7 +91,7 @@ fn bx_104_not_with_an_open_file() {
 /// No list without a backup, and none after the server stopped it.
 #[test]
 fn bx_108_no_backup_or_a_stopped_one() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     assert_eq!(code(bench.backup.log_info()), JetErr::NoBackup);
     bench.backup.begin(0).unwrap();
     bench.backup.stop();
@@ -101,7 +101,7 @@ fn bx_108_no_backup_or_a_stopped_one() {
 /// An incremental backup begins with the oldest log that there is.
 #[test]
 fn bx_109_incremental_from_the_oldest() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(3);
     bench.checkpoint(3);
     bench.full();
@@ -116,7 +116,7 @@ fn bx_109_incremental_from_the_oldest() {
 /// When logs since the last backup are gone, listing fails, names the first of them, and ends the backup.
 #[test]
 fn bx_110_incremental_with_a_gap() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     bench.roll(3);
     for generation in [1, 2] {
@@ -134,7 +134,7 @@ fn bx_110_incremental_with_a_gap() {
 #[test]
 fn bx_112_only_logs_below_the_checkpoint() {
     for checkpoint in 1..=5 {
-        let bench = Bench::new();
+        let bench = Bench::default();
         bench.roll(4);
         bench.checkpoint(checkpoint);
         bench.backup.begin(0).unwrap();
@@ -146,7 +146,7 @@ fn bx_112_only_logs_below_the_checkpoint() {
 /// The truncate list does not come while a file is open.
 #[test]
 fn bx_113_no_truncate_list_with_an_open_file() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     assert_eq!(code(bench.backup.truncate_info()), JetErr::InvalidBackupSequence);
@@ -157,7 +157,7 @@ fn bx_113_no_truncate_list_with_an_open_file() {
 /// The first list is an event with the first and the last log; the second is none.
 #[test]
 fn bx_114_the_event_of_the_list() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(2);
     bench.backup.begin(0).unwrap();
     bench.backup.truncate_info().unwrap();

@@ -1,10 +1,6 @@
 //! The acceptance checklist of backup and restore, one test for each statement. The comment on a test is its
 //! statement; `docs/backup-conformance.md` is made of these comments.
 
-#[path = "../backup_bench/mod.rs"]
-mod backup_bench;
-#[path = "../restore_bench/mod.rs"]
-mod restore_bench;
 mod support;
 
 mod attach_info;

@@ -8,7 +8,7 @@ use ese_vfs::{Disk, Effect, Fault, OpKind};
 /// neither delivered nor looked at.
 #[test]
 fn bx_049_the_size_is_that_of_the_owned_pages() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let expected = (u64::from(OWNED) + 3) * PAGE as u64;
     assert_eq!(bench.backup.open_file(path(DB)).unwrap().length, expected);
@@ -51,7 +51,7 @@ fn bx_053_one_file_at_a_time() {
 /// In the database phase a file that is not attached is refused with an event, and the backup goes on.
 #[test]
 fn bx_056_a_file_that_is_not_attached() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.disk.install(path("/db/other.edb"), b"x").unwrap();
     bench.backup.begin(0).unwrap();
     for file in ["/db/other.edb", "/db/none.edb"] {
@@ -65,7 +65,7 @@ fn bx_056_a_file_that_is_not_attached() {
 /// In the database phase a log is no file to open either.
 #[test]
 fn bx_057_a_log_too_early() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(1);
     bench.backup.begin(0).unwrap();
     for log in ["/log/edb00001.log", "/log/edb.log"] {
@@ -77,7 +77,7 @@ fn bx_057_a_log_too_early() {
 /// After the logs were listed, opening a database ends the backup.
 #[test]
 fn bx_058_a_database_too_late() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.backup.log_info().unwrap();
     assert_eq!(code(bench.backup.open_file(path(DB))), JetErr::InvalidBackupSequence);
@@ -87,7 +87,7 @@ fn bx_058_a_database_too_late() {
 /// An incremental backup has no databases to open.
 #[test]
 fn bx_059_a_database_in_an_incremental_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.full();
     bench.backup.begin(INCREMENTAL).unwrap();
     assert_eq!(code(bench.backup.open_file(path(DB))), JetErr::InvalidBackupSequence);
@@ -97,7 +97,7 @@ fn bx_059_a_database_in_an_incremental_backup() {
 /// A listed log that is gone ends the backup and is named in the event log.
 #[test]
 fn bx_060_a_listed_log_that_is_gone() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let set = bench.backup.log_info().unwrap();
     bench.disk.remove_file(&set.paths[0]).unwrap();
@@ -111,14 +111,14 @@ fn bx_060_a_listed_log_that_is_gone() {
 /// Without a backup nothing is opened.
 #[test]
 fn bx_062_no_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     assert_eq!(code(bench.backup.open_file(path(DB))), JetErr::NoBackup);
 }
 
 /// After the server stopped the backup nothing is opened.
 #[test]
 fn bx_063_stopped_by_the_server() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.backup.stop();
     assert_eq!(code(bench.backup.open_file(path(DB))), JetErr::BackupAbortByServer);
@@ -127,7 +127,7 @@ fn bx_063_stopped_by_the_server() {
 /// In the log phase a file that belongs to nothing of this instance is refused, and the backup goes on.
 #[test]
 fn bx_064_a_foreign_file() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.disk.install(path("/db/notes.txt"), b"secret").unwrap();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
@@ -142,7 +142,7 @@ fn bx_064_a_foreign_file() {
 /// Opening a database is an event with its path and size.
 #[test]
 fn bx_065_the_event_of_an_opened_database() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.backup.open_file(path(DB)).unwrap();
     let event = bench.events.events().pop().unwrap();
@@ -163,7 +163,7 @@ fn bx_066_no_patch_files() {
 /// A log that may not be read ends the backup.
 #[test]
 fn bx_061_access_to_a_log_denied() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let set = bench.backup.log_info().unwrap();
     bench.disk.add_fault(Fault::once(OpKind::Open, Effect::Denied).of(".log"));

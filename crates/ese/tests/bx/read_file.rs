@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The stream begins with the header twice, marked as a copy: the checkpoint's generation, and no end yet.
 #[test]
 fn bx_067_the_stream_begins_with_two_headers() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(3);
     bench.checkpoint(3);
     bench.backup.begin(0).unwrap();
@@ -35,7 +35,7 @@ fn header_and_trailer(stream: &[u8]) -> (DatabaseHeader, BackupTrailer) {
 /// It ends with a trailer that bears the header's signatures and mark, and a range of generations.
 #[test]
 fn bx_068_the_stream_ends_with_a_trailer() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.roll(2);
     let stream = bench.read_all(path(DB), 5 * PAGE).unwrap();
@@ -51,7 +51,7 @@ fn bx_068_the_stream_ends_with_a_trailer() {
 /// The last generation that the trailer asks for is among the listed logs.
 #[test]
 fn bx_069_the_list_reaches_the_trailers_generation() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.roll(2);
     let stream = bench.read_all(path(DB), 16 * PAGE).unwrap();
@@ -143,7 +143,7 @@ fn bx_072_later_pages_come_with_the_logs() {
 /// The first read of a database takes at least three pages.
 #[test]
 fn bx_073_the_first_read_of_a_database() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     let read = |pages: usize| bench.backup.read_file(opened.handle, &mut vec![0; pages * PAGE]);
@@ -154,7 +154,7 @@ fn bx_073_the_first_read_of_a_database() {
 /// So does the first read of a log.
 #[test]
 fn bx_074_the_first_read_of_a_log() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let set = bench.backup.log_info().unwrap();
     let opened = bench.backup.open_file(&set.paths[0]).unwrap();
@@ -166,7 +166,7 @@ fn bx_074_the_first_read_of_a_log() {
 /// A length that is not one of whole pages is refused and moves nothing.
 #[test]
 fn bx_075_only_whole_pages() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let whole = bench.read_all(path(DB), 16 * PAGE).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
@@ -183,7 +183,7 @@ fn bx_075_only_whole_pages() {
 /// Nothing is no length to read.
 #[test]
 fn bx_076_no_bytes() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     assert_eq!(code(bench.backup.read_file(opened.handle, &mut [])), JetErr::InvalidParameter);
@@ -194,7 +194,7 @@ fn bx_076_no_bytes() {
 /// A number that is no open handle is refused, and the open one can be read on.
 #[test]
 fn bx_078_a_wrong_handle() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let mut buffer = vec![0; 3 * PAGE];
     assert_eq!(code(bench.backup.read_file(FileHandle(1), &mut buffer)), JetErr::InvalidParameter);
@@ -223,7 +223,7 @@ fn bx_079_a_handle_of_another_instance() {
 /// At its end a file delivers nothing, however often it is asked.
 #[test]
 fn bx_080_the_end_of_a_file() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     let mut buffer = vec![0; 1 << 20];
@@ -237,7 +237,7 @@ fn bx_080_the_end_of_a_file() {
 /// ends with the last page and the trailer comes alone.
 #[test]
 fn bx_081_every_size_of_reads() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let whole = bench.read_all(path(DB), 1 << 20).unwrap();
     let pages = OWNED as usize + 3;
@@ -253,7 +253,7 @@ fn bx_081_every_size_of_reads() {
 /// After the first read single pages will do.
 #[test]
 fn bx_082_one_page_later() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     bench.backup.read_file(opened.handle, &mut vec![0; 3 * PAGE]).unwrap();
@@ -266,7 +266,7 @@ fn bx_082_one_page_later() {
 /// One damaged page fails the read, which closes the file.
 #[test]
 fn bx_083_a_damaged_page() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.damage(DB, 6 * PAGE as u64 + 100);
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
@@ -316,7 +316,7 @@ fn bx_085_a_damaged_database_keeps_its_records() {
 /// A page whose first two reads fail is delivered by the third, and the event log says so.
 #[test]
 fn bx_086_reads_are_repeated() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     bench.disk.add_fault(Fault { times: 2, ..Fault::once(OpKind::Read, Effect::DeviceError).of("1.edb") });
@@ -329,7 +329,7 @@ fn bx_086_reads_are_repeated() {
 /// A page that stays bad is tried 17 times.
 #[test]
 fn bx_087_seventeen_attempts() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     bench.disk.add_fault(Fault::once(OpKind::Read, Effect::DeviceError).of("1.edb").for_good());
@@ -341,7 +341,7 @@ fn bx_087_seventeen_attempts() {
 /// A page of zeros, never initialised, is no damage.
 #[test]
 fn bx_088_a_blank_page() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     let file = bench.disk.open(path(DB), OpenMode::Write).unwrap();
     file.write_at(&[0; PAGE], 41 * PAGE as u64).unwrap();
     bench.backup.begin(0).unwrap();
@@ -352,7 +352,7 @@ fn bx_088_a_blank_page() {
 /// A damaged segment of a log fails the read, is an event, and ends the backup.
 #[test]
 fn bx_089_a_damaged_log() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
     let set = bench.backup.log_info().unwrap();
@@ -365,7 +365,7 @@ fn bx_089_a_damaged_log() {
 /// After the server stopped the backup nothing is read.
 #[test]
 fn bx_090_stopped_by_the_server() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     let mut buffer = vec![0; 3 * PAGE];
@@ -377,7 +377,7 @@ fn bx_090_stopped_by_the_server() {
 /// Without a backup nothing is read.
 #[test]
 fn bx_091_no_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let opened = bench.backup.open_file(path(DB)).unwrap();
     bench.backup.end(ending(ABORT)).unwrap();
@@ -472,7 +472,7 @@ fn overwriting_under_load_loses_nothing() {
     let expected = rows.numbers();
     assert!(!expected.is_empty());
     let copy = world.disk.crash(3);
-    let environment = crate::restore_bench::environment(&copy, &world.clock, &world.events);
+    let environment = environment(&copy, &world.clock, &world.events);
     let next = Instance::new(environment, parameters);
     next.init(InitOptions::default()).unwrap();
     assert_eq!(Rows::open(&next, DATABASES[0]).numbers(), expected);

@@ -1,6 +1,5 @@
 //! Restore and hard recovery.
 
-use crate::restore_bench::pages;
 use crate::support::*;
 use ese::JetErr;
 use ese::backup::external::EndOptions;
@@ -11,6 +10,7 @@ use ese::recovery::RedoOptions;
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese_format::Generation;
 use ese_format::log::LogHeader;
+use ese_testbench::restore::pages;
 use ese_vfs::{Disk, OpenMode};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -242,7 +242,7 @@ fn bx_201_another_place() {
     let (world, _rows) = backed_up(10);
     world.copy("/out/a.edb", "/new/moved.edb");
     let run = || recover(&world, &[(DATABASES[0], "/new/moved.edb")], "/out", "/newlog");
-    let (done, events) = events_of(&world, run);
+    let (done, events) = world.events_of(run);
     done.unwrap();
     let moved = events.iter().find(|event| event.id == 216).unwrap();
     assert_eq!(moved.strings, [DATABASES[0], "/new/moved.edb"]);
@@ -347,7 +347,7 @@ fn bx_207_an_unrecovered_copy() {
     let (world, rows) = backed_up(16);
     drop(rows);
     world.instance.begin_session().unwrap().detach(Some(path(DATABASES[0]))).unwrap();
-    let (done, events) = events_of(&world, || world.attach("/new/a.edb"));
+    let (done, events) = world.events_of(|| world.attach("/new/a.edb"));
     assert_eq!(code(done), JetErr::SoftRecoveryOnBackupDatabase);
     assert!(events.iter().any(|event| event.id == 619 && event.strings == ["/new/a.edb"]));
 
@@ -356,7 +356,7 @@ fn bx_207_an_unrecovered_copy() {
     world.instance.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
     world.copy("/out/a.edb", DATABASES[0]);
     let next = Instance::new(world.environment(), parameters("/log", "/system"));
-    let (done, events) = events_of(&world, || next.init(InitOptions::default()));
+    let (done, events) = world.events_of(|| next.init(InitOptions::default()));
     assert_eq!(code(done), JetErr::SoftRecoveryOnBackupDatabase);
     assert!(events.iter().any(|event| event.id == 619 && event.strings == [DATABASES[0]]));
 }
@@ -409,12 +409,12 @@ fn bx_213_the_status_function() {
 fn bx_214_the_events() {
     let (world, _rows) = backed_up(21);
     let ids = |events: Vec<ese::event::Event>| events.iter().map(|event| event.id).collect::<Vec<_>>();
-    let (done, events) = events_of(&world, || recover(&world, &COPY, "/out", "/newlog"));
+    let (done, events) = world.events_of(|| recover(&world, &COPY, "/out", "/newlog"));
     done.unwrap();
     let events = ids(events);
     assert_eq!((events.first(), events.last()), (Some(&204), Some(&205)));
     let (done, events) =
-        events_of(&world, || recover(&world, &[(DATABASES[0], "/new/none.edb")], "/out", "/newlog"));
+        world.events_of(|| recover(&world, &[(DATABASES[0], "/new/none.edb")], "/out", "/newlog"));
     assert_eq!(code(done), JetErr::FileNotFound);
     assert_eq!(ids(events).last_chunk(), Some(&[454, 205]));
 }

@@ -7,7 +7,7 @@ use ese::raw::{AttachOptions, StopService};
 /// Stopping a backup that does not run is no error and does not stop the next one.
 #[test]
 fn bx_159_a_stop_without_a_backup() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.stop();
     bench.full();
 }

@@ -112,8 +112,7 @@ fn bx_220_a_copy_recovers() {
         done.store(true, Ordering::Release);
         (copy, least, most)
     });
-    let environment =
-        crate::restore_bench::environment(&copy, &world.clock, &Arc::new(MemorySink::default()));
+    let environment = environment(&copy, &world.clock, &Arc::new(MemorySink::default()));
     let next = Instance::new(environment, parameters("/log", "/system"));
     next.init(InitOptions::default()).unwrap();
     let found = Rows::open(&next, DATABASES[0]).numbers();
@@ -129,7 +128,7 @@ fn bx_221_not_during_a_backup() {
     let rows = Rows::create(&world.instance, DATABASES[0]);
     let mut snapshot = prepare(&world, LIVE_ON);
     databases_to(&world, "/out");
-    let (done, events) = events_of(&world, || snapshot.freeze());
+    let (done, events) = world.events_of(|| snapshot.freeze());
     assert_eq!(code(done), JetErr::OSSnapshotNotAllowed);
     assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), [2001, 2002]);
     rows.commit(0..3);

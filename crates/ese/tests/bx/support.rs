@@ -1,9 +1,11 @@
 //! What the chapters share: short names, conditions of a real instance, and tables with rows.
-#![allow(dead_code)]
 
-pub(crate) use crate::backup_bench::{Bench, CHECKPOINT, OWNED, Options, PAGE, SIZE, code};
-pub(crate) use crate::restore_bench::{DATABASES, World, parameters};
+pub(crate) use ese_testbench::backup::{Bench, CHECKPOINT, OWNED, Options, PAGE, SIZE};
+pub(crate) use ese_testbench::code;
+pub(crate) use ese_testbench::disk::DATABASES;
+pub(crate) use ese_testbench::restore::{World, begin, end, environment, parameters};
 
+use ese::Result;
 use ese::backup::external::EndOptions;
 use ese::catalog::{NewColumn, NewTable};
 use ese::raw::{
@@ -11,9 +13,7 @@ use ese::raw::{
     external_restore,
 };
 use ese::restore::map::{MapEntry, RestoreMap};
-use ese::sync::{Arc, Mutex};
 use ese::table::{KeepOptions, Prepare};
-use ese::{JetErr, Result};
 use ese_format::Generation;
 use ese_format::column::{ColumnId, ColumnType};
 use ese_vfs::Disk;
@@ -52,42 +52,11 @@ pub(crate) fn threads<'env, T>(
     std::thread::scope(work)
 }
 
-/// What a call says at each step that some work takes on the disk, once each in a row.
-pub(crate) fn meanwhile(
-    world: &World,
-    call: impl Fn() -> JetErr + Send + Sync + 'static,
-    work: impl FnOnce(),
-) -> Vec<JetErr> {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let gather = heard.clone();
-    world.disk.set_hook(Some(Arc::new(move || gather.lock().push(call()))));
-    work();
-    world.disk.set_hook(None);
-    let mut heard = std::mem::take(&mut *heard.lock());
-    heard.dedup();
-    heard
-}
-
-/// The code of a begin, whether the instance or its backup says it.
-pub(crate) fn begin(instance: &Instance) -> JetErr {
-    code(instance.backup_to_begin().and_then(|backup| backup.begin(0)))
-}
-
-pub(crate) fn end(instance: &Instance) -> JetErr {
-    code(instance.backup().and_then(|backup| backup.end(EndOptions::PLAIN)))
-}
-
-/// Ids of what happened while some work ran.
-pub(crate) fn events_of<T>(world: &World, work: impl FnOnce() -> T) -> (T, Vec<ese::event::Event>) {
-    let before = world.events.ids().len();
-    let done = work();
-    (done, world.events.events().split_off(before))
-}
-
 /// A session with a table of numbers, some of them heavy.
 pub(crate) struct Rows {
     pub(crate) session: Session,
-    database: Database,
+    /// Keeps it open.
+    _database: Database,
     table: Table,
     number: ColumnId,
     weight: ColumnId,
@@ -113,7 +82,7 @@ impl Rows {
         let table = database.open_table("Rows").unwrap();
         let column = |name: &str| table.schema().unwrap().column(name).unwrap().id;
         let (number, weight) = (column("Number"), column("Weight"));
-        Self { session, database, table, number, weight }
+        Self { session, _database: database, table, number, weight }
     }
 
     /// Adds a row outside of any transaction, or inside the one that is open.
@@ -155,10 +124,6 @@ impl Rows {
         }
         self.session.commit_transaction(false).unwrap();
         found
-    }
-
-    pub(crate) fn database(&self) -> &Database {
-        &self.database
     }
 }
 

@@ -9,7 +9,7 @@ use ese_format::primitives::Generation;
 /// The range of logs must be one that the log has reached, and circular logging must be off.
 #[test]
 fn bx_232_the_range() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(3);
     let begin = |first: u32, last: u32| bench.backup.begin_surrogate(Generation(first), Generation(last), 0);
     assert_eq!(code(begin(3, 2)), JetErr::InvalidParameter);
@@ -23,7 +23,7 @@ fn bx_232_the_range() {
 /// Meanwhile backups, attach and detach are refused with a code of their own, and there are no files.
 #[test]
 fn bx_233_what_is_refused_meanwhile() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin_surrogate(Generation(1), Generation(1), 0).unwrap();
     let backup = &bench.backup;
     assert_eq!(code(backup.begin(0)), JetErr::SurrogateBackupInProgress);

@@ -10,7 +10,7 @@ use ese_vfs::{Disk, Effect, Fault, OpKind};
 
 /// A full backup whose files are all read, with logs to delete.
 fn copied(generations: u32) -> Bench {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(generations);
     bench.checkpoint(generations);
     bench.backup.begin(0).unwrap();
@@ -48,7 +48,7 @@ fn bx_116_nothing_to_delete() {
 /// Nothing is deleted before the logs were listed.
 #[test]
 fn bx_117_not_before_the_list() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     bench.copy_databases();
     assert_eq!(code(bench.backup.truncate()), JetErr::InvalidBackupSequence);
@@ -69,7 +69,7 @@ fn bx_118_not_with_an_open_file() {
 
 /// A full backup of which one log was read twice and another only in part.
 fn half_copied() -> (Bench, ese::backup::external::LogSet) {
-    let bench = Bench::new();
+    let bench = Bench::default();
     bench.roll(3);
     bench.checkpoint(3);
     bench.backup.begin(0).unwrap();
@@ -143,7 +143,7 @@ fn bx_123_a_crash_after_the_truncation() {
     let name = format!("edb{:05X}.log", checkpoint.checkpoint.generation.0);
     assert!(world.names("/log").contains(&name), "{deleted} deleted, {name} wanted");
     let disk = world.disk.crash(7);
-    let environment = crate::restore_bench::environment(&disk, &world.clock, &world.events);
+    let environment = environment(&disk, &world.clock, &world.events);
     let next = Instance::new(environment, parameters("/log", "/system"));
     next.init(InitOptions::default()).unwrap();
     assert_eq!(Rows::open(&next, DATABASES[0]).numbers(), (0..120).collect());
@@ -176,7 +176,7 @@ fn bx_124_a_database_left_out() {
 /// Nothing is deleted without a backup, nor after the server stopped it.
 #[test]
 fn bx_125_no_backup_or_a_stopped_one() {
-    let bench = Bench::new();
+    let bench = Bench::default();
     assert_eq!(code(bench.backup.truncate()), JetErr::NoBackup);
     let bench = copied(3);
     bench.backup.stop();

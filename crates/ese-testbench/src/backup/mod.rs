@@ -1,162 +1,35 @@
 //! An instance reduced to what a backup asks of it: real databases and a real log on a simulated disk.
-#![allow(dead_code, unreachable_pub)]
 
+mod database;
+mod log;
+
+use crate::disk::{self, disk_with};
+use ese::Result;
 use ese::backup::external::{BackupParts, BackupSettings, EndOptions, ExternalBackup, LogSet};
 use ese::backup::freeze::Gate;
 use ese::backup::gate::{Condition, Readiness};
-use ese::backup::source::{BackupDatabase, BackupHost, BackupLog, LogNames, PageHold};
+use ese::backup::source::{BackupDatabase, BackupHost, BackupLog};
 use ese::backup::to_directory::{DirectoryRequest, Status};
 use ese::clock::{Clock, SeededClock};
 use ese::event::MemorySink;
-use ese::log::{Log, LogConfig, LogFiles, NoHooks, read_checkpoint, write_checkpoint};
+use ese::log::{Log, LogConfig, NoHooks, write_checkpoint};
 use ese::sync::{Arc, Mutex};
-use ese::{Error, JetErr, Result};
 use ese_format::checkpoint::Checkpoint;
-use ese_format::checksum::verify_page;
-use ese_format::database::{DatabaseHeader, DatabaseState};
-use ese_format::empty::EmptyDatabase;
 use ese_format::log::record::{Backup2, LogRecord};
-use ese_format::primitives::{BackupInfo, Generation, LogPosition, PageNumber, PageSize};
-use ese_format::space::last_owned_page;
-use ese_format::tree::PageRead;
-use ese_vfs::{Disk, File, OpenMode, SimDisk};
-use std::path::{Path, PathBuf};
+use ese_format::primitives::{BackupInfo, Generation, LogPosition, PageSize};
+use ese_vfs::{Disk, SimDisk};
+use std::path::Path;
 use std::time::Duration;
 
+pub use database::TestDatabase;
+use log::TestLog;
+
+/// The size of the pages of every test database.
 pub const SIZE: PageSize = PageSize::K4;
+/// The same in bytes.
 pub const PAGE: usize = SIZE.bytes();
 /// Pages that every test database owns.
 pub const OWNED: u32 = 60;
-
-pub struct TestDatabase {
-    path: PathBuf,
-    id: u8,
-    file: Arc<dyn File>,
-    header: Mutex<DatabaseHeader>,
-}
-
-struct Pages<'a>(&'a TestDatabase);
-
-impl PageRead for Pages<'_> {
-    type Bytes = Vec<u8>;
-    fn page_size(&self) -> PageSize {
-        SIZE
-    }
-    fn page_count(&self) -> u32 {
-        1000
-    }
-    fn read(&self, page: PageNumber) -> ese_format::Result<Vec<u8>> {
-        let mut bytes = vec![0; PAGE];
-        self.0.file.read_exact_at(&mut bytes, page.file_offset(SIZE)).unwrap();
-        assert!(verify_page(&mut bytes, page, SIZE).is_usable());
-        Ok(bytes)
-    }
-}
-
-impl BackupDatabase for TestDatabase {
-    fn path(&self) -> &Path {
-        &self.path
-    }
-    fn id(&self) -> u8 {
-        self.id
-    }
-    fn page_size(&self) -> PageSize {
-        SIZE
-    }
-    fn header(&self) -> DatabaseHeader {
-        self.header.lock().clone()
-    }
-    fn update_header(&self, change: &mut dyn FnMut(&mut DatabaseHeader)) -> Result<()> {
-        let mut header = self.header.lock();
-        change(&mut header);
-        let image = header.encode();
-        for at in [0, PAGE as u64] {
-            self.file.write_at(&image, at).map_err(|e| Error::io(e, "write", &self.path))?;
-        }
-        Ok(())
-    }
-    fn last_page(&self) -> Result<PageNumber> {
-        Ok(last_owned_page(&Pages(self))?)
-    }
-    fn read_pages(&self, first: PageNumber, into: &mut [u8]) -> Result<()> {
-        self.file
-            .read_exact_at(into, first.file_offset(SIZE))
-            .map_err(|e| Error::io(e, "read pages", &self.path))
-    }
-    fn remove_deleted(&self) -> Result<()> {
-        Ok(())
-    }
-    fn scrub_pages(&self, _first: PageNumber, _count: u32) -> Result<u32> {
-        Ok(0)
-    }
-    fn write_pages(&self) -> Result<()> {
-        Ok(())
-    }
-    fn hold_pages(&self, _first: PageNumber, _count: u32) -> Box<dyn PageHold + '_> {
-        Box::new(())
-    }
-}
-
-pub struct TestLog {
-    disk: Arc<SimDisk>,
-    log: Arc<Log>,
-    names: Names,
-}
-
-impl BackupLog for TestLog {
-    fn current(&self) -> Generation {
-        self.log.current()
-    }
-    fn tip(&self) -> LogPosition {
-        self.log.tip()
-    }
-    fn trouble(&self) -> Option<JetErr> {
-        self.log.trouble()
-    }
-    fn append(&self, record: &[u8]) -> Result<LogPosition> {
-        let appended = self.log.append(record)?;
-        self.log.flush(appended.end)?;
-        Ok(appended.start)
-    }
-    fn roll(&self) -> Result<Generation> {
-        self.log.force_new_generation()
-    }
-    fn roll_with(&self, record: &[u8]) -> Result<LogPosition> {
-        Ok(self.log.begin_generation_with(record)?.start)
-    }
-    fn names(&self) -> &dyn LogNames {
-        &self.names
-    }
-    fn checkpoint(&self) -> Result<LogPosition> {
-        let signature = self.log.signature();
-        let path = Path::new(CHECKPOINT);
-        Ok(read_checkpoint(&*self.disk, path, Some(&signature))?.checkpoint)
-    }
-}
-
-struct Names(LogFiles);
-
-impl LogNames for Names {
-    fn base(&self) -> &str {
-        self.0.base()
-    }
-    fn directory(&self) -> &Path {
-        self.0.directory()
-    }
-    fn archive(&self, generation: Generation) -> PathBuf {
-        self.0.archive(generation)
-    }
-    fn generation_of(&self, name: &str) -> Option<Generation> {
-        let digits = name.strip_prefix("edb")?.strip_suffix(".log")?;
-        if digits.len() != 5 {
-            return None;
-        }
-        u32::from_str_radix(digits, 16).ok().map(Generation)
-    }
-    fn lowest(&self) -> Result<Option<Generation>> {
-        Ok(self.0.archives()?.first().map(|archive| archive.generation))
-    }
-}
 
 struct Host {
     databases: Vec<Arc<TestDatabase>>,
@@ -172,21 +45,33 @@ impl BackupHost for Host {
     }
 }
 
+/// The checkpoint file.
 pub const CHECKPOINT: &str = "/log/edb.chk";
 
+/// Databases `/db/1.edb` and so on, logs in `/log`, an empty folder `/out`, and the backup of that.
 pub struct Bench {
+    /// Where all of it is.
     pub disk: Arc<SimDisk>,
+    /// What the backup reported.
     pub events: Arc<MemorySink>,
+    /// The log, which anybody may write to.
     pub log: Arc<Log>,
+    /// The databases by number, from 1 on.
     pub databases: Vec<Arc<TestDatabase>>,
+    /// How the instance is said to be.
     pub condition: Arc<Mutex<Condition>>,
+    /// What is tested.
     pub backup: ExternalBackup,
 }
 
+/// What a bench has.
 #[derive(Clone, Copy)]
 pub struct Options {
+    /// How many databases.
     pub databases: u8,
+    /// Whether logs are removed behind the checkpoint.
     pub circular: bool,
+    /// Whether there is a log that a backup could have.
     pub logging: bool,
 }
 
@@ -196,31 +81,28 @@ impl Default for Options {
     }
 }
 
-impl Bench {
-    pub fn new() -> Self {
+impl Default for Bench {
+    fn default() -> Self {
         Self::with(Options::default())
     }
+}
 
-    /// Databases `/db/1.edb` and so on, logs in `/log`, an empty folder `/out`.
+impl Bench {
+    /// With what is asked for.
     pub fn with(options: Options) -> Self {
-        let disk = Arc::new(SimDisk::new(1));
-        for folder in ["/db", "/log", "/out"] {
-            disk.create_dir_all(Path::new(folder)).unwrap();
-            disk.sync_dir(Path::new("/")).unwrap();
-        }
+        let disk = Arc::new(disk_with(1, &["/db", "/log", "/out"]));
         let clock: Arc<dyn Clock> = Arc::new(SeededClock::new(7));
         let mut config = LogConfig::new(disk.clone(), clock.clone(), "/log", "edb");
         config.segments = 16;
         config.circular = options.circular;
         let log = Arc::new(Log::create(config, Arc::new(NoHooks)).unwrap());
         let databases: Vec<_> = (1..=options.databases)
-            .map(|id| Arc::new(database(&disk, clock.as_ref(), log.as_ref(), id)))
+            .map(|id| Arc::new(database::database(&disk, clock.as_ref(), log.as_ref(), id)))
             .collect();
         let condition =
             Arc::new(Mutex::new(Condition { readiness: Readiness::Ready, ..Condition::default() }));
         let events = Arc::new(MemorySink::default());
-        let names = Names(log.files().clone());
-        let test_log = TestLog { disk: disk.clone(), log: log.clone(), names };
+        let test_log = TestLog::new(&disk, &log);
         let backup = ExternalBackup::new(BackupParts {
             disk: disk.clone(),
             clock,
@@ -253,15 +135,14 @@ impl Bench {
         }
     }
 
+    /// The database of a number, from 1 on.
     pub fn database(&self, id: u8) -> &TestDatabase {
         &self.databases[usize::from(id) - 1]
     }
 
     /// Overwrites bytes of a file as damage would.
     pub fn damage(&self, path: &str, at: u64) {
-        let file = self.disk.open(Path::new(path), OpenMode::Write).unwrap();
-        let junk: Vec<u8> = (1..=40u8).map(|n| n.wrapping_mul(37)).collect();
-        file.write_at(&junk, at).unwrap();
+        disk::damage(&self.disk, path, at);
     }
 
     /// Reads a file of the backup to its end.
@@ -281,12 +162,14 @@ impl Bench {
         Ok(all)
     }
 
+    /// Reads all databases, as a client would to copy them.
     pub fn copy_databases(&self) {
         for path in self.backup.attach_info().unwrap() {
             self.read_all(&path, 16 * PAGE).unwrap();
         }
     }
 
+    /// Reads all logs of the backup.
     pub fn copy_logs(&self) -> LogSet {
         let set = self.backup.log_info().unwrap();
         for path in &set.paths {
@@ -316,6 +199,7 @@ impl Bench {
         set
     }
 
+    /// A backup by the engine itself; the progress that was told.
     pub fn to_folder(&self, folder: Option<&str>, flags: u32) -> Result<Vec<Status>> {
         let mut heard = Vec::new();
         let request = DirectoryRequest { folder: folder.map(Path::new), flags, create: false };
@@ -328,6 +212,7 @@ impl Bench {
         self.log.files().archives().unwrap().iter().map(|archive| archive.generation.0).collect()
     }
 
+    /// What is in a folder.
     pub fn names(&self, folder: &str) -> Vec<String> {
         let entries = self.disk.read_dir(Path::new(folder)).unwrap();
         let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -339,37 +224,10 @@ impl Bench {
         self.events.ids().split_off(before)
     }
 
+    /// How many events there were.
     pub fn event_count(&self) -> usize {
         self.events.ids().len()
     }
-}
-
-fn database(disk: &SimDisk, clock: &dyn Clock, log: &Log, id: u8) -> TestDatabase {
-    let empty = EmptyDatabase {
-        pages: OWNED,
-        log_signature: log.signature(),
-        ..EmptyDatabase::new(SIZE, clock.new_signature(), clock.now())
-    }
-    .encode()
-    .unwrap();
-    let mut header = empty.header;
-    header.state = DatabaseState::DirtyShutdown;
-    header.database_id = id.into();
-    header.min_required = Generation(1);
-    let image = header.encode();
-    // Three pages behind the last owned one: leftover that fails every check.
-    let mut bytes = vec![0; (OWNED as usize + 2 + 3) * PAGE];
-    bytes[..PAGE].copy_from_slice(&image);
-    bytes[PAGE..2 * PAGE].copy_from_slice(&image);
-    for (number, page) in empty.pages {
-        bytes[number.file_offset(SIZE) as usize..][..PAGE].copy_from_slice(&page);
-    }
-    let leftover = bytes.len() - 3 * PAGE;
-    bytes[leftover..].fill(0x77);
-    let path = PathBuf::from(format!("/db/{id}.edb"));
-    disk.install(&path, &bytes).unwrap();
-    let file = disk.open(&path, OpenMode::Write).unwrap();
-    TestDatabase { path, id, file, header: Mutex::new(header) }
 }
 
 /// The Backup2 records in a log file, as phase and scope, in order.
@@ -381,8 +239,4 @@ pub fn backup_records(records: &[LogRecord]) -> Vec<(u8, u8, BackupInfo)> {
             _ => None,
         })
         .collect()
-}
-
-pub fn code<T>(result: Result<T>) -> JetErr {
-    result.map(|_| ()).expect_err("an error was due").code()
 }
