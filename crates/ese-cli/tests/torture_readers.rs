@@ -23,10 +23,11 @@ mod workload;
 
 use check::recover;
 use ese::sync::Mutex;
+use ese_testbench::disk::DATABASES;
 use ese_vfs::{SimDisk, SimRng};
 use model::{Expected, Shared};
 use readers::{GONE, GUESS, NULL_BIT, Readers};
-use setup::{DATABASES, Setup};
+use setup::Setup;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //! - [`bench`]: instances, from a disk, a seed and what a test wants otherwise than usual.
 //! - [`check`]: the structure of a database that nobody has open.
 //! - [`faults`]: operations of a disk that fail, and what may be said of them.
+//! - [`queue`]: a table to which records come and from which they go.
 //! - [`restore`]: an instance with two databases, its backups, and restores of them.
 //! - [`samples`]: files that Windows wrote.
 //! - [`settings`]: numbers that a run takes from its environment.
@@ -15,6 +16,7 @@ pub mod bench;
 pub mod check;
 pub mod disk;
 pub mod faults;
+pub mod queue;
 pub mod restore;
 pub mod samples;
 pub mod settings;

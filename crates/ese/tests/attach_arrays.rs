@@ -1,17 +1,16 @@
 //! The attach array in the header of each log is what the records before it say, also when logs end while databases
 //! come and go: recovery and restores that begin with that log know of the databases by nothing else.
 
-use ese::clock::SeededClock;
 use ese::database::CreateOptions;
-use ese::event::MemorySink;
 use ese::log::{LogFiles, LogReader, ReadEvent, ReadOptions};
-use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
+use ese::raw::{AttachOptions, TermOptions};
 use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::{Arc, thread};
 use ese_format::log::LogRecord;
 use ese_format::{Generation, LogPosition};
-use ese_vfs::{Disk, SimDisk};
+use ese_testbench::Bench;
+use ese_testbench::disk::disk;
+use ese_vfs::SimDisk;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -19,21 +18,8 @@ const VISITS: usize = 12;
 
 /// Databases come and go while the log is rolled over again and again.
 fn run() {
-    let disk = SimDisk::new(3);
-    disk.create_dir_all(Path::new("/data")).unwrap();
-    let environment = Environment {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SeededClock::new(3)),
-        events: Arc::new(MemorySink::default()),
-        threads: false,
-        cache: None,
-    };
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
-    parameters.set_text(ParamId::SystemPath, "/data").unwrap();
-    parameters.set_integer(ParamId::LogFileSize, 64).unwrap();
-    let instance = Instance::new(environment, parameters);
-    instance.init(InitOptions::default()).unwrap();
+    let disk = disk(3);
+    let instance = Bench::new(&disk, 3).log_kib(64).start();
     disk.set_hook(Some(Arc::new(thread::yield_now)));
     let goes_on = Arc::new(AtomicBool::new(true));
     let (going, rolled) = (goes_on.clone(), instance.clone());

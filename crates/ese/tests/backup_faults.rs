@@ -5,19 +5,17 @@ use ese::backup::external::EndOptions;
 use ese::backup::socket::frame::Connection;
 use ese::backup::socket::serve::serve;
 use ese::backup::socket::{Limits, ReceiveRequest, SocketBackupKind, receive_from};
-use ese::clock::SeededClock;
 use ese::database::CreateOptions;
-use ese::event::MemorySink;
 use ese::log::read_log_header;
-use ese::params::ParamId;
-use ese::raw::{AttachOptions, Environment, ExternalRestore, InitOptions, Instance, external_restore};
+use ese::raw::{AttachOptions, ExternalRestore, external_restore};
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese::sync::{Mutex, thread};
 use ese::{JetErr, Result};
 use ese_format::PageSize;
 use ese_format::database::DatabaseHeader;
-use ese_testbench::disk::DATABASES;
-use ese_testbench::restore::{World, parameters};
+use ese_testbench::Bench;
+use ese_testbench::disk::{DATABASES, disk_with};
+use ese_testbench::restore::World;
 use ese_vfs::{Disk, Effect, Fault, OpKind, SimDisk};
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
@@ -77,10 +75,7 @@ fn whole_backup(disk: &SimDisk, at: &str) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn destination() -> SimDisk {
-    let disk = SimDisk::new(9);
-    disk.create_dir_all(Path::new("/backup")).unwrap();
-    disk.sync_dir(Path::new("/")).unwrap();
-    disk
+    disk_with(9, &["/backup"])
 }
 
 #[test]
@@ -204,22 +199,9 @@ fn a_wrong_bit_on_the_disk_is_put_right_in_the_backup() {
 #[test]
 fn pages_of_every_size_come_in_reads_of_every_size() {
     for size in PageSize::ALL {
-        let disk = SimDisk::new(35);
-        for folder in ["/log", "/data", "/backup", "/lives"] {
-            disk.create_dir_all(Path::new(folder)).unwrap();
-        }
-        let environment = || Environment {
-            disk: Arc::new(disk.clone()),
-            clock: Arc::new(SeededClock::new(35)),
-            events: Arc::new(MemorySink::default()),
-            threads: false,
-            cache: None,
-        };
-        let mut settings = parameters("/log", "/log");
-        settings.set_integer(ParamId::DatabasePageSize, size.bytes() as u64).unwrap();
-        settings.set_integer(ParamId::LogFileSize, 512).unwrap();
-        let instance = Instance::new(environment(), settings.clone());
-        instance.init(InitOptions::default()).unwrap();
+        let disk = disk_with(35, &["/log", "/data", "/backup", "/lives"]);
+        let bench = Bench::new(&disk, 35).folders("/log", "/log").page_size(size).log_kib(512);
+        let instance = bench.clone().start();
         let session = instance.begin_session().unwrap();
         let path = Path::new("/data/a.edb");
         let database = session.create(path, CreateOptions::default()).unwrap();
@@ -262,16 +244,13 @@ fn pages_of_every_size_come_in_reads_of_every_size() {
             let new = PathBuf::from(format!("/lives/{number}.edb"));
             disk.install(&new, copy).unwrap();
             let map = RestoreMap::new(vec![MapEntry { old: path.into(), new: new.clone() }]).unwrap();
-            let mut settings = settings.clone();
             let logs = format!("/lives{number}");
             disk.create_dir_all(Path::new(&logs)).unwrap();
-            for folder in [ParamId::LogFilePath, ParamId::SystemPath] {
-                settings.set_text(folder, &logs).unwrap();
-            }
+            let (environment, settings) = bench.clone().folders(&logs, &logs).surroundings();
             let (lowest, highest) = (ese_format::Generation(0), ese_format::Generation(0));
             let backup_logs = Path::new("/backup");
             let request = ExternalRestore { map: &map, backup_logs, lowest, highest };
-            external_restore(&environment(), &settings, &request, &mut |_| {}).unwrap();
+            external_restore(&environment, &settings, &request, &mut |_| {}).unwrap();
             restored.push(new);
         }
         let pages = database.pages().unwrap();

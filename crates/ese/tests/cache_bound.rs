@@ -5,14 +5,13 @@ use ese::api::{ColumnType, TableDefinition};
 use ese::buffer::PageCache;
 use ese::clock::SystemClock;
 use ese::error::JetErr;
-use ese::event::MemorySink;
-use ese::params::{ParamId, Parameters};
-use ese::raw::{Environment, InitOptions, Instance, Session, Table, TermOptions};
+use ese::raw::{Instance, Session, Table, TermOptions};
 use ese::sync::Arc;
 use ese::table::{KeepOptions, Prepare, Seek};
 use ese_format::column::ColumnId;
 use ese_format::key::MakeKeyFlags;
-use ese_vfs::SimDisk;
+use ese_testbench::Bench;
+use ese_testbench::disk::disk_with;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -34,23 +33,10 @@ struct World {
 }
 
 fn world() -> World {
-    let disk = SimDisk::new(7);
-    ese_vfs::Disk::create_dir_all(&disk, Path::new("/e")).unwrap();
+    let disk = disk_with(7, &["/e"]);
     let cache = PageCache::new(PAGES * PAGE_BYTES);
-    let mut parameters = Parameters::new();
-    for (id, text) in [(ParamId::LogFilePath, "/e/"), (ParamId::SystemPath, "/e/")] {
-        parameters.set_text(id, text).unwrap();
-    }
-    parameters.set_integer(ParamId::CircularLog, 1).unwrap();
-    let environment = Environment {
-        disk: Arc::new(disk),
-        clock: Arc::new(SystemClock::new()),
-        events: Arc::new(MemorySink::default()),
-        threads: true,
-        cache: Some(cache.clone()),
-    };
-    let instance = Instance::new(environment, parameters);
-    instance.init(InitOptions::default()).unwrap();
+    let bench = Bench::new(&disk, 7).clock(Arc::new(SystemClock::new())).threads(true).cache(cache.clone());
+    let instance = bench.folders("/e/", "/e/").circular(true).start();
     let session = instance.begin_session().unwrap();
     let database = session.create(Path::new("/e/x.edb"), Default::default()).unwrap();
     session.begin_transaction(false).unwrap();

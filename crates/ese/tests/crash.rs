@@ -4,23 +4,21 @@
 //! Everything here runs on one thread, on a simulated disk and a seeded clock, so a failure repeats from
 //! the numbers in its message.
 
+use ese_testbench::Bench;
+use ese_testbench::disk::{DATABASES, disk_with, install};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use ese::backup::external::EndOptions;
 use ese::backup::to_directory::DirectoryRequest;
 use ese::clock::{Clock, SeededClock};
-use ese::event::MemorySink;
-use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
+use ese::raw::{AttachOptions, InitOptions, Instance, TermOptions};
 use ese::{JetErr, Result};
 use ese_format::PageSize;
 use ese_format::database::DatabaseHeader;
 use ese_format::empty::EmptyDatabase;
-use ese_vfs::{Disk, Effect, Fault, OpKind, Operation, SimDisk, SimRng};
+use ese_vfs::{Effect, Fault, OpKind, Operation, SimDisk, SimRng};
 
-const DATABASES: [&str; 2] = ["/data/a.edb", "/data/b.edb"];
 const BACKUP: &str = "/backup";
 
 /// What a run is made with. A header of more than 4 KB can tear.
@@ -42,42 +40,20 @@ const SETUPS: [Setup; 4] = [
 
 /// A disk with two databases that were never attached, everything durable.
 fn world(setup: Setup) -> SimDisk {
-    let disk = SimDisk::new(setup.seed);
+    let disk = disk_with(setup.seed, &["/log", "/system", BACKUP]);
     let clock = SeededClock::new(setup.seed);
     for path in DATABASES {
         let mut empty = EmptyDatabase::new(setup.page_size, clock.new_signature(), clock.now());
         empty.pages = EmptyDatabase::least_pages(setup.page_size);
-        let mut bytes = Vec::new();
-        let append = |_, part: &[u8]| {
-            bytes.extend_from_slice(part);
-            Ok::<(), ()>(())
-        };
-        empty.write_to(append).unwrap();
-        disk.install(Path::new(path), &bytes).unwrap();
+        install(&disk, path, &empty);
     }
-    for folder in ["/log", "/system", BACKUP] {
-        disk.create_dir_all(Path::new(folder)).unwrap();
-    }
-    disk.sync_dir(Path::new("/")).unwrap();
     disk.crash_keeping(true)
 }
 
 /// An instance as a process would make it; `day` stands for the time of day.
 fn instance(disk: &SimDisk, setup: Setup, day: u64) -> Instance {
-    let environment = Environment {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SeededClock::new(setup.seed + day)),
-        events: Arc::new(MemorySink::default()),
-        threads: false,
-        cache: None,
-    };
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::LogFilePath, "/log").unwrap();
-    parameters.set_text(ParamId::SystemPath, "/system").unwrap();
-    parameters.set_integer(ParamId::LogFileSize, 128).unwrap();
-    parameters.set_integer(ParamId::CircularLog, u64::from(setup.circular)).unwrap();
-    parameters.set_integer(ParamId::DatabasePageSize, setup.page_size.bytes() as u64).unwrap();
-    Instance::new(environment, parameters)
+    let bench = Bench::new(disk, setup.seed + day).folders("/log", "/system").log_kib(128);
+    bench.circular(setup.circular).page_size(setup.page_size).instance()
 }
 
 /// Files of a finished backup, each with its content.

@@ -1,63 +1,38 @@
 //! The life of an instance on a simulated disk: attach, roll over, back up, crash, recover.
 
-use ese::clock::{Clock, SeededClock};
-use ese::event::MemorySink;
+use ese::clock::Clock;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{AttachOptions, Attached, Environment, InitOptions, Instance, TermOptions};
 use ese::{JetErr, Result};
 use ese_format::database::{DatabaseHeader, DatabaseState};
 use ese_format::empty::EmptyDatabase;
 use ese_format::{Generation, LogPosition, PageSize};
+use ese_testbench::disk::{DATABASE, disk_with, install};
+use ese_testbench::{Bench, restore};
 use ese_vfs::{Disk, Effect, Fault, OpKind, SimDisk};
 use std::path::Path;
 use std::sync::Arc;
 
-const DATABASE: &str = "/data/a.edb";
-
 fn world(seed: u64) -> (SimDisk, Environment) {
-    let disk = SimDisk::new(seed);
-    for folder in ["/log", "/system", "/data"] {
-        disk.create_dir_all(Path::new(folder)).unwrap();
-        disk.sync_dir(Path::new("/")).unwrap();
-    }
+    let disk = disk_with(seed, &["/log", "/system", "/data"]);
     let environment = environment(&disk, seed);
     (disk, environment)
 }
 
 fn environment(disk: &SimDisk, seed: u64) -> Environment {
-    Environment {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SeededClock::new(seed)),
-        events: Arc::new(MemorySink::default()),
-        threads: false,
-        cache: None,
-    }
+    Bench::new(disk, seed).environment()
 }
 
 fn parameters() -> Parameters {
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::LogFilePath, "/log").unwrap();
-    parameters.set_text(ParamId::SystemPath, "/system").unwrap();
-    parameters.set_integer(ParamId::LogFileSize, 64).unwrap();
-    parameters
+    restore::parameters("/log", "/system")
 }
 
 fn make_database(disk: &SimDisk, clock: &dyn Clock, path: &str) -> Vec<u8> {
-    let empty = EmptyDatabase::new(PageSize::K4, clock.new_signature(), clock.now());
-    let mut bytes = Vec::new();
-    empty
-        .write_to(|offset, part| {
-            assert_eq!(offset, bytes.len() as u64);
-            bytes.extend_from_slice(part);
-            Ok::<(), ()>(())
-        })
-        .unwrap();
-    disk.install(Path::new(path), &bytes).unwrap();
-    bytes
+    install(disk, path, &EmptyDatabase::new(PageSize::K4, clock.new_signature(), clock.now()))
 }
 
 fn header(disk: &SimDisk) -> DatabaseHeader {
-    DatabaseHeader::decode(&disk.content(Path::new(DATABASE)).unwrap()).unwrap()
+    ese_testbench::disk::header(disk, DATABASE)
 }
 
 /// The pages behind the two headers.

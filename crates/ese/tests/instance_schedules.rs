@@ -8,51 +8,27 @@ use std::path::Path;
 
 use ese::backup::to_directory::DirectoryRequest;
 use ese::clock::{Clock, SeededClock};
-use ese::event::MemorySink;
-use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
+use ese::raw::{AttachOptions, InitOptions, Instance, TermOptions};
 use ese::sync::{Arc, Mutex, model, thread};
 use ese::{JetErr, Result};
 use ese_format::PageSize;
 use ese_format::database::DatabaseHeader;
 use ese_format::empty::EmptyDatabase;
-use ese_vfs::{Disk, SimDisk};
-
-const DATABASES: [&str; 2] = ["/data/a.edb", "/data/b.edb"];
+use ese_testbench::Bench;
+use ese_testbench::disk::{DATABASES, disk_with, install};
+use ese_vfs::SimDisk;
 
 fn world() -> SimDisk {
-    let disk = SimDisk::new(0);
+    let disk = disk_with(0, &["/log", "/system", "/backup"]);
     let clock = SeededClock::new(0);
     for path in DATABASES {
-        let empty = EmptyDatabase::new(PageSize::K4, clock.new_signature(), clock.now());
-        let mut bytes = Vec::new();
-        let append = |_, part: &[u8]| {
-            bytes.extend_from_slice(part);
-            Ok::<(), ()>(())
-        };
-        empty.write_to(append).unwrap();
-        disk.install(Path::new(path), &bytes).unwrap();
+        install(&disk, path, &EmptyDatabase::new(PageSize::K4, clock.new_signature(), clock.now()));
     }
-    for folder in ["/log", "/system", "/backup"] {
-        disk.create_dir_all(Path::new(folder)).unwrap();
-    }
-    disk.sync_dir(Path::new("/")).unwrap();
     disk
 }
 
 fn instance(disk: &SimDisk, threads: bool) -> Instance {
-    let environment = Environment {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SeededClock::new(1)),
-        events: Arc::new(MemorySink::default()),
-        threads,
-        cache: None,
-    };
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::LogFilePath, "/log").unwrap();
-    parameters.set_text(ParamId::SystemPath, "/system").unwrap();
-    parameters.set_integer(ParamId::LogFileSize, 64).unwrap();
-    Instance::new(environment, parameters)
+    Bench::new(disk, 1).folders("/log", "/system").log_kib(64).threads(threads).instance()
 }
 
 /// The name of an answer, if it is one that the others' work explains.

@@ -3,47 +3,23 @@
 use ese::JetErr;
 use ese::backup::external::EndOptions;
 use ese::catalog::{NewColumn, NewTable};
-use ese::clock::SeededClock;
 use ese::database::CreateOptions;
-use ese::event::MemorySink;
-use ese::maintain::deep::{DeepOptions, deep_check};
-use ese::offline::OfflineDatabase;
-use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Database, Environment, InitOptions, Instance, Resize, Session, TermOptions};
+use ese::params::ParamId;
+use ese::raw::{AttachOptions, Database, Instance, Resize, Session, TermOptions};
 use ese::sync::Mutex;
 use ese::table::{KeepOptions, Prepare};
 use ese_format::column::ColumnType;
-use ese_vfs::{Disk, SimDisk, SimRng};
+use ese_testbench::Bench;
+use ese_testbench::check::assert_sound;
+use ese_testbench::disk::{DATABASE as PATH, disk};
+use ese_vfs::{SimDisk, SimRng};
 use std::path::Path;
 use std::sync::Arc;
 
-const PATH: &str = "/data/a.edb";
 const EXTENSION: u64 = 16;
 
 fn instance(disk: &SimDisk, shrinks: u64) -> Instance {
-    let environment = Environment {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SeededClock::new(5)),
-        events: Arc::new(MemorySink::default()),
-        threads: false,
-        cache: None,
-    };
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
-    parameters.set_text(ParamId::SystemPath, "/data").unwrap();
-    parameters.set_integer(ParamId::LogFileSize, 128).unwrap();
-    parameters.set_integer(ParamId::DbExtensionSize, EXTENSION).unwrap();
-    parameters.set_integer(ParamId::EnableShrinkDatabase, shrinks).unwrap();
-    let instance = Instance::new(environment, parameters);
-    instance.init(InitOptions::default()).unwrap();
-    instance
-}
-
-fn disk() -> SimDisk {
-    let disk = SimDisk::new(3);
-    disk.create_dir_all(Path::new("/data")).unwrap();
-    disk.sync_dir(Path::new("/")).unwrap();
-    disk
+    Bench::new(disk, 5).log_kib(128).extension(EXTENSION).set(ParamId::EnableShrinkDatabase, shrinks).start()
 }
 
 fn fill(session: &Session, database: &Database, name: &str, records: u32) {
@@ -83,18 +59,9 @@ fn file_pages(disk: &SimDisk) -> u64 {
     disk.content(Path::new(PATH)).unwrap().len() as u64 / 4096 - 2
 }
 
-#[track_caller]
-fn is_sound(disk: &SimDisk) {
-    let database = OfflineDatabase::open(disk, Path::new(PATH)).unwrap();
-    let options = DeepOptions { header: Some(database.header().clone()), ..DeepOptions::default() };
-    assert!(database.header().is_clean());
-    let report = deep_check(Arc::new(database), &options, Arc::new(|_, _| {}));
-    assert!(report.is_sound(), "{:#?} {:?}", report.findings, report.leaks);
-}
-
 #[test]
 fn it_gets_the_room_that_is_asked_for_and_gives_it_back() {
-    let disk = disk();
+    let disk = disk(3);
     let instance = instance(&disk, 0);
     let session = instance.begin_session().unwrap();
     let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
@@ -120,12 +87,12 @@ fn it_gets_the_room_that_is_asked_for_and_gives_it_back() {
     assert_eq!(records(&database, "Kept"), 20);
     drop((database, session));
     instance.term(TermOptions::default()).unwrap();
-    is_sound(&disk);
+    assert_sound(&disk, PATH);
 }
 
 #[test]
 fn the_extension_size_may_change_at_any_time() {
-    let disk = disk();
+    let disk = disk(3);
     let instance = instance(&disk, 0);
     let session = instance.begin_session().unwrap();
     let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
@@ -138,7 +105,7 @@ fn the_extension_size_may_change_at_any_time() {
 #[test]
 fn a_detach_trims_the_file_if_the_parameters_say_so() {
     for shrinks in [0, 1] {
-        let disk = disk();
+        let disk = disk(3);
         let instance = instance(&disk, shrinks);
         let session = instance.begin_session().unwrap();
         let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
@@ -147,7 +114,7 @@ fn a_detach_trims_the_file_if_the_parameters_say_so() {
         drop(database);
         session.detach(Some(Path::new(PATH))).unwrap();
         assert_eq!(file_pages(&disk) < 1000, shrinks == 1);
-        is_sound(&disk);
+        assert_sound(&disk, PATH);
         session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
         let database = session.open(Path::new(PATH)).unwrap();
         database.resize(1000, Resize::OnlyGrow).unwrap();
@@ -160,7 +127,7 @@ fn a_detach_trims_the_file_if_the_parameters_say_so() {
 
 #[test]
 fn nothing_is_cut_off_while_a_backup_runs() {
-    let disk = disk();
+    let disk = disk(3);
     let instance = instance(&disk, 0);
     let session = instance.begin_session().unwrap();
     let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
@@ -176,7 +143,7 @@ fn nothing_is_cut_off_while_a_backup_runs() {
 
 #[test]
 fn a_crash_at_any_operation_of_a_resize_is_recovered() {
-    let disk = disk();
+    let disk = disk(3);
     let running = instance(&disk, 0);
     let session = running.begin_session().unwrap();
     let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
@@ -206,7 +173,7 @@ fn a_crash_at_any_operation_of_a_resize_is_recovered() {
         session.reclaim_leaks(Path::new(PATH), 1, Arc::new(|_, _| {})).unwrap();
         drop(session);
         instance.term(TermOptions::default()).unwrap();
-        is_sound(&image);
+        assert_sound(&image, PATH);
     }
 }
 
@@ -214,7 +181,7 @@ fn a_crash_at_any_operation_of_a_resize_is_recovered() {
 /// the old content is in the log again, so redo cannot cut the file off there and then.
 #[test]
 fn a_crash_behind_a_shrink_is_recovered_with_a_transaction_open() {
-    let disk = disk();
+    let disk = disk(3);
     let running = instance(&disk, 0);
     let session = running.begin_session().unwrap();
     let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
@@ -248,5 +215,5 @@ fn a_crash_behind_a_shrink_is_recovered_with_a_transaction_open() {
     drop((database, session));
     instance.term(TermOptions::default()).unwrap();
     assert!(file_pages(&image) < 1000);
-    is_sound(&image);
+    assert_sound(&image, PATH);
 }

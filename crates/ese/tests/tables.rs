@@ -4,50 +4,23 @@ use ese::backup::external::ATOMIC;
 use ese::backup::to_directory::DirectoryRequest;
 use ese::buffer::PageCache;
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
-use ese::clock::SeededClock;
 use ese::database::CreateOptions;
-use ese::event::MemorySink;
-use ese::maintain::deep::{DeepOptions, deep_check};
-use ese::offline::OfflineDatabase;
-use ese::params::{ParamId, Parameters};
-use ese::raw::{
-    AttachOptions, Database, Environment, InitOptions, Instance, Session, Table, TermOptions, restore_folder,
-};
+use ese::params::ParamId;
+use ese::raw::{AttachOptions, Database, InitOptions, Instance, Session, Table, TermOptions, restore_folder};
 use ese::table::{KeepOptions, Prepare, Seek};
 use ese::{JetErr, Result};
 use ese_format::PageSize;
 use ese_format::column::{ColumnId, ColumnType};
 use ese_format::key::MakeKeyFlags;
+use ese_testbench::Bench;
+use ese_testbench::check::assert_no_errors;
+use ese_testbench::disk::{DATABASE as PATH, disk};
 use ese_vfs::{Disk, SimDisk};
 use std::path::Path;
 use std::sync::Arc;
 
-const PATH: &str = "/data/a.edb";
-
-fn instance(disk: &SimDisk, page_size: PageSize, seed: u64) -> Instance {
-    instance_with(disk, page_size, seed, None)
-}
-
-fn instance_with(disk: &SimDisk, page_size: PageSize, seed: u64, cache: Option<Arc<PageCache>>) -> Instance {
-    let environment = Environment {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SeededClock::new(seed)),
-        events: Arc::new(MemorySink::default()),
-        threads: false,
-        cache,
-    };
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
-    parameters.set_text(ParamId::SystemPath, "/data").unwrap();
-    parameters.set_integer(ParamId::LogFileSize, 256).unwrap();
-    parameters.set_integer(ParamId::DatabasePageSize, page_size.bytes() as u64).unwrap();
-    Instance::new(environment, parameters)
-}
-
-fn disk() -> SimDisk {
-    let disk = SimDisk::new(1);
-    disk.create_dir_all(Path::new("/data")).unwrap();
-    disk
+fn bench(disk: &SimDisk, page_size: PageSize, seed: u64) -> Bench {
+    Bench::new(disk, seed).log_kib(256).page_size(page_size)
 }
 
 fn columns() -> [NewColumn<'static>; 4] {
@@ -114,9 +87,8 @@ fn open(instance: &Instance) -> (Session, Database, Table) {
 }
 
 fn life(page_size: PageSize) {
-    let disk = disk();
-    let first = instance(&disk, page_size, 1);
-    first.init(InitOptions::default()).unwrap();
+    let disk = disk(1);
+    let first = bench(&disk, page_size, 1).start();
     let session = first.begin_session().unwrap();
     let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
     make_table(&database);
@@ -156,8 +128,7 @@ fn life(page_size: PageSize) {
     }
     drop((table, database, session));
     first.term(TermOptions { dirty: true, ..TermOptions::default() }).unwrap();
-    let second = instance(&disk, page_size, 2);
-    second.init(InitOptions::default()).unwrap();
+    let second = bench(&disk, page_size, 2).start();
     let (session, database, table) = open(&second);
     assert_eq!(content(&table), before);
     session.begin_transaction(false).unwrap();
@@ -168,8 +139,7 @@ fn life(page_size: PageSize) {
     let after = content(&table);
     drop((table, database, session));
     second.term(TermOptions::default()).unwrap();
-    let third = instance(&disk, page_size, 3);
-    third.init(InitOptions::default()).unwrap();
+    let third = bench(&disk, page_size, 3).start();
     let (session, database, table) = open(&third);
     assert_eq!(content(&table), after);
     // A new index over what is there, and what it refuses.
@@ -197,10 +167,9 @@ fn a_table_lives_through_crash_and_restart() {
 /// A backup reads the file, and of a new database nothing need be in it yet: all of it is in cache and log.
 #[test]
 fn a_backup_of_a_database_whose_pages_were_never_written_restores() {
-    let disk = disk();
+    let disk = disk(1);
     disk.create_dir_all(Path::new("/restored")).unwrap();
-    let first = instance(&disk, PageSize::ALL[1], 1);
-    first.init(InitOptions::default()).unwrap();
+    let first = bench(&disk, PageSize::ALL[1], 1).start();
     let session = first.begin_session().unwrap();
     let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
     make_table(&database);
@@ -216,7 +185,7 @@ fn a_backup_of_a_database_whose_pages_were_never_written_restores() {
     assert!(summary.databases.iter().all(|database| database.dropped.is_none()));
     drop((table, database, session));
     first.term(TermOptions::default()).unwrap();
-    let second = instance(&disk, PageSize::ALL[1], 2);
+    let second = bench(&disk, PageSize::ALL[1], 2).instance();
     second.set_text(ParamId::LogFilePath, "/restored").unwrap();
     second.set_text(ParamId::SystemPath, "/restored").unwrap();
     let (folder, to) = (Path::new("/out"), Path::new("/restored"));
@@ -231,20 +200,12 @@ fn a_backup_of_a_database_whose_pages_were_never_written_restores() {
     second.term(TermOptions::default()).unwrap();
 }
 
-/// What the structure check has against the database on the disk.
-fn errors(disk: &SimDisk) -> Vec<String> {
-    let database = OfflineDatabase::open(disk, Path::new(PATH)).unwrap();
-    let report = deep_check(Arc::new(database), &DeepOptions::default(), Arc::new(|_, _| {}));
-    report.errors().map(ToString::to_string).collect()
-}
-
 /// The tree of long values is made for everybody, in a transaction of its own: after a change of the schema
 /// the table has it all the same, though the snapshot is older.
 #[test]
 fn long_values_go_after_a_change_of_the_schema() {
-    let disk = disk();
-    let instance = instance(&disk, PageSize::K4, 1);
-    instance.init(InitOptions::default()).unwrap();
+    let disk = disk(1);
+    let instance = bench(&disk, PageSize::K4, 1).start();
     let session = instance.begin_session().unwrap();
     let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
     make_table(&database);
@@ -262,16 +223,15 @@ fn long_values_go_after_a_change_of_the_schema() {
     session.commit_transaction(false).unwrap();
     drop((table, database, session));
     instance.term(TermOptions::default()).unwrap();
-    assert_eq!(errors(&disk), Vec::<String>::new());
+    assert_no_errors(&disk, PATH);
 }
 
 /// The tree of long values of a table that the same transaction has made belongs to the level of the update
 /// that needs it, and then to the one around: it outlives an inner level that is rolled back later.
 #[test]
 fn an_inner_level_takes_no_trees_of_the_outer_one() {
-    let disk = disk();
-    let instance = instance(&disk, PageSize::K4, 1);
-    instance.init(InitOptions::default()).unwrap();
+    let disk = disk(1);
+    let instance = bench(&disk, PageSize::K4, 1).start();
     let session = instance.begin_session().unwrap();
     let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();
     session.begin_transaction(false).unwrap();
@@ -286,16 +246,15 @@ fn an_inner_level_takes_no_trees_of_the_outer_one() {
     assert_eq!(content(&table)[0].len(), 2);
     drop((table, database, session));
     instance.term(TermOptions::default()).unwrap();
-    assert_eq!(errors(&disk), Vec::<String>::new());
+    assert_no_errors(&disk, PATH);
 }
 
 #[test]
 fn an_instance_that_has_ended_holds_nothing() {
-    let disk = disk();
+    let disk = disk(1);
     let cache = PageCache::new(1 << 20);
     for life in 0..2 {
-        let instance = instance_with(&disk, PageSize::K4, life, Some(cache.clone()));
-        instance.init(InitOptions::default()).unwrap();
+        let instance = bench(&disk, PageSize::K4, life).cache(cache.clone()).start();
         if life == 0 {
             let session = instance.begin_session().unwrap();
             let database = session.create(Path::new(PATH), CreateOptions::default()).unwrap();

@@ -3,12 +3,10 @@
 use crate::plan::{Deed, HOT, Part, SIDE, SIDE_RECORDS, TOUCH, WINDOW, sum};
 use crate::tables::{EXTRA, Setup};
 use ese::api::Table;
-use ese::maintain::deep::{DeepOptions, deep_check};
-use ese::offline::OfflineDatabase;
 use ese::raw::Database;
+use ese_testbench::check::{examine, without_errors};
 use ese_vfs::RealDisk;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// What was found.
 #[derive(Debug, Clone, Default)]
@@ -46,15 +44,9 @@ pub fn check(setup: &Setup, certain: &[i32]) -> Checked<Found> {
 
 /// Checks every page of a database that nobody has open.
 fn structure(setup: &Setup, found: &mut Found) -> Checked<()> {
-    let database = told("open", OfflineDatabase::open(&RealDisk::new(), &setup.database()))?;
-    if !database.header().is_clean() {
-        return Err(format!("the database is {:?} after its end", database.header().state));
-    }
-    let options = DeepOptions { header: Some(database.header().clone()), ..DeepOptions::default() };
-    let report = deep_check(Arc::new(database), &options, Arc::new(|_, _| {}));
+    let report = examine(&RealDisk::new(), setup.database())?;
     (found.leaked_pages, found.pages) = (report.leaked_pages(), report.pages);
-    let errors: Vec<String> = report.errors().take(6).map(ToString::to_string).collect();
-    if errors.is_empty() { Ok(()) } else { Err(format!("structure: {}", errors.join("; "))) }
+    without_errors(&report)
 }
 
 /// All records of a table, in the order of an index.

@@ -1,6 +1,6 @@
 //! Online defragmentation: fewer pages, the same records, whoever works meanwhile and whenever the power goes.
 
-use crate::bench::{PATH, blob, check_blobs, create, disk, end, ids, instance, is_sound, put, settle};
+use crate::bench::{end, instance, settle};
 use ese::JetErr;
 use ese::api::{ColumnType, Table, TableDefinition, Transaction};
 use ese::backup::external::EndOptions;
@@ -10,6 +10,9 @@ use ese::raw::{
     TermOptions,
 };
 use ese::sync::Mutex;
+use ese_testbench::check::assert_sound;
+use ese_testbench::disk::{DATABASE as PATH, disk};
+use ese_testbench::queue::{blob, check_blobs, create, ids, put};
 use ese_vfs::SimDisk;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,7 +60,7 @@ fn in_use(database: &Database) -> u64 {
 
 #[test]
 fn leaves_are_merged_and_the_file_gets_shorter() {
-    let disk = disk();
+    let disk = disk(11);
     let instance = instance(&disk, &[VERSIONS]);
     let session = instance.begin_session().unwrap();
     let database = create(&session, Path::new(PATH));
@@ -106,7 +109,7 @@ fn fill_and_drop(instance: &Instance, session: &Session, database: &Database) {
 
 #[test]
 fn others_work_meanwhile() {
-    let disk = disk();
+    let disk = disk(11);
     let instance = instance(&disk, &[VERSIONS]);
     let (session, other) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
     let database = create(&session, Path::new(PATH));
@@ -162,7 +165,7 @@ fn long_ends(session: &Session) {
 
 #[test]
 fn the_limits_hold_and_the_end_is_told() {
-    let disk = disk();
+    let disk = disk(11);
     let instance = instance(&disk, &[VERSIONS]);
     let session = instance.begin_session().unwrap();
     let database = create(&session, Path::new(PATH));
@@ -216,7 +219,7 @@ fn the_limits_hold_and_the_end_is_told() {
 
 #[test]
 fn the_power_goes_in_the_middle() {
-    let disk = disk();
+    let disk = disk(11);
     let running = instance(&disk, &[VERSIONS, (ParamId::CacheSizeMax, 60), (ParamId::CacheSizeMin, 60)]);
     let session = running.begin_session().unwrap();
     let database = create(&session, Path::new(PATH));
@@ -254,6 +257,6 @@ fn the_power_goes_in_the_middle() {
         session.reclaim_leaks(Path::new(PATH), 1, Arc::new(|_, _| {})).unwrap();
         drop(session);
         instance.term(TermOptions::default()).unwrap();
-        is_sound(image);
+        assert_sound(image, PATH);
     }
 }

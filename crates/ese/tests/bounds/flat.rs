@@ -1,9 +1,11 @@
 //! Tables under constant change keep their size: what is deleted is taken again.
 
-use crate::bench::{PATH, check_blobs, create, disk, end, ids, instance, put, settle};
+use crate::bench::{end, instance, settle};
 use ese::api::{Table, Transaction};
 use ese::params::ParamId;
 use ese::raw::Session;
+use ese_testbench::disk::{DATABASE as PATH, disk};
+use ese_testbench::queue::{check_blobs, create, ids, put};
 use ese_vfs::SimRng;
 use std::path::Path;
 
@@ -72,7 +74,7 @@ fn size(table: &Table<'_>) -> (u64, u64) {
 }
 
 fn stays_flat(goes: Goes, rounds: usize) {
-    let disk = disk();
+    let disk = disk(11);
     let instance = instance(&disk, &[(ParamId::MaxVerPages, 512)]);
     let (session, other) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
     let database = create(&session, Path::new(PATH));

@@ -1,14 +1,13 @@
 //! Several instances in one process, each with several databases, in one page cache.
 
-use crate::bench::{check_blobs, create, ids, put};
 use ese::JetErr;
 use ese::api::{Table, Transaction};
 use ese::buffer::PageCache;
-use ese::maintain::deep::{DeepOptions, deep_check};
-use ese::offline::OfflineDatabase;
-use ese::params::{ParamId, Parameters};
 use ese::raw::{AttachOptions, Attached, Environment, InitOptions, Instance, Session, TermOptions};
 use ese::sync::thread;
+use ese_testbench::Bench;
+use ese_testbench::check::assert_sound;
+use ese_testbench::queue::{check_blobs, create, ids, put};
 use ese_vfs::RealDisk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,16 +19,7 @@ const PIECE: i64 = 12;
 
 fn instance(folder: &Path, cache: &Arc<PageCache>) -> Instance {
     std::fs::create_dir(folder).unwrap();
-    let name = folder.to_str().unwrap();
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::LogFilePath, name).unwrap();
-    parameters.set_text(ParamId::SystemPath, name).unwrap();
-    parameters.set_integer(ParamId::LogFileSize, 256).unwrap();
-    parameters.set_integer(ParamId::CircularLog, 1).unwrap();
-    let environment = Environment { cache: Some(cache.clone()), ..Environment::default() };
-    let instance = Instance::new(environment, parameters);
-    instance.init(InitOptions::default()).unwrap();
-    instance
+    Bench::real(folder).log_kib(256).circular(true).cache(cache.clone()).start()
 }
 
 /// Adds some records and takes the ones before away.
@@ -127,9 +117,6 @@ fn instances_and_their_databases_do_not_get_in_each_others_way() {
         }
     }
     for (n, d) in (0..INSTANCES).flat_map(|n| (0..DATABASES).map(move |d| (n, d))) {
-        let database = OfflineDatabase::open(&RealDisk::new(), &path(n, d)).unwrap();
-        let options = DeepOptions { header: Some(database.header().clone()), ..DeepOptions::default() };
-        let report = deep_check(Arc::new(database), &options, Arc::new(|_, _| {}));
-        assert!(report.is_sound(), "{n} {d}: {:#?} {:?}", report.findings, report.leaks);
+        assert_sound(&RealDisk::new(), path(n, d));
     }
 }

@@ -1,9 +1,11 @@
 //! The limit of the version store: whoever meets it gets an error, and nothing else is hurt.
 
-use crate::bench::{PATH, check_blobs, create, disk, end, ids, instance, put};
+use crate::bench::{end, instance};
 use ese::JetErr;
 use ese::api::{Table, Transaction};
 use ese::params::ParamId;
+use ese_testbench::disk::{DATABASE as PATH, disk};
+use ese_testbench::queue::{check_blobs, create, ids, put};
 use std::path::Path;
 
 /// Fewer version pages than one large transaction needs.
@@ -24,7 +26,7 @@ fn fill(table: &Table<'_>, id: i64) -> i64 {
 #[test]
 fn a_transaction_too_long_is_refused_and_others_go_on_when_it_has_ended() {
     for commits in [false, true] {
-        let disk = disk();
+        let disk = disk(11);
         let instance = instance(&disk, &SMALL);
         let (session, other) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
         let database = create(&session, Path::new(PATH));
@@ -75,7 +77,7 @@ fn a_transaction_too_long_is_refused_and_others_go_on_when_it_has_ended() {
 
 #[test]
 fn a_snapshot_kept_too_long_stops_writers_until_it_ends() {
-    let disk = disk();
+    let disk = disk(11);
     let instance = instance(&disk, &SMALL);
     let (session, other) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
     let database = create(&session, Path::new(PATH));
@@ -109,7 +111,7 @@ fn a_snapshot_kept_too_long_stops_writers_until_it_ends() {
 fn the_parameters_say_how_much_fits() {
     let mut fits = Vec::new();
     for pages in [2, 8] {
-        let disk = disk();
+        let disk = disk(11);
         let instance = instance(&disk, &[(ParamId::MaxVerPages, pages)]);
         let session = instance.begin_session().unwrap();
         let database = create(&session, Path::new(PATH));

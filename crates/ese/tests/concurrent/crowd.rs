@@ -4,12 +4,13 @@
 use crate::history::{History, Order, Row};
 use crate::recovered;
 use crate::rows::Open;
-use crate::setup::{self, DATABASES, Setup};
+use crate::setup::{self, Setup};
 use ese::raw::{Database, InitOptions, Instance, Session, TermOptions};
 use ese::sync::atomic::{AtomicU32, Ordering};
 use ese::sync::{Arc, Mutex, thread};
 use ese::{JetErr, Result};
 use ese_format::PageSize;
+use ese_testbench::disk::DATABASES;
 use ese_vfs::{Effect, Fault, OpKind, SimDisk, SimRng};
 use std::path::Path;
 

@@ -2,13 +2,13 @@
 //! defragmented.
 
 use crate::rows::BALLAST;
-use crate::setup::DATABASES;
 use crate::worker::Shared;
 use ese::raw::{Database, DefragmentOptions, Resize, Session, Table};
 use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::thread;
 use ese::table::{KeepOptions, Prepare};
 use ese::{JetErr, Result};
+use ese_testbench::disk::DATABASES;
 use ese_testbench::faults::DOCUMENTED;
 use ese_vfs::SimRng;
 use std::path::Path;

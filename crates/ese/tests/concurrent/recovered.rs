@@ -4,10 +4,9 @@ use crate::history::{History, Item, Order, Value};
 use crate::oracle::{Order0, State};
 use crate::rows::{self, Open};
 use crate::setup::{COUNTERS, Setup};
-use ese::maintain::deep::{DeepOptions, deep_check};
-use ese::offline::OfflineDatabase;
 use ese::raw::{AttachOptions, Database, InitOptions, TermOptions};
 use ese::sync::Arc;
+use ese_testbench::check::{examine, without_errors};
 use ese_vfs::SimDisk;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -163,17 +162,8 @@ fn read_database(database: &Database, state: &mut State) -> Checked<()> {
 /// The structure of all databases, which are clean.
 fn structure(disk: &SimDisk, paths: &[&str], may_leak: bool) -> Checked<()> {
     for path in paths {
-        let database = told("open for the check", OfflineDatabase::open(disk, Path::new(path)))?;
-        let header = database.header().clone();
-        if !header.is_clean() {
-            return Err(format!("{path} is {:?}", header.state));
-        }
-        let options = DeepOptions { header: Some(header), ..DeepOptions::default() };
-        let report = deep_check(Arc::new(database), &options, Arc::new(|_, _| {}));
-        let errors: Vec<_> = report.errors().take(5).map(ToString::to_string).collect();
-        if !errors.is_empty() {
-            return Err(format!("{path}: deep check: {}", errors.join("; ")));
-        }
+        let report = examine(disk, path)?;
+        without_errors(&report).map_err(|what| format!("{path}: {what}"))?;
         if !may_leak && !report.leaks.is_empty() {
             return Err(format!("{path}: leaks: {:?}", report.leaks));
         }

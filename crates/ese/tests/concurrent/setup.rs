@@ -4,20 +4,18 @@ use crate::history::{End, History, Item, Row, Transaction, Value, Writes};
 use crate::rows::{self, Open};
 use ese::Result;
 use ese::buffer::PageCache;
-use ese::clock::SeededClock;
 use ese::database::CreateOptions;
-use ese::event::MemorySink;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{Database, Environment, Instance, Session};
 use ese::sync::{Arc, Mutex};
 use ese_format::PageSize;
 use ese_format::empty::EmptyDatabase;
+use ese_testbench::Bench;
+use ese_testbench::disk::{self, DATABASES};
 use ese_vfs::{Disk, SimDisk, SimRng};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The databases that a run may have.
-pub const DATABASES: [&str; 2] = ["/data/a.edb", "/data/b.edb"];
 /// A database that comes and goes while the others are in use, and its table.
 pub const VISITOR: &str = "/data/visitor.edb";
 pub const VISITORS: &str = "Visitors";
@@ -96,31 +94,16 @@ impl Setup {
     /// The same on any disk.
     pub fn surroundings_on(&self, disk: Arc<dyn Disk>, day: u64) -> (Environment, Parameters) {
         let pages = self.cache_pages.max(self.sessions * 24);
-        let environment = Environment {
-            disk,
-            clock: Arc::new(SeededClock::new(self.seed.wrapping_mul(1000) + day)),
-            events: Arc::new(MemorySink::default()),
-            threads: self.job_threads && day == 0,
-            cache: Some(PageCache::new(pages * self.page_size.bytes())),
-        };
-        let mut parameters = Parameters::new();
-        parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
-        parameters.set_text(ParamId::SystemPath, "/data").unwrap();
-        parameters.set_integer(ParamId::LogFileSize, self.log_kib).unwrap();
-        parameters.set_integer(ParamId::CheckpointDepthMax, self.checkpoint_depth).unwrap();
-        parameters.set_integer(ParamId::DatabasePageSize, self.page_size.bytes() as u64).unwrap();
-        parameters.set_integer(ParamId::MaxSessions, 600).unwrap();
-        parameters.set_integer(ParamId::DbExtensionSize, self.extension).unwrap();
-        parameters.set_integer(ParamId::CircularLog, self.circular.into()).unwrap();
-        (environment, parameters)
+        let clock = self.seed.wrapping_mul(1000) + day;
+        let bench = Bench::on(disk, clock).threads(self.job_threads && day == 0).log_kib(self.log_kib);
+        let bench = bench.cache(PageCache::new(pages * self.page_size.bytes())).page_size(self.page_size);
+        let bench = bench.set(ParamId::CheckpointDepthMax, self.checkpoint_depth).extension(self.extension);
+        bench.set(ParamId::MaxSessions, 600).circular(self.circular).surroundings()
     }
 
     /// A disk with nothing but a folder.
     pub fn disk(&self) -> SimDisk {
-        let disk = SimDisk::new(self.seed);
-        disk.create_dir_all(Path::new("/data")).unwrap();
-        disk.sync_dir(Path::new("/")).unwrap();
-        disk
+        disk::disk(self.seed)
     }
 
     /// The paths of all databases.

@@ -2,11 +2,12 @@
 
 use crate::history::{End, History, Item, Order, Read, Row, Seen, Transaction, Value, Writes};
 use crate::rows::{self, GUEST_COLUMN, GUEST_INDEX, Open};
-use crate::setup::{AMOUNT, COUNTERS, DATABASES, Setup, TABLES};
+use crate::setup::{AMOUNT, COUNTERS, Setup, TABLES};
 use ese::raw::{Database, Instance, Session};
 use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::{Arc, Mutex, thread};
 use ese::{Error, JetErr, Result};
+use ese_testbench::disk::DATABASES;
 use ese_vfs::SimRng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

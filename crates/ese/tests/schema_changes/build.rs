@@ -1,11 +1,11 @@
 //! Indexes over records that are there, made beside transactions that change them.
 
-use crate::setup::{
-    PATH, UNIQUE, World, agree, code, delete, goto, index, insert, part, recover, replace, rows,
-};
+use crate::setup::{UNIQUE, World, agree, delete, goto, index, insert, part, recover, replace, rows};
 use ese::JetErr;
 use ese::catalog::NewIndex;
 use ese::raw::Table;
+use ese_testbench::code;
+use ese_testbench::disk::DATABASE as PATH;
 use std::path::Path;
 
 fn fill(world: &World, ids: impl Iterator<Item = i32>) {

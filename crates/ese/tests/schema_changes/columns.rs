@@ -1,10 +1,11 @@
 //! Columns come and go while others have the table open.
 
-use crate::setup::{World, code, column, goto, insert, rows, set};
+use crate::setup::{World, column, goto, insert, rows, set};
 use ese::JetErr;
 use ese::catalog::NewColumn;
 use ese::table::{KeepOptions, Prepare};
 use ese_format::column::ColumnType;
+use ese_testbench::code;
 
 #[test]
 fn others_see_a_column_when_its_transaction_commits() {

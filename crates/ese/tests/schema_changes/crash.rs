@@ -1,13 +1,12 @@
 //! What a crash leaves of trees that came to nothing: their pages go back.
 
-use crate::setup::{PATH, World, index, insert, instance, part};
+use crate::setup::{World, index, insert, instance, part};
 use ese::catalog::{NewColumn, NewTable};
-use ese::maintain::deep::{DeepOptions, DeepReport, deep_check};
-use ese::offline::OfflineDatabase;
 use ese::raw::{AttachOptions, Database, InitOptions, Session, TermOptions};
-use ese::sync::Arc;
 use ese::table::{KeepOptions, Prepare};
 use ese_format::column::ColumnType;
+use ese_testbench::check::assert_no_errors;
+use ese_testbench::disk::DATABASE as PATH;
 use ese_vfs::SimDisk;
 use std::path::Path;
 
@@ -38,13 +37,6 @@ fn recover(disk: &SimDisk) -> ese::Result<()> {
     session.attach(Path::new(PATH), AttachOptions::default())?;
     drop(session);
     instance.term(TermOptions::default())
-}
-
-fn report(disk: &SimDisk) -> DeepReport {
-    let database = OfflineDatabase::open(disk, Path::new(PATH)).unwrap();
-    let report = deep_check(Arc::new(database), &DeepOptions::default(), Arc::new(|_, _| {}));
-    assert_eq!(report.errors().count(), 0, "{:#?}", report.findings);
-    report
 }
 
 /// What happens to the work of a transaction before the crash.
@@ -92,7 +84,7 @@ fn no_page_is_lost_of_what_came_to_nothing() {
         session.flush_commits(false).unwrap();
         let crashed = world.disk.crash_keeping(true);
         recover(&crashed).unwrap();
-        let found = report(&crashed);
+        let found = assert_no_errors(&crashed, PATH);
         assert!(found.leaks.is_empty(), "{what}: {:?}", found.leaks);
     }
 }
@@ -114,7 +106,7 @@ fn a_recovery_that_is_cut_off_is_gone_on_with() {
         let whole = recover(&first).is_ok();
         let second = first.crash(operations);
         recover(&second).unwrap();
-        leaked += report(&second).leaked_pages();
+        leaked += assert_no_errors(&second, PATH).leaked_pages();
         if whole && !first.is_off() {
             break;
         }

@@ -1,7 +1,8 @@
 //! Tables are deleted while others have just closed them.
 
-use crate::setup::{World, code, goto, insert, replace, rows};
+use crate::setup::{World, goto, insert, replace, rows};
 use ese::JetErr;
+use ese_testbench::code;
 
 /// Changes and locks of a transaction that has not ended keep the table, also without a cursor.
 #[test]

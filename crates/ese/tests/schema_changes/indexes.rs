@@ -1,11 +1,12 @@
 //! Indexes beside other cursors, and what NULL means to them.
 
-use crate::setup::{UNIQUE, World, agree, code, column, index, insert, part};
+use crate::setup::{UNIQUE, World, agree, column, index, insert, part};
 use ese::JetErr;
 use ese::catalog::{ColumnOptions, Condition, KeyPart, NewColumn, NewIndex};
 use ese::raw::Table;
 use ese::table::{KeepOptions, Prepare};
 use ese_format::column::ColumnType;
+use ese_testbench::code;
 
 const DISALLOW_NULL: u32 = 0x4;
 const IGNORE_NULL: u32 = 0x8;

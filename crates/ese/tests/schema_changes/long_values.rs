@@ -134,7 +134,7 @@ fn a_crash_keeps_the_tree_and_not_the_value() {
     let crashed = world.disk.crash_keeping(true);
     let again = recover(&crashed);
     let session = again.begin_session().unwrap();
-    let database = session.open(std::path::Path::new(crate::setup::PATH)).unwrap();
+    let database = session.open(std::path::Path::new(ese_testbench::disk::DATABASE)).unwrap();
     let table = database.open_table("T").unwrap();
     assert!(table.schema().unwrap().long_values.is_some());
     assert_eq!(crate::setup::rows(&table, None), [(5, Some(1))]);

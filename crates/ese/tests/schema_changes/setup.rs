@@ -1,22 +1,18 @@
 //! An instance on a simulated disk with one database, and tables of it.
 
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
-use ese::clock::SeededClock;
 use ese::database::CreateOptions;
-use ese::event::MemorySink;
-use ese::maintain::deep::{DeepOptions, deep_check};
-use ese::offline::OfflineDatabase;
-use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Database, Environment, InitOptions, Instance, Session, Table, TermOptions};
-use ese::sync::Arc;
+use ese::raw::{AttachOptions, Database, InitOptions, Instance, Session, Table, TermOptions};
 use ese::table::{KeepOptions, Prepare, Seek};
 use ese::{JetErr, Result};
+use ese_format::PageSize;
 use ese_format::column::{ColumnId, ColumnType};
 use ese_format::key::MakeKeyFlags;
-use ese_vfs::{Disk, SimDisk};
+use ese_testbench::Bench;
+use ese_testbench::check::assert_no_errors;
+use ese_testbench::disk::{DATABASE as PATH, disk};
+use ese_vfs::SimDisk;
 use std::path::Path;
-
-pub const PATH: &str = "/data/a.edb";
 
 /// JET_bitIndexUnique.
 pub const UNIQUE: u32 = 0x1;
@@ -30,20 +26,7 @@ pub struct World {
 }
 
 pub fn instance(disk: &SimDisk, threads: bool) -> Instance {
-    let environment = Environment {
-        disk: Arc::new(disk.clone()),
-        clock: Arc::new(SeededClock::new(1)),
-        events: Arc::new(MemorySink::default()),
-        threads,
-        cache: None,
-    };
-    let mut parameters = Parameters::new();
-    for folder in [ParamId::LogFilePath, ParamId::SystemPath] {
-        parameters.set_text(folder, "/data").unwrap();
-    }
-    parameters.set_integer(ParamId::LogFileSize, 1024).unwrap();
-    parameters.set_integer(ParamId::DatabasePageSize, 4096).unwrap();
-    Instance::new(environment, parameters)
+    Bench::new(disk, 1).log_kib(1024).page_size(PageSize::K4).threads(threads).instance()
 }
 
 impl World {
@@ -53,9 +36,7 @@ impl World {
 
     /// A database with the table "T": `id` is the primary key.
     pub fn with_threads(threads: bool) -> Self {
-        let disk = SimDisk::new(1);
-        disk.create_dir_all(Path::new("/data")).unwrap();
-        disk.sync_dir(Path::new("/")).unwrap();
+        let disk = disk(1);
         let instance = instance(&disk, threads);
         instance.init(InitOptions::default()).unwrap();
         let session = instance.begin_session().unwrap();
@@ -88,7 +69,7 @@ impl World {
         let Self { disk, instance, first } = self;
         drop(first);
         instance.term(TermOptions::default()).unwrap();
-        check(&disk);
+        assert_no_errors(&disk, PATH);
     }
 }
 
@@ -100,20 +81,12 @@ pub fn recover(disk: &SimDisk) -> Instance {
     session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
     drop(session);
     next.term(TermOptions::default()).unwrap();
-    check(disk);
+    assert_no_errors(disk, PATH);
     let again = instance(disk, false);
     again.init(InitOptions::default()).unwrap();
     let session = again.begin_session().unwrap();
     session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
     again
-}
-
-/// The structure of the database on the disk: every record has exactly its entries.
-pub fn check(disk: &SimDisk) {
-    let database = OfflineDatabase::open(disk, Path::new(PATH)).unwrap();
-    let report = deep_check(Arc::new(database), &DeepOptions::default(), Arc::new(|_, _| {}));
-    let errors: Vec<String> = report.errors().map(ToString::to_string).collect();
-    assert!(errors.is_empty(), "{errors:#?}");
 }
 
 pub fn part(name: &str) -> KeyPart<'_> {
@@ -183,8 +156,4 @@ pub fn agree(table: &Table, index: &str) {
     by_number.sort_by_key(|(id, number)| (*number, *id));
     assert_eq!(rows(table, Some(index)), by_number, "{index}");
     table.set_index(None).unwrap();
-}
-
-pub fn code<T: std::fmt::Debug>(result: Result<T>) -> JetErr {
-    result.unwrap_err().code()
 }

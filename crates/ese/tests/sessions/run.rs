@@ -7,28 +7,22 @@ use crate::model::{
 use crate::operation::{Act, End, Operation, Set};
 use ese::JetErr;
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
-use ese::clock::SeededClock;
 use ese::database::CreateOptions;
-use ese::event::MemorySink;
-use ese::maintain::deep::{DeepOptions, deep_check};
-use ese::offline::OfflineDatabase;
-use ese::params::{ParamId, Parameters};
-use ese::raw::{
-    Database, DefragmentOptions, Environment, InitOptions, Instance, Resize, Session, Table, TermOptions,
-};
+use ese::raw::{Database, DefragmentOptions, Instance, Resize, Session, Table, TermOptions};
 use ese::table::{KeepOptions, Prepare, RangeFlags};
 use ese_format::PageSize;
 use ese_format::column::{ColumnId, ColumnType};
 use ese_format::empty::EmptyDatabase;
 use ese_format::key::MakeKeyFlags;
-use ese_vfs::{Disk, SimDisk};
+use ese_testbench::Bench;
+use ese_testbench::check::assert_no_errors;
+use ese_testbench::disk::{DATABASE as PATH, disk};
+use ese_vfs::SimDisk;
 use std::fmt::Debug;
 use std::path::Path;
-use std::sync::Arc;
 
 pub const SESSIONS: usize = 3;
 const CURSORS: usize = 2;
-const PATH: &str = "/data/a.edb";
 
 /// Index flags (JET_bitIndex...).
 const UNIQUE: u32 = 1;
@@ -140,23 +134,8 @@ fn same<T: PartialEq + Debug>(what: &str, found: ese::Result<T>, wanted: Result<
 
 impl Run {
     pub fn new(page_size: PageSize) -> Self {
-        let disk = SimDisk::new(1);
-        disk.create_dir_all(Path::new("/data")).unwrap();
-        let environment = Environment {
-            disk: Arc::new(disk.clone()),
-            clock: Arc::new(SeededClock::new(1)),
-            events: Arc::new(MemorySink::default()),
-            threads: false,
-            cache: None,
-        };
-        let mut parameters = Parameters::new();
-        parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
-        parameters.set_text(ParamId::SystemPath, "/data").unwrap();
-        parameters.set_integer(ParamId::LogFileSize, 256).unwrap();
-        parameters.set_integer(ParamId::DbExtensionSize, 8).unwrap();
-        parameters.set_integer(ParamId::DatabasePageSize, page_size.bytes() as u64).unwrap();
-        let instance = Instance::new(environment, parameters);
-        instance.init(InitOptions::default()).unwrap();
+        let disk = disk(1);
+        let instance = Bench::new(&disk, 1).log_kib(256).extension(8).page_size(page_size).start();
         let session = instance.begin_session().unwrap();
         let small =
             CreateOptions { pages: EmptyDatabase::least_pages(page_size), ..CreateOptions::default() };
@@ -575,11 +554,7 @@ impl Run {
         (0..SESSIONS).for_each(|at| self.same_all(at));
         self.hands.clear();
         self.instance.term(TermOptions::default()).unwrap();
-        let database = OfflineDatabase::open(&self.disk, Path::new(PATH)).unwrap();
-        let options = DeepOptions { header: Some(database.header().clone()), ..DeepOptions::default() };
-        let report = deep_check(Arc::new(database), &options, Arc::new(|_, _| {}));
-        let errors: Vec<String> = report.errors().map(ToString::to_string).collect();
-        assert!(errors.is_empty(), "{errors:?}");
+        assert_no_errors(&self.disk, PATH);
         self.moved
     }
 

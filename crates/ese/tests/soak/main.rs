@@ -1,17 +1,15 @@
 //! A real instance on a real disk for as long as asked for: writers, readers, long transactions, tables that come and
 //! go, a second database attached and detached, backups, defragmentation. Nothing may grow.
 
-#[path = "../bounds/bench.rs"]
-mod bench;
 mod sample;
 mod work;
 
-use crate::bench::create;
-use ese::maintain::deep::{DeepOptions, deep_check};
-use ese::offline::OfflineDatabase;
-use ese::params::{ParamId, Parameters};
-use ese::raw::{AttachOptions, Environment, InitOptions, Instance, Resize, Session, TermOptions};
+use ese::params::ParamId;
+use ese::raw::{AttachOptions, Instance, Resize, Session, TermOptions};
 use ese::sync::thread;
+use ese_testbench::Bench;
+use ese_testbench::check::assert_sound;
+use ese_testbench::queue::create;
 use ese_testbench::settings::number;
 use ese_vfs::RealDisk;
 use sample::{Sample, handles, judge};
@@ -58,30 +56,24 @@ impl Drop for Ended {
     }
 }
 
-fn parameters(folder: &Path) -> Parameters {
-    let name = folder.to_str().unwrap();
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::LogFilePath, name).unwrap();
-    parameters.set_text(ParamId::SystemPath, name).unwrap();
-    for (id, value) in [
-        (ParamId::LogFileSize, 1024),
-        (ParamId::CheckpointDepthMax, 4 << 20),
-        (ParamId::MaxSessions, 128),
-        (ParamId::MaxVerPages, 128),
-        // Small, so that it is full early and what still grows then is something else.
-        (ParamId::CacheSizeMin, 1000),
-        (ParamId::CacheSizeMax, 1000),
-    ] {
-        parameters.set_integer(id, value).unwrap();
-    }
-    parameters
+fn start(folder: &Path) -> Instance {
+    Bench::real(folder)
+        .log_kib(1024)
+        .set_all(&[
+            (ParamId::CheckpointDepthMax, 4 << 20),
+            (ParamId::MaxSessions, 128),
+            (ParamId::MaxVerPages, 128),
+            // Small, so that it is full early and what still grows then is something else.
+            (ParamId::CacheSizeMin, 1000),
+            (ParamId::CacheSizeMax, 1000),
+        ])
+        .start()
 }
 
 fn run(soak: &Soak) {
     let root = tempfile::tempdir().unwrap();
     let place = Place { folder: root.path().to_path_buf() };
-    let instance = Instance::new(Environment::default(), parameters(&place.folder));
-    instance.init(InitOptions::default()).unwrap();
+    let instance = start(&place.folder);
     {
         let session = instance.begin_session().unwrap();
         drop(create(&session, &place.database()));
@@ -141,11 +133,13 @@ fn run(soak: &Soak) {
     drop(session);
     instance.term(TermOptions::default()).unwrap();
     drop(instance);
-    let lost = [place.database(), place.second()].map(|path| check(&path));
+    for path in [place.database(), place.second()] {
+        assert_sound(&RealDisk::new(), path);
+    }
     assert_eq!(handles(&place.folder), 0, "files that are still open");
     let verdict = judge(&samples);
     eprintln!(
-        "soak: {:.0} s, {} sessions, seed {}: clean end, structure sound, {lost:?} pages lost, {pages} pages of which {} \
+        "soak: {:.0} s, {} sessions, seed {}: clean end, structure sound, no page lost, {pages} pages of which {} \
          went back; {}",
         soak.time.as_secs_f64(),
         soak.sessions,
@@ -155,16 +149,6 @@ fn run(soak: &Soak) {
     );
     assert_eq!(verdict, None);
     counts.check();
-}
-
-/// Whether a closed database is sound; how many pages it has lost.
-fn check(path: &Path) -> u64 {
-    let database = OfflineDatabase::open(&RealDisk::new(), path).unwrap();
-    assert!(database.header().is_clean());
-    let options = DeepOptions { header: Some(database.header().clone()), ..DeepOptions::default() };
-    let report = deep_check(Arc::new(database), &options, Arc::new(|_, _| {}));
-    assert!(report.is_sound(), "{}: {:#?} {:?}", path.display(), report.findings, report.leaks);
-    report.leaked_pages()
 }
 
 #[test]

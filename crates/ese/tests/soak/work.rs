@@ -1,13 +1,13 @@
 //! What the threads of a soak do.
 
 use super::Place;
-use crate::bench::{blob, put};
 use ese::api::{ColumnType, Table, TableDefinition, Transaction};
 use ese::backup::external::{ATOMIC, INCREMENTAL};
 use ese::backup::to_directory::DirectoryRequest;
 use ese::raw::{AttachOptions, Attached, DefragmentOptions, Instance, Session};
 use ese::sync::thread::sleep;
 use ese::{JetErr, Result};
+use ese_testbench::queue::{blob, put};
 use ese_vfs::SimRng;
 use std::collections::VecDeque;
 use std::fmt;

@@ -2,13 +2,13 @@
 
 use crate::leaks::Leaks;
 use crate::model::{Database as Tables, Expected, Row, State, TableModel};
-use crate::setup::{DATABASES, Setup};
+use crate::setup::Setup;
 use crate::witness::PageHistory;
 use crate::workload::column;
 use ese::JetErr;
-use ese::maintain::deep::{DeepOptions, DeepReport, deep_check};
-use ese::offline::OfflineDatabase;
 use ese::raw::{AttachOptions, Database, InitOptions, Session, Table, TermOptions};
+use ese_testbench::check::{examine, without_errors};
+use ese_testbench::disk::DATABASES;
 use ese_vfs::{Disk, SimDisk};
 use std::path::Path;
 use std::sync::Arc;
@@ -61,30 +61,13 @@ pub fn recover(
     drop(session);
     told("term", instance.term(TermOptions::default()))?;
     for path in found.keys() {
-        let report = deep(disk, path)?;
+        let report = examine(disk, path)?;
         if !report.leaks.is_empty() {
             return Err(format!("{path}: leaks after they were given back: {:?}", report.leaks));
         }
-        let errors: Vec<String> = report.errors().take(6).map(ToString::to_string).collect();
-        if !errors.is_empty() {
-            return Err(format!(
-                "{path}: deep check: {} errors: {}",
-                report.errors().count(),
-                errors.join("; ")
-            ));
-        }
+        without_errors(&report).map_err(|what| format!("{path}: {what}"))?;
     }
     Ok(Outcome { leaks, compared_pages, unknown_pages: seen.unknown() })
-}
-
-fn deep(disk: &SimDisk, path: &str) -> Checked<DeepReport> {
-    let database = told("open for the check", OfflineDatabase::open(disk, Path::new(path)))?;
-    let header = database.header().clone();
-    if !header.is_clean() {
-        return Err(format!("{path} is {:?} after term", header.state));
-    }
-    let options = DeepOptions { header: Some(header), ..DeepOptions::default() };
-    Ok(deep_check(Arc::new(database), &options, Arc::new(|_, _| {})))
 }
 
 /// Opens a database; none if it is not there and need not be.

@@ -5,7 +5,7 @@
 use crate::check::recover;
 use crate::cut::{Totals, caught};
 use crate::model::{Expected, Shared};
-use crate::setup::{DATABASES, Setup};
+use crate::setup::Setup;
 use crate::witness::PageHistory;
 use crate::workload::live_backup::{self, BACKUP};
 use ese::Result;
@@ -13,6 +13,7 @@ use ese::raw::{ExternalRestore, InitOptions, TermOptions, external_restore};
 use ese::recovery::RedoOptions;
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese_format::Generation;
+use ese_testbench::disk::DATABASES;
 use ese_vfs::{Disk, SimDisk, SimRng};
 use std::path::{Path, PathBuf};
 

@@ -2,19 +2,15 @@
 
 use crate::witness::PageHistory;
 use ese::buffer::PageCache;
-use ese::clock::SeededClock;
 use ese::database::CreateOptions;
-use ese::event::MemorySink;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{Environment, Instance};
 use ese_format::PageSize;
 use ese_format::empty::EmptyDatabase;
-use ese_vfs::{Disk, SimDisk, SimRng};
-use std::path::Path;
+use ese_testbench::Bench;
+use ese_testbench::disk;
+use ese_vfs::{SimDisk, SimRng};
 use std::sync::Arc;
-
-/// The databases that a run may have.
-pub const DATABASES: [&str; 2] = ["/data/a.edb", "/data/b.edb"];
 
 /// One configuration.
 #[derive(Debug, Clone, Copy)]
@@ -87,29 +83,14 @@ impl Setup {
 
     /// What an instance or a restore works with.
     pub fn surroundings(&self, disk: &SimDisk, day: u64, cache: Arc<PageCache>) -> (Environment, Parameters) {
-        let environment = Environment {
-            disk: Arc::new(disk.clone()),
-            clock: Arc::new(SeededClock::new(self.seed.wrapping_mul(1000) + day)),
-            events: Arc::new(MemorySink::default()),
-            threads: false,
-            cache: Some(cache),
-        };
-        let mut parameters = Parameters::new();
-        parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
-        parameters.set_text(ParamId::SystemPath, "/data").unwrap();
-        parameters.set_integer(ParamId::LogFileSize, self.log_kib).unwrap();
-        parameters.set_integer(ParamId::CircularLog, u64::from(self.circular)).unwrap();
-        parameters.set_integer(ParamId::CheckpointDepthMax, self.checkpoint_depth).unwrap();
-        parameters.set_integer(ParamId::DbExtensionSize, self.extension).unwrap();
-        parameters.set_integer(ParamId::DatabasePageSize, self.page_size.bytes() as u64).unwrap();
-        (environment, parameters)
+        let clock = self.seed.wrapping_mul(1000) + day;
+        let bench = Bench::new(disk, clock).cache(cache).log_kib(self.log_kib).circular(self.circular);
+        let bench = bench.set(ParamId::CheckpointDepthMax, self.checkpoint_depth).extension(self.extension);
+        bench.page_size(self.page_size).surroundings()
     }
 
     /// A disk with nothing but a folder.
     pub fn disk(&self) -> SimDisk {
-        let disk = SimDisk::new(self.seed);
-        disk.create_dir_all(Path::new("/data")).unwrap();
-        disk.sync_dir(Path::new("/")).unwrap();
-        disk
+        disk::disk(self.seed)
     }
 }

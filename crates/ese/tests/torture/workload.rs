@@ -8,7 +8,7 @@ pub mod live_backup;
 
 use crate::leaks::{Quiet, Trees};
 use crate::model::{Database as Tables, Row, Shared, State, TableModel};
-use crate::setup::{DATABASES, Setup};
+use crate::setup::Setup;
 use ese::catalog::{ColumnOptions, KeyPart, NewColumn, NewIndex, NewTable};
 use ese::raw::{
     AttachOptions, Database, DefragmentOptions, InitOptions, Instance, Resize, Session, Table, TermOptions,
@@ -17,6 +17,7 @@ use ese::table::{KeepOptions, Prepare, Seek};
 use ese::{JetErr, Result};
 use ese_format::column::{ColumnId, ColumnType};
 use ese_format::key::MakeKeyFlags;
+use ese_testbench::disk::DATABASES;
 use ese_vfs::{SimDisk, SimRng};
 use std::fmt;
 use std::path::Path;

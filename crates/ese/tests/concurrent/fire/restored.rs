@@ -3,11 +3,12 @@
 use super::client::{Backup, Kind, generation_of};
 use super::siege::{Evidence, Image};
 use crate::recovered::{self, Wanted, recover_some};
-use crate::setup::{DATABASES, Setup};
+use crate::setup::Setup;
 use ese::log::read_log_header;
 use ese::raw::{ExternalRestore, external_restore};
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese_format::Generation;
+use ese_testbench::disk::DATABASES;
 use ese_vfs::{Disk, SimDisk, SimRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
