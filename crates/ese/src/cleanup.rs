@@ -219,6 +219,13 @@ impl Cleanup {
         CleanupHold { cleanup: self.clone(), database }
     }
 
+    /// A tree of a database that is held is about to get another root: forgets where it could be merged. False when nodes
+    /// of it wait to be removed.
+    pub fn forget_places(&self, tree: TreeId) -> bool {
+        self.put_off.lock().retain(|put_off| put_off.tree != tree);
+        !self.held.lock().left_over.iter().any(|version| version.node().tree == tree)
+    }
+
     /// Takes what concerns databases that are held out of a step, and adds what was taken out of earlier ones.
     fn keep_held(&self, left_over: &mut Vec<Arc<Version>>, again: &mut Vec<PutOff>) {
         let mut held = self.held.lock();

@@ -117,6 +117,9 @@ fn required<const N: usize>(record: &Record<'_>, id: u16, offset: usize) -> Resu
 }
 
 impl<'a> CatalogRow<'a> {
+    /// Where the number of a tree's root page stands in every record: column ColtypOrPgnoFDP.
+    pub const ROOT_AT: usize = 14;
+
     /// A row without a name, its numbers zero and everything else absent.
     pub const fn new(table: ObjectId, kind: RowKind, id: u32) -> Self {
         Self {
@@ -179,7 +182,7 @@ impl<'a> CatalogRow<'a> {
             kind: RowKind::from_code(kind)
                 .ok_or_else(|| FormatError::corrupt(format!("a row of the catalog has type {kind}")))?,
             id: long(3, 10)?,
-            type_or_root: long(4, 14)?,
+            type_or_root: long(4, Self::ROOT_AT)?,
             space_usage: long(5, 18)?,
             flags: long(6, 22)?,
             pages_or_locale: long(7, 26)?,

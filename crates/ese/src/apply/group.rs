@@ -65,11 +65,17 @@ pub fn prepare<'p>(
 ) -> Result<Prepared> {
     let mut work = Work { layout, source: pages, slots: BTreeMap::new(), before: None };
     let consumed = split::consumed_operation(records);
+    let moved_extents = page_move::moved_extents(records);
     for (index, record) in records.iter().enumerate() {
         match record {
             LogRecord::Split(_) | LogRecord::Split2(_) => split::redo(&mut work, records, index, consumed)?,
             LogRecord::Merge(_) | LogRecord::Merge2(_) => merge::redo(&mut work, records, index)?,
-            LogRecord::PageMove(r) => page_move::redo(&mut work, r)?,
+            LogRecord::PageMove(r) => {
+                page_move::redo(&mut work, r)?;
+                if let Some(owned) = moved_extents {
+                    page_move::follow_extents(&mut work, r, owned)?;
+                }
+            }
             LogRecord::CreateMultipleExtentFdp(r) => create::multiple(&mut work, r)?,
             LogRecord::CreateSingleExtentFdp(r) => create::single(&mut work, r)?,
             LogRecord::ConvertFdp(r) => create::convert_v1(&mut work, r)?,

@@ -1,10 +1,12 @@
-//! A page moves to another place in the file.
+//! A page moves to another place in the file, and roots do with their trees of extents.
 
 use super::group::Work;
 use super::mismatch;
 use crate::error::{Error, Result};
-use ese_format::log::record::PageMove;
+use ese_format::PageNumber;
+use ese_format::log::record::{LogRecord, PageMove};
 use ese_format::page::{Page, PageMut};
+use ese_format::space::{RootFields, SpaceKind};
 
 pub(super) fn redo(work: &mut Work<'_, '_>, record: &PageMove) -> Result<()> {
     let (source, to, after) = (record.page.page, record.destination, record.page.after);
@@ -42,6 +44,31 @@ pub(super) fn redo(work: &mut Work<'_, '_>, record: &PageMove) -> Result<()> {
         work.edit(record.parent, after, |page| page.replace_node_data(line, &to.0.to_le_bytes()))?;
     }
     Ok(())
+}
+
+/// Where the root of the owned extents goes in a macro that moves the root of a tree; none in any other group.
+pub(super) fn moved_extents(records: &[LogRecord]) -> Option<PageNumber> {
+    let (LogRecord::RootPageMove(_), moves) = records.split_first()? else { return None };
+    moves.iter().find_map(|record| match record {
+        LogRecord::PageMove(r) if r.flags & PageMove::OWNED_ROOT != 0 => Some(r.destination),
+        _ => None,
+    })
+}
+
+/// The header of a root at its new place names the new place of its owned extents. No record says so, redo knows it
+/// (microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/dbshrink.cxx`, SHKPerformRootMove).
+pub(super) fn follow_extents(work: &mut Work<'_, '_>, record: &PageMove, owned: PageNumber) -> Result<()> {
+    let (root, after) = (record.destination, record.page.after);
+    if record.flags & PageMove::ROOT == 0 || !work.open(root, record.page.before, after)? {
+        return Ok(());
+    }
+    let mut fields =
+        RootFields::of_page(&work.content(root)?).map_err(|error| Error::from(error.at_page(root)))?;
+    if !matches!(fields.space.kind, SpaceKind::Multiple { .. }) {
+        return Err(mismatch(root, "a root without trees of extents moves with them"));
+    }
+    fields.space.kind = SpaceKind::Multiple { owned_root: owned };
+    work.edit(root, after, |page| page.set_external_header(&fields.encode()))
 }
 
 /// The page at its new place: the two parts of its image with zeros between.

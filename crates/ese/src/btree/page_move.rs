@@ -3,8 +3,8 @@
 //! One record does it all: the page's image goes to the new place, the line above and the neighbours lead there, the
 //! old page is empty. The page above is latched exclusively, then the left neighbour, which is only tried, the page,
 //! and the right neighbour; the new page is known to nobody else. No key changes, so nothing above the parent does.
-//! Cursors that stand on the old page find their node again by its bookmark. Roots do not move like this, for the
-//! catalog names them. After microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/bt.cxx` (page move).
+//! Cursors that stand on the old page find their node again by its bookmark. Roots move otherwise, for the
+//! catalog names them: see [`super::root_move`]. After microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/bt.cxx` (page move).
 
 use super::change::internal;
 use super::search::{DEPTH_MOST, Target, Way};

@@ -14,7 +14,7 @@ use ese_format::{ObjectId, PageNumber};
 pub struct Tree {
     /// The database's cached pages.
     pub file: Arc<CachedFile>,
-    /// The root page, which never moves (ESE: pgnoFDP).
+    /// The root page, which moves only while nobody has the tree (ESE: pgnoFDP).
     pub root: PageNumber,
     /// The number that all its pages carry (ESE: objidFDP).
     pub object: ObjectId,

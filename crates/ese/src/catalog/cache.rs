@@ -75,6 +75,11 @@ impl<T: Clone> Subject<T> {
         }
     }
 
+    /// Whatever was read holds no more.
+    pub(super) fn forget(&mut self) {
+        self.value = None;
+    }
+
     /// A transaction is about to change the subject.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod name;
 mod new_column;
 mod new_index;
 mod read;
+mod root_names;
 mod system;
 mod table;
 mod tree_lists;

@@ -25,12 +25,14 @@ struct Tables {
     subjects: HashMap<ObjectId, Subject<Arc<Table>>>,
     /// Those that transactions change, or did a short time ago.
     changing: Vec<ObjectId>,
+    /// How often the root of a table's tree has moved: what was read meanwhile is not kept.
+    moved: u64,
 }
 
 impl Tables {
     /// Forgets what is left of tables whose changes everybody sees: of one that was deleted nobody asks again.
     fn settle(&mut self) {
-        let Self { subjects, changing } = self;
+        let Self { subjects, changing, .. } = self;
         changing.retain(|id| {
             let Some(subject) = subjects.get_mut(id) else { return false };
             let is_quiet = subject.is_quiet();
@@ -134,13 +136,14 @@ impl Catalog {
     /// Those of reading the catalog; `CatalogCorrupted` and others for impossible rows.
     pub fn table_of(&self, work: &Work, id: ObjectId) -> Result<Option<Arc<Table>>> {
         let snapshot = work.snapshot();
-        let view = {
+        let (view, moved) = {
             let mut tables = self.tables.lock();
+            let moved = tables.moved;
             let subject = tables.subjects.entry(id).or_default();
             if let Some(table) = subject.get(&snapshot) {
                 return Ok(Some(table));
             }
-            subject.view(&snapshot)
+            (subject.view(&snapshot), moved)
         };
         let Some(table) = self.read_table(work, id)? else {
             let subjects = &mut self.tables.lock().subjects;
@@ -150,12 +153,26 @@ impl Catalog {
             return Ok(None);
         };
         let table = Arc::new(table);
-        let subjects = &mut self.tables.lock().subjects;
+        let mut tables = self.tables.lock();
+        let is_known_still = tables.moved == moved;
+        let subjects = &mut tables.subjects;
         if subjects.len() >= TABLES_KEPT {
             subjects.retain(|_, subject| !subject.is_quiet());
         }
-        subjects.entry(id).or_default().put(view, table.clone());
+        let subject = subjects.entry(id).or_default();
+        if is_known_still {
+            subject.put(view, table.clone());
+        }
         Ok(Some(table))
+    }
+
+    /// Forgets what was read of a table, and what is being read.
+    pub(super) fn forget_table(&self, id: ObjectId) {
+        let mut tables = self.tables.lock();
+        tables.moved += 1;
+        if let Some(subject) = tables.subjects.get_mut(&id) {
+            subject.forget();
+        }
     }
 
     /// How many changes of tables have begun so far. What was found by [`Self::table_of`] after this was asked for,

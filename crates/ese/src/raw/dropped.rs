@@ -30,6 +30,8 @@ struct Trees {
     waiting: Vec<(Stamp, Tree)>,
     /// Databases of the trees that are being freed, one entry for each tree.
     freeing: Vec<u8>,
+    /// Transactions that are ending and have made or deleted trees.
+    ending: u32,
     /// Trees that are not committed, and that other sessions' transactions have entries in all the same.
     shared: Vec<(TreeId, Weak<Owner>)>,
 }
@@ -55,6 +57,12 @@ impl DroppedTrees {
     /// Who frees trees as soon as it can be.
     pub(super) fn set_waker(&self, waker: Waker) {
         *self.waker.lock() = Some(waker);
+    }
+
+    /// A transaction that has made or deleted trees is about to end; it tells of those that are to be freed afterwards.
+    pub(super) fn announce(&self) -> Announced<'_> {
+        self.trees.lock().ending += 1;
+        Announced(self)
     }
 
     /// A transaction that deleted these has committed just now: frees them, unless somebody still sees them.
@@ -145,6 +153,11 @@ impl DroppedTrees {
         result
     }
 
+    /// Whether transactions are ending that have made or deleted trees.
+    pub(super) fn is_announced(&self) -> bool {
+        self.trees.lock().ending > 0
+    }
+
     /// Whether trees of a database still wait for snapshots that see them. Those that are being freed at this
     /// moment are waited for.
     pub(super) fn waits_in(&self, database: u8) -> bool {
@@ -153,6 +166,38 @@ impl DroppedTrees {
             self.step_ended.wait(&mut trees);
         }
         trees.waiting.iter().any(|(_, tree)| tree.file.id() == database)
+    }
+
+    /// Whether trees that have their pages of the tree with that root wait, or have been freed this moment.
+    ///
+    /// # Errors
+    /// Those of the pages.
+    pub(super) fn waits_below(&self, parent: &Tree) -> Result<bool> {
+        let database = parent.file.id();
+        if !self.waits_in(database) {
+            return Ok(false);
+        }
+        let waiting: Vec<Tree> = {
+            let trees = self.trees.lock();
+            let of_database = trees.waiting.iter().filter(|(_, tree)| tree.file.id() == database);
+            of_database.map(|(_, tree)| tree.clone()).collect()
+        };
+        for tree in waiting {
+            if self.space.parent_of(&tree)?.is_none_or(|root| root == parent.root) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// As long as this lives, there may be trees to be freed that are not in the list yet.
+#[must_use = "it ends when this is dropped"]
+pub(super) struct Announced<'a>(&'a DroppedTrees);
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        self.0.trees.lock().ending -= 1;
     }
 }
 

@@ -17,6 +17,7 @@ mod page_jobs;
 mod recover;
 mod resize;
 mod restore;
+mod root_move;
 mod running;
 mod schema;
 mod serve;

@@ -1,10 +1,11 @@
 //! A database gives the end of its file back, while others work.
 //!
 //! Extent by extent from the end: as long as the last one is free it is cut off; else the pages in use there move
-//! before it, if there is room. Roots do not move, because everybody who has a table open knows them: there it ends.
+//! before it, if there is room. Roots only do while nobody knows their table: see [`super::root_move`].
 //! What moves, and in which order, follows microsoft/Extensible-Storage-Engine, `dev/ese/src/ese/dbshrink.cxx`;
 //! there the database must be nobody else's meanwhile.
 
+use super::root_move::RootMoved;
 use super::running::Running;
 use super::schema::OpenSchema;
 use crate::backup::external::ExternalBackup;
@@ -22,12 +23,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How often the pages of one extent are gone through: others may use free ones there meanwhile.
 const ROUNDS: u32 = 3;
 /// How often to try to move a page that others are at.
-const TRIES: u32 = 200;
+pub(super) const TRIES: u32 = 200;
 
 /// Why a database did not become smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShrinkStop {
-    /// The root of a tree lies there, or that of its free pages.
+    /// The root of a tree lies there, or that of its free pages, and somebody uses its table: it can move another time.
     Root(PageNumber),
     /// There is no room for the pages that would have to move.
     NoRoom,
@@ -52,16 +53,15 @@ pub(super) struct Shrunk {
 
 /// Makes one database smaller.
 pub(super) struct Shrinker<'a> {
-    running: &'a Running,
-    schema: Arc<OpenSchema>,
-    storage: Arc<Storage>,
-    cleanup: Arc<Cleanup>,
+    pub(super) running: &'a Running,
+    pub(super) schema: Arc<OpenSchema>,
+    pub(super) storage: Arc<Storage>,
+    pub(super) cleanup: Arc<Cleanup>,
     backup: Arc<ExternalBackup>,
-    work: Work,
+    pub(super) work: Work,
     turn: ShrinkTurn,
     root: Tree,
-    /// The table of each tree, the one with the highest number last: indexes have higher ones than their tables.
-    tables: BTreeMap<ObjectId, ObjectId>,
+    trees: TreeList,
     moved: u32,
 }
 
@@ -71,6 +71,27 @@ struct Found {
     page: PageNumber,
     object: ObjectId,
     flags: PageFlags,
+}
+
+/// The trees of a database, as they were when somebody asked.
+#[derive(Default)]
+struct TreeList {
+    /// The table of each tree, the one with the highest number last: indexes have higher ones than their tables.
+    tables: BTreeMap<ObjectId, ObjectId>,
+    /// How many changes of tables had begun then; none when nobody has asked.
+    holds_at: Option<u64>,
+    /// The last page of each extent that a tree owns, if that was needed.
+    owned: Option<BTreeSet<(PageNumber, ObjectId)>>,
+}
+
+impl TreeList {
+    fn table_of(&self, tree: ObjectId) -> Option<ObjectId> {
+        self.tables.get(&tree).copied()
+    }
+
+    fn all(&self) -> impl Iterator<Item = ObjectId> {
+        self.tables.keys().copied()
+    }
 }
 
 /// What came of a page.
@@ -102,7 +123,7 @@ impl<'a> Shrinker<'a> {
             work,
             turn,
             root,
-            tables: BTreeMap::new(),
+            trees: TreeList::default(),
             moved: 0,
         }))
     }
@@ -134,7 +155,7 @@ impl<'a> Shrinker<'a> {
     }
 
     /// Does something in a transaction of its own: as long as it lasts no tree that it sees is freed.
-    fn within<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn within<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.work.transaction().level() == 0 {
             self.work.begin(false)?;
         }
@@ -161,19 +182,29 @@ impl<'a> Shrinker<'a> {
             if left.is_none() {
                 return Ok(None);
             }
-            self.list()?;
-            let found = self.survey(last)?;
-            if let Some(root) = self.root_among(&found)? {
-                return Ok(Some(ShrinkStop::Root(root)));
+            let mut found = self.survey(last)?;
+            self.learn(&found)?;
+            let mut trees: BTreeSet<ObjectId> = found.iter().map(|found| found.object).collect();
+            let roots = self.roots_among(&found)?;
+            if !roots.is_empty() {
+                if let Some(stop) = self.move_roots(last, &roots)? {
+                    return Ok(Some(stop));
+                }
+                found = self.survey(last)?;
+                trees.extend(found.iter().map(|found| found.object));
             }
             if let Some(stop) = self.move_all(last, &found)? {
                 return Ok(Some(stop));
             }
-            let mut trees: BTreeSet<ObjectId> = found.iter().map(|found| found.object).collect();
-            if round > 0 {
-                // Pages that say nothing may be any tree's.
-                trees = self.tables.keys().copied().collect();
+            // Pages that say nothing may be any tree's.
+            match round {
+                0 => {}
+                1 => trees.extend(self.owners(last)?),
+                _ => trees = self.trees.all().collect(),
             }
+            // Children, which have higher numbers, give their pages back to their tables.
+            let tables: Vec<ObjectId> = trees.iter().filter_map(|tree| self.trees.table_of(*tree)).collect();
+            trees.extend(tables);
             for object in trees.into_iter().rev() {
                 self.step(|this| match this.tree(object)? {
                     Some(tree) => this.storage.space.vacate(&tree, last),
@@ -201,9 +232,17 @@ impl<'a> Shrinker<'a> {
         Ok((next <= last.last).then_some(next))
     }
 
-    /// Finds out which trees there are.
-    fn list(&mut self) -> Result<()> {
-        self.tables = self.within(|this| {
+    /// Finds out which trees there are, if any of those that were found is not known and has come since that was asked.
+    fn learn(&mut self, found: &[Found]) -> Result<()> {
+        let changes = self.schema.catalog.changes();
+        let mut unknown = found
+            .iter()
+            .filter(|found| found.object != self.root.object && self.trees.table_of(found.object).is_none());
+        if self.trees.holds_at == Some(changes) || (self.trees.holds_at.is_some() && unknown.next().is_none())
+        {
+            return Ok(());
+        }
+        let tables = self.within(|this| {
             let mut all = BTreeMap::new();
             for (_, table) in this.schema.catalog.tables(&this.work)? {
                 for tree in this.trees_of(table)? {
@@ -212,11 +251,29 @@ impl<'a> Shrinker<'a> {
             }
             Ok(all)
         })?;
+        self.trees = TreeList { tables, holds_at: Some(changes), owned: None };
         Ok(())
     }
 
+    /// The trees that own anything in an extent at the end of the file, as far as it is known.
+    fn owners(&mut self, last: Extent) -> Result<Vec<ObjectId>> {
+        if self.trees.owned.is_none() {
+            let mut owned = BTreeSet::new();
+            for object in self.trees.all().collect::<Vec<_>>() {
+                let extents = self.step(|this| match this.tree(object)? {
+                    Some(tree) => this.storage.space.owned_by(&tree),
+                    None => Ok(Vec::new()),
+                })?;
+                owned.extend(extents.unwrap_or_default().into_iter().map(|extent| (extent.last, object)));
+            }
+            self.trees.owned = Some(owned);
+        }
+        let within = self.trees.owned.iter().flat_map(|owned| owned.range((last.first(), ObjectId(0))..));
+        Ok(within.map(|(_, object)| *object).collect())
+    }
+
     /// The trees of a table; none when it is gone.
-    fn trees_of(&self, table: ObjectId) -> Result<Vec<Tree>> {
+    pub(super) fn trees_of(&self, table: ObjectId) -> Result<Vec<Tree>> {
         let definition = match self.schema.table(&self.work, table) {
             Ok(definition) => definition,
             Err(error) if error.code() == JetErr::ObjectNotFound => return Ok(Vec::new()),
@@ -231,8 +288,8 @@ impl<'a> Shrinker<'a> {
         if object == self.root.object {
             return Ok(Some(self.root.clone()));
         }
-        match self.tables.get(&object) {
-            Some(table) => Ok(self.trees_of(*table)?.into_iter().find(|tree| tree.object == object)),
+        match self.trees.table_of(object) {
+            Some(table) => Ok(self.trees_of(table)?.into_iter().find(|tree| tree.object == object)),
             None => Ok(None),
         }
     }
@@ -240,9 +297,11 @@ impl<'a> Shrinker<'a> {
     /// What the pages of an extent say that are not available to the database's root.
     fn survey(&self, last: Extent) -> Result<Vec<Found>> {
         let free = self.storage.space.available_within(&self.root, last)?;
+        let mut free = free.into_iter().peekable();
         let mut all = Vec::new();
         for page in (last.first().0..=last.last.0).map(PageNumber) {
-            if free.iter().any(|extent| extent.contains(page)) {
+            while free.next_if(|extent| extent.last < page).is_some() {}
+            if free.peek().is_some_and(|extent| extent.contains(page)) {
                 continue;
             }
             let held = match self.root.file.read(page) {
@@ -259,8 +318,9 @@ impl<'a> Shrinker<'a> {
         Ok(all)
     }
 
-    /// The first page that is the root of a tree or of its extents.
-    fn root_among(&mut self, found: &[Found]) -> Result<Option<PageNumber>> {
+    /// The pages that are roots of trees or of their extents, with their trees.
+    fn roots_among(&mut self, found: &[Found]) -> Result<Vec<(PageNumber, ObjectId)>> {
+        let mut roots = Vec::new();
         for Found { page, object, flags } in found.iter().copied() {
             if !flags.contains(PageFlags::ROOT) {
                 continue;
@@ -273,7 +333,33 @@ impl<'a> Shrinker<'a> {
                 })
             })?;
             if is_root {
-                return Ok(Some(page));
+                roots.push((page, object));
+            }
+        }
+        Ok(roots)
+    }
+
+    /// Moves roots out of the last extent.
+    fn move_roots(&mut self, last: Extent, roots: &[(PageNumber, ObjectId)]) -> Result<Option<ShrinkStop>> {
+        let stays = |this: &Self, object| match this.trees.table_of(object) {
+            Some(table) => this.schema.opens(table) > 0,
+            None => true,
+        };
+        // Before anything moves in vain.
+        if let Some((page, _)) = roots.iter().find(|(_, object)| stays(self, *object)) {
+            return Ok(Some(ShrinkStop::Root(*page)));
+        }
+        let mut done = BTreeSet::new();
+        for (page, object) in roots.iter().copied() {
+            let Some(table) = self.trees.table_of(object).filter(|_| done.insert(object)) else { continue };
+            match self.move_root((table, object), (last.first(), last.pages)) {
+                Ok(RootMoved::Done) => self.moved += RootMoved::PAGES,
+                Ok(RootMoved::NotThere) => {}
+                Ok(RootMoved::InUse) => return Ok(Some(ShrinkStop::Root(page))),
+                Err(error) if error.code() == JetErr::OutOfDatabaseSpace => {
+                    return Ok(Some(ShrinkStop::NoRoom));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(None)

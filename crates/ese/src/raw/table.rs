@@ -51,10 +51,12 @@ impl Database {
             let object = schema.catalog.find(&state.work, name)?.ok_or_else(|| {
                 Error::new(JetErr::ObjectNotFound, format!("there is no table {name}")).file(self.path())
             })?;
-            let warning = session.check_table(&schema, state, object, read_only)?;
-            Ok((object, schema.table(&state.work, object)?, warning))
+            schema.opened(object);
+            let known = session
+                .check_table(&schema, state, object, read_only)
+                .and_then(|warning| Ok((object, schema.table(&state.work, object)?, warning)));
+            known.inspect_err(|_| schema.closed(object))
         })?;
-        schema.opened(object);
         drop(state);
         let cursor = Mutex::new(TableCursor::new(definition));
         let known_until = AtomicU64::new(UNKNOWN);

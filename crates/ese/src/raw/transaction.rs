@@ -45,6 +45,7 @@ impl State {
         if level == 0 {
             return Err(Error::new(JetErr::NotInTransaction, "there is no transaction to commit"));
         }
+        let _announced = (!self.trees.is_empty()).then(|| running.dropped.announce());
         let result = self.work.commit(lazy);
         // A commit that is in the log has happened, whether or not the log could be made durable.
         if self.work.transaction().level() < level {
@@ -73,6 +74,7 @@ impl State {
     /// Rolls the innermost level back.
     pub(super) fn rollback(&mut self, running: &Running) -> Result<()> {
         let level = self.work.transaction().level();
+        let _announced = (!self.trees.is_empty()).then(|| running.dropped.announce());
         undo::rollback(&mut self.work, &*running.attachments)?;
         self.ended_level();
         let trees = self.trees.rolled_back(level);

@@ -20,6 +20,7 @@ mod evacuate;
 mod extents;
 mod give;
 mod grow;
+mod root_move;
 mod session;
 mod shrink;
 mod statistics;
@@ -27,6 +28,7 @@ mod take;
 mod tree;
 
 pub use evacuate::ShrinkTurn;
+pub use root_move::LeavingRoot;
 pub use session::Growth;
 pub use statistics::{SpaceStatistics, last_owned_page};
 pub use tree::{NewTree, is_given_up};

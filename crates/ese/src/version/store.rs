@@ -548,6 +548,14 @@ impl VersionStore {
         })
     }
 
+    /// Whether any version of a tree's nodes is kept.
+    pub fn knows_tree(&self, tree: TreeId) -> bool {
+        self.shards.iter().any(|shard| {
+            let shard = shard.lock();
+            shard.values().flat_map(Chain::versions).any(|version| version.tree == tree)
+        })
+    }
+
     /// These changes of a session's transaction were made on its behalf: it takes them over before it ends a
     /// level.
     pub fn hand_over(&self, session: u16, versions: Vec<Arc<Version>>) {

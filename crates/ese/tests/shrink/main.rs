@@ -2,6 +2,7 @@
 
 mod beside;
 mod cut;
+mod roots;
 mod setup;
 
 use ese::params::ParamId;
@@ -93,13 +94,15 @@ fn it_says_where_it_stops() {
     fill(&session, &database, "Large", 0..300);
     make_table(&session, &database, "Last");
     fill(&session, &database, "Last", 0..3);
-    // Free pages that are in the way of nobody: but all before the root of the last table.
+    // Free pages that are in the way of nobody: but all before the root of the last table, which somebody has open.
+    let table = database.open_table("Last").unwrap();
     let resized = database.resize(1, Resize::OnlyShrink).unwrap();
     assert!(matches!(resized.stopped, Some(ShrinkStop::Root(_))), "{resized:?}");
+    drop(table);
     drop_table(&session, &database, "Last");
     // Without room there is nothing to gain.
     let resized = database.resize(1, Resize::OnlyShrink).unwrap();
-    assert!(matches!(resized.stopped, Some(ShrinkStop::NoRoom | ShrinkStop::Root(_))), "{resized:?}");
+    assert!(matches!(resized.stopped, Some(ShrinkStop::NoRoom)), "{resized:?}");
     assert_eq!(content(&database, "Large").len(), 300);
     // As small as it was to be.
     database.resize(resized.pages + 64, Resize::OnlyGrow).unwrap();

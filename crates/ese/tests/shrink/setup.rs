@@ -108,7 +108,7 @@ pub fn put(table: &Table, id: i32, version: u64) -> ese::Result<()> {
     table.update().map(drop)
 }
 
-fn columns(table: &Table) -> ese::Result<(ese_format::column::ColumnId, ese_format::column::ColumnId)> {
+pub fn columns(table: &Table) -> ese::Result<(ese_format::column::ColumnId, ese_format::column::ColumnId)> {
     let schema = table.schema()?;
     Ok((schema.column("Id").unwrap().id, schema.column("Blob").unwrap().id))
 }

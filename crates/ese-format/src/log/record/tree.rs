@@ -414,6 +414,15 @@ record! {
     tail header trailer;
 }
 
+impl PageMove {
+    /// Flag: the root of a tree moves.
+    pub const ROOT: u32 = 1;
+    /// Flag: the root of a tree's owned extents moves.
+    pub const OWNED_ROOT: u32 = 2;
+    /// Flag: the root of a tree's available extents moves.
+    pub const AVAILABLE_ROOT: u32 = 4;
+}
+
 record! {
     /// The first record of a macro that moves the root of a tree; since log version 8.4000.50.120.
     RootPageMove {

@@ -1,0 +1,276 @@
+//! Tables whose roots lie at the end of the file, and that nobody has open.
+
+use crate::setup::{PATH, World, blob, columns, content, drop_table, empty, fill, make_table, put, seek};
+use ese::raw::{AttachOptions, Database, Instance, Resize, Session, ShrinkStop, TermOptions};
+use ese::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use ese::sync::{Mutex, thread};
+use ese::table::Prepare;
+use ese::{JetErr, Result};
+use ese_vfs::{SimDisk, SimRng};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file that two tables at its end keep long: one with an index and long values, and one that has but its roots.
+fn last_tables(world: &World, instance: &Instance) -> (Session, Database, BTreeMap<i32, Vec<u8>>) {
+    let (session, database) = world.create(instance);
+    make_table(&session, &database, "Large");
+    fill(&session, &database, "Large", 0..200);
+    make_table(&session, &database, "Last");
+    fill(&session, &database, "Last", 0..12);
+    make_table(&session, &database, "Empty");
+    let before = content(&database, "Last");
+    drop_table(&session, &database, "Large");
+    (session, database, before)
+}
+
+#[test]
+fn roots_move_when_nobody_has_the_table() {
+    let world = World::new(7);
+    let instance = world.instance(0);
+    let (session, database, before) = last_tables(&world, &instance);
+    let large = database.pages().unwrap();
+    // Somebody has it open: it stays, and with it the file.
+    let table = database.open_table("Last").unwrap();
+    let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+    assert!(matches!(resized.stopped, Some(ShrinkStop::Root(_))), "{resized:?}");
+    table.move_first().unwrap();
+    drop(table);
+    // Somebody sees it otherwise.
+    let reader = instance.begin_session().unwrap();
+    let opened = reader.open(Path::new(PATH)).unwrap();
+    reader.begin_transaction(true).unwrap();
+    empty(&session, &database, "Last", 0..1);
+    fill(&session, &database, "Last", 0..1);
+    let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+    assert!(matches!(resized.stopped, Some(ShrinkStop::Root(_))), "{resized:?}");
+    assert_eq!(content(&opened, "Last"), before);
+    reader.commit_transaction(true).unwrap();
+    // A transaction without changes, of before: what it sees is the same.
+    reader.begin_transaction(true).unwrap();
+    let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+    // The extent that the database began with.
+    assert!(resized.stopped.is_none() && resized.pages * 2 <= large, "{resized:?} of {large}");
+    assert_eq!(content(&opened, "Last"), before);
+    reader.commit_transaction(true).unwrap();
+    drop((opened, reader));
+    assert_eq!(world.file_pages(), u64::from(resized.pages));
+    assert_eq!(content(&database, "Last"), before);
+    assert_eq!(content(&database, "Empty"), BTreeMap::new());
+    // What is left is used as before, also by changes of its schema.
+    fill(&session, &database, "Last", 12..40);
+    fill(&session, &database, "Empty", 0..40);
+    database.rename_table("Last", "First").unwrap();
+    assert_eq!(content(&database, "First"), content(&database, "Empty"));
+    session.begin_transaction(false).unwrap();
+    let table = database.open_table("First").unwrap();
+    table.delete_index("Back").unwrap();
+    drop(table);
+    session.commit_transaction(true).unwrap();
+    let table = database.open_table("Empty").unwrap();
+    table.set_index(Some("Back")).unwrap();
+    drop(table);
+    drop_table(&session, &database, "First");
+    drop((database, session));
+    instance.term(TermOptions::default()).unwrap();
+    world.is_sound();
+    // And by an instance that knows nothing of it.
+    let instance = world.instance(0);
+    let session = instance.begin_session().unwrap();
+    session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
+    let database = session.open(Path::new(PATH)).unwrap();
+    assert_eq!(content(&database, "Empty").len(), 40);
+    drop((database, session));
+    instance.term(TermOptions::default()).unwrap();
+}
+
+#[test]
+fn many_small_tables_move() {
+    let world = World::new(8);
+    let instance = world.instance(0);
+    let (session, database) = world.create(&instance);
+    make_table(&session, &database, "Large");
+    fill(&session, &database, "Large", 0..400);
+    let names: Vec<String> = (0..20).map(|n| format!("T{n}")).collect();
+    for name in &names {
+        make_table(&session, &database, name);
+        fill(&session, &database, name, 0..2);
+    }
+    let before = content(&database, "T7");
+    drop_table(&session, &database, "Large");
+    let large = database.pages().unwrap();
+    let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+    assert!(resized.pages < large, "{resized:?} of {large}");
+    for name in &names {
+        assert_eq!(content(&database, name), before);
+    }
+    // Nothing is left to be done, so nothing happens.
+    let again = database.resize(1, Resize::OnlyShrink).unwrap();
+    assert_eq!((again.pages, again.moved), (resized.pages, 0), "{again:?}");
+    drop((database, session));
+    instance.term(TermOptions::default()).unwrap();
+    world.is_sound();
+}
+
+/// Leaks that a cut may leave: the pages of a tree that gets trees of extents, and where it moves.
+const LEAKS_MOST: u64 = 32;
+
+#[test]
+fn a_crash_at_any_operation_is_recovered() {
+    let world = World::new(9);
+    let running = world.instance(0);
+    let (session, database, before) = last_tables(&world, &running);
+    (0..6).for_each(|_| running.step_jobs());
+    session.flush_commits(false).unwrap();
+    let pages = database.pages().unwrap();
+    let images: Arc<Mutex<Vec<SimDisk>>> = Arc::default();
+    let (taken, source) = (images.clone(), world.disk.clone());
+    world.disk.set_hook(Some(Arc::new(move || {
+        let now = source.operations();
+        taken.lock().push(source.crash(now));
+    })));
+    let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+    running.step_jobs();
+    session.flush_commits(false).unwrap();
+    world.disk.set_hook(None);
+    assert!(resized.stopped.is_none() && resized.pages < pages, "{resized:?}");
+    let images = std::mem::take(&mut *images.lock());
+    assert!(images.len() > 20, "{}", images.len());
+    for (at, image) in images.into_iter().enumerate() {
+        let world = World::on(image, 9);
+        let instance = world.instance(0);
+        let session = instance.begin_session().unwrap();
+        session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
+        let database = session.open(Path::new(PATH)).unwrap();
+        assert_eq!(content(&database, "Last"), before, "cut {at}");
+        // It goes on where it was.
+        let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+        assert_eq!(content(&database, "Last"), before, "cut {at}");
+        assert_eq!(content(&database, "Empty"), BTreeMap::new(), "cut {at}");
+        drop(database);
+        let leaks = session.reclaim_leaks(Path::new(PATH), 1, Arc::new(|_, _| {})).unwrap();
+        assert!(leaks.reclaimed_pages() <= LEAKS_MOST, "cut {at}: {leaks:?} {resized:?}");
+        drop(session);
+        instance.term(TermOptions::default()).unwrap();
+        world.is_sound();
+    }
+}
+
+const TABLES: [&str; 3] = ["A", "B", "C"];
+
+/// Opens a table, changes some records, closes it, and reads them again; all that with a table of its own and one that
+/// others read.
+fn come_and_go(instance: &Instance, number: i32) -> Result<u32> {
+    let session = instance.begin_session()?;
+    let database = session.open(Path::new(PATH))?;
+    let mut rng = SimRng::new(700 + number as u64);
+    let mut model: BTreeMap<(usize, i32), u64> = BTreeMap::new();
+    for round in 0..120u64 {
+        let at = rng.below(3) as usize;
+        let id = rng.below(8) as i32 * 4 + number;
+        session.begin_transaction(false)?;
+        let table = database.open_table(TABLES[at])?;
+        match model.get(&(at, id)) {
+            None => {
+                table.prepare(Prepare::Insert)?;
+                put(&table, id, round)?;
+                model.insert((at, id), round);
+            }
+            Some(_) if rng.chance(1, 2) => {
+                seek(&table, id)?;
+                table.delete()?;
+                model.remove(&(at, id));
+            }
+            Some(_) => {
+                seek(&table, id)?;
+                table.prepare(Prepare::Replace)?;
+                put(&table, id, round)?;
+                model.insert((at, id), round);
+            }
+        }
+        // The transaction may outlive the cursor, or the cursor the transaction.
+        if rng.chance(1, 2) {
+            drop(table);
+            thread::yield_now();
+            session.commit_transaction(true)?;
+        } else {
+            session.commit_transaction(true)?;
+            thread::yield_now();
+            drop(table);
+        }
+        thread::yield_now();
+        for (at, name) in TABLES.iter().enumerate() {
+            let table = database.open_table(name)?;
+            for ((_, id), version) in model.iter().filter(|((of, _), _)| *of == at) {
+                seek(&table, *id)?;
+                let (_, column) = columns(&table)?;
+                assert_eq!(table.value(column, 1, false)?, Some(blob(*id, *version)), "{name} {id}");
+            }
+        }
+    }
+    Ok(model.len() as u32)
+}
+
+/// Tables come and go at the end of the file, while it becomes smaller.
+#[test]
+fn tables_are_opened_and_closed_meanwhile() {
+    let world = World::new(10);
+    let instance = world.instance(0);
+    let (session, database) = world.create(&instance);
+    make_table(&session, &database, "Ballast");
+    fill(&session, &database, "Ballast", 0..60);
+    for name in TABLES {
+        make_table(&session, &database, name);
+    }
+    empty(&session, &database, "Ballast", 0..60);
+    let (is_over, moved) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let workers: Vec<_> = (0..3)
+        .map(|number| {
+            let instance = instance.clone();
+            thread::spawn("worker", move || come_and_go(&instance, number)).unwrap()
+        })
+        .collect();
+    let shrinker = {
+        let (instance, is_over, moved) = (instance.clone(), is_over.clone(), moved.clone());
+        let work = move || -> Result<()> {
+            let session = instance.begin_session()?;
+            let database = session.open(Path::new(PATH))?;
+            let mut round = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                round += 1;
+                // Room before a root at the end.
+                let (front, back) = (format!("Front{round}"), format!("Back{round}"));
+                make_table(&session, &database, &front);
+                fill(&session, &database, &front, 0..20);
+                make_table(&session, &database, &back);
+                fill(&session, &database, &back, 0..3);
+                drop_table(&session, &database, &front);
+                instance.step_jobs();
+                let pages = database.pages()?;
+                let resized = database.resize(1, Resize::OnlyShrink)?;
+                if resized.pages < pages && resized.moved > 0 {
+                    moved.fetch_add(1, Ordering::SeqCst);
+                }
+                assert_eq!(content(&database, &back).len(), 3);
+                if round % 2 == 0 {
+                    drop_table(&session, &database, &back);
+                }
+                thread::yield_now();
+            }
+            Ok(())
+        };
+        thread::spawn("shrinker", work).unwrap()
+    };
+    let rows: u32 = workers.into_iter().map(|thread| thread.join().unwrap().expect("a worker's work")).sum();
+    is_over.store(true, Ordering::SeqCst);
+    shrinker.join().unwrap().expect("the shrinker's work");
+    assert!(moved.load(Ordering::SeqCst) > 0);
+    let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+    println!("shrink: {} times smaller with roots, {resized:?}", moved.load(Ordering::SeqCst));
+    let there: usize = TABLES.iter().map(|name| content(&database, name).len()).sum();
+    assert_eq!(there, rows as usize);
+    assert_eq!(database.open_table("Nobody").err().map(|error| error.code()), Some(JetErr::ObjectNotFound));
+    drop((database, session));
+    instance.term(TermOptions::default()).unwrap();
+    world.is_sound();
+}
