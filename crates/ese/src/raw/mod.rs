@@ -13,6 +13,7 @@ mod hooks;
 mod instance;
 mod maintain;
 mod new_index;
+mod opens;
 mod page_jobs;
 mod recover;
 mod resize;

@@ -25,7 +25,7 @@ impl Table {
     /// others have the table open; `InTransaction` for an unversioned index inside a transaction while they
     /// have; those of [`crate::catalog::Ddl::create_index`], of the scratch file, of pages and log.
     pub fn create_index(&self, new: &NewIndex<'_>) -> Result<()> {
-        let is_shared = self.schema.opens(self.object) > 1;
+        let is_shared = self.schema.opens.of(self.object) > 1;
         if is_shared && new.grbit & PRIMARY != 0 {
             let sentence = "records are put into another order while nobody else has the table open";
             return Err(Error::new(JetErr::TableInUse, sentence));

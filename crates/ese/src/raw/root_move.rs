@@ -56,7 +56,7 @@ impl Shrinker<'_> {
     ) -> Result<Option<RootMoved>> {
         let schema = self.schema.clone();
         let _not_deleted = schema.making_long_values.lock();
-        let Some(_moving) = schema.begin_root_move(table) else { return Ok(Some(RootMoved::InUse)) };
+        let Some(_moving) = schema.opens.begin_root_move(table) else { return Ok(Some(RootMoved::InUse)) };
         let _held = self.cleanup.hold_database(schema.attachment.id);
         self.within(|this| {
             let Some(known) = schema.catalog.table_of(&this.work, table)? else {

@@ -1,10 +1,11 @@
 //! The schema of an attached database as its open tables share it.
 
+use super::opens::Opens;
 use crate::btree::Work;
 use crate::catalog::{Catalog, Table as CatalogTable};
 use crate::database::Attachment;
 use crate::error::{Error, JetErr, Result};
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Arc, Mutex};
 use crate::table::{Counters, TableDef};
 use ese_format::ObjectId;
 use std::collections::{BTreeMap, HashMap};
@@ -18,42 +19,6 @@ const DEFINITIONS_KEPT: usize = 4096;
 /// The schemas of databases whose tables were opened, by their numbers.
 pub(super) type Schemas = Mutex<BTreeMap<u8, Arc<OpenSchema>>>;
 
-/// Who knows where trees begin.
-#[derive(Default)]
-struct Opens {
-    /// Cursors open on each table.
-    tables: HashMap<ObjectId, u32>,
-    /// Those who know trees of any tables.
-    all: u32,
-    /// The table one of whose roots moves.
-    moving: Option<ObjectId>,
-}
-
-/// As long as this lives, nobody opens a table, one of whose roots moves.
-#[must_use = "others know the table again when this is dropped"]
-pub(super) struct MovingRoot<'a> {
-    schema: &'a OpenSchema,
-}
-
-impl Drop for MovingRoot<'_> {
-    fn drop(&mut self) {
-        self.schema.opens.lock().moving = None;
-        self.schema.root_stays.notify_all();
-    }
-}
-
-/// As long as this lives, no root moves.
-#[must_use = "roots move again when this is dropped"]
-pub(super) struct RootsStay<'a> {
-    schema: &'a OpenSchema,
-}
-
-impl Drop for RootsStay<'_> {
-    fn drop(&mut self) {
-        self.schema.opens.lock().all -= 1;
-    }
-}
-
 /// The schema of one attached database.
 pub(super) struct OpenSchema {
     pub(super) attachment: Arc<Attachment>,
@@ -61,8 +26,8 @@ pub(super) struct OpenSchema {
     definitions: Mutex<HashMap<ObjectId, Defined>>,
     /// Numbers that tables give out go on whatever happens to their schema.
     counters: Mutex<HashMap<ObjectId, Arc<Counters>>>,
-    opens: Mutex<Opens>,
-    root_stays: Condvar,
+    /// Cursors open on each table.
+    pub(super) opens: Opens,
     /// Cursors in the order of each secondary index.
     orders: Mutex<HashMap<ObjectId, u32>>,
     /// One tree of long values is made at a time, and none while a table is being deleted; no root moves meanwhile.
@@ -77,8 +42,7 @@ impl OpenSchema {
             catalog,
             definitions: Mutex::default(),
             counters: Mutex::default(),
-            opens: Mutex::default(),
-            root_stays: Condvar::default(),
+            opens: Opens::default(),
             orders: Mutex::default(),
             making_long_values: Mutex::default(),
         }))
@@ -101,8 +65,7 @@ impl OpenSchema {
         let count = definitions.len();
         if count >= DEFINITIONS_KEPT && count.is_power_of_two() {
             // They are made again when somebody wants them; some are of tables that are gone.
-            let opens = self.opens.lock();
-            definitions.retain(|id, _| opens.tables.contains_key(id));
+            definitions.retain(|id, _| self.opens.of(*id) > 0);
         }
         definitions.insert(id, (table, definition.clone()));
         drop(definitions);
@@ -124,40 +87,6 @@ impl OpenSchema {
         Ok((definition, self.catalog.is_settled(work, id).then_some(changes)))
     }
 
-    /// Somebody is about to open a table. What he reads of its definition from now on holds until he has
-    /// [closed](Self::closed) it: roots of its trees stay where they are. If one is moving just now he waits.
-    pub(super) fn opened(&self, id: ObjectId) {
-        let mut opens = self.opens.lock();
-        while opens.moving == Some(id) {
-            self.root_stays.wait(&mut opens);
-        }
-        *opens.tables.entry(id).or_default() += 1;
-    }
-
-    pub(super) fn closed(&self, id: ObjectId) {
-        one_less(&mut self.opens.lock().tables, id);
-    }
-
-    /// A root of a table's trees is about to move; none when anybody knows the table.
-    pub(super) fn begin_root_move(&self, table: ObjectId) -> Option<MovingRoot<'_>> {
-        let mut opens = self.opens.lock();
-        if opens.all > 0 || opens.moving.is_some() || opens.tables.contains_key(&table) {
-            return None;
-        }
-        opens.moving = Some(table);
-        Some(MovingRoot { schema: self })
-    }
-
-    /// Somebody is about to use trees of tables that he has not opened.
-    pub(super) fn keep_roots(&self) -> RootsStay<'_> {
-        let mut opens = self.opens.lock();
-        while opens.moving.is_some() {
-            self.root_stays.wait(&mut opens);
-        }
-        opens.all += 1;
-        RootsStay { schema: self }
-    }
-
     /// A cursor has gone from the order of one secondary index to that of another; none stands for the
     /// table's own order.
     pub(super) fn reordered(&self, from: Option<ObjectId>, to: Option<ObjectId>) {
@@ -171,11 +100,6 @@ impl OpenSchema {
     /// Cursors that are in the order of an index.
     pub(super) fn orders(&self, index: ObjectId) -> u32 {
         self.orders.lock().get(&index).copied().unwrap_or(0)
-    }
-
-    /// Cursors that are open on a table.
-    pub(super) fn opens(&self, id: ObjectId) -> u32 {
-        self.opens.lock().tables.get(&id).copied().unwrap_or(0)
     }
 
     /// How many tables anything is kept of.
@@ -192,7 +116,7 @@ impl OpenSchema {
     }
 }
 
-fn one_less(counts: &mut HashMap<ObjectId, u32>, id: ObjectId) {
+pub(super) fn one_less(counts: &mut HashMap<ObjectId, u32>, id: ObjectId) {
     if let Some(count) = counts.get_mut(&id) {
         *count -= 1;
         if *count == 0 {

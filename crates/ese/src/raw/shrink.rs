@@ -342,7 +342,7 @@ impl<'a> Shrinker<'a> {
     /// Moves roots out of the last extent.
     fn move_roots(&mut self, last: Extent, roots: &[(PageNumber, ObjectId)]) -> Result<Option<ShrinkStop>> {
         let stays = |this: &Self, object| match this.trees.table_of(object) {
-            Some(table) => this.schema.opens(table) > 0,
+            Some(table) => this.schema.opens.of(table) > 0,
             None => true,
         };
         // Before anything moves in vain.

@@ -51,11 +51,11 @@ impl Database {
             let object = schema.catalog.find(&state.work, name)?.ok_or_else(|| {
                 Error::new(JetErr::ObjectNotFound, format!("there is no table {name}")).file(self.path())
             })?;
-            schema.opened(object);
+            schema.opens.opened(object);
             let known = session
                 .check_table(&schema, state, object, read_only)
                 .and_then(|warning| Ok((object, schema.table(&state.work, object)?, warning)));
-            known.inspect_err(|_| schema.closed(object))
+            known.inspect_err(|_| schema.opens.closed(object))
         })?;
         drop(state);
         let cursor = Mutex::new(TableCursor::new(definition));
@@ -123,7 +123,7 @@ impl Database {
 fn must_be_free(work: &Work, schema: &OpenSchema, name: &str) -> Result<()> {
     let Some(object) = schema.catalog.find(work, name)? else { return Ok(()) };
     let in_use = |why: &str| Err(Error::new(JetErr::TableInUse, format!("table {name} {why}")));
-    if schema.opens(object) > 0 {
+    if schema.opens.of(object) > 0 {
         return in_use("is open");
     }
     // As in the original, where the cursors of such a transaction stay until its end.
@@ -291,7 +291,7 @@ impl Table {
     /// `ObjectNotFound` when the table is gone.
     pub fn duplicate(&self) -> Result<Table> {
         let definition = self.with(|cursor, _, _| Ok(cursor.table().clone()))?;
-        self.schema.opened(self.object);
+        self.schema.opens.opened(self.object);
         Ok(Table {
             session: self.session.clone(),
             schema: self.schema.clone(),
@@ -581,7 +581,7 @@ impl Drop for Table {
             let _ = self.cancel();
         }
         self.schema.reordered(self.cursor.lock().order_object(), None);
-        self.schema.closed(self.object);
+        self.schema.opens.closed(self.object);
     }
 }
 

@@ -56,7 +56,7 @@ impl Session {
             return Ok(Checked::Kept);
         }
         let schema = self.running().schema(attachment)?;
-        let _known = schema.keep_roots();
+        let _known = schema.opens.keep_roots();
         let mut state = self.state()?;
         state.work.begin(read_only)?;
         let checked = Check { session: self, schema: &schema, read_only, wanted }.run(&mut state);
