@@ -5,7 +5,6 @@ use ese::JetErr;
 use ese::backup::external::EndOptions;
 use ese::backup::source::BackupDatabase;
 use ese::backup::state::Phase;
-use ese::log::{LogReader, ReadEvent, ReadOptions};
 use ese_format::log::LogHeader;
 use ese_format::log::record::{Backup2, LogRecord};
 use ese_format::primitives::PageSize;
@@ -18,19 +17,6 @@ use std::path::Path;
 const INCREMENTAL: u32 = 1;
 /// The name under which the log's file was opened: it became the current log by a rename.
 const CURRENT: &str = "edbtmp.log";
-
-/// Every record of the log from a generation on, with its position.
-fn records(bench: &Bench, first: u32) -> Vec<(LogPosition, LogRecord)> {
-    let start = LogPosition::start_of(Generation(first));
-    let mut reader = LogReader::open(bench.log.files().clone(), start, ReadOptions::default()).unwrap();
-    let mut found = Vec::new();
-    while let Some(event) = reader.next_event().unwrap() {
-        if let ReadEvent::Record(raw) = event {
-            found.push((raw.start, raw.decode().unwrap()));
-        }
-    }
-    found
-}
 
 fn phases(records: Vec<(LogPosition, LogRecord)>) -> Vec<(u8, u8)> {
     let records: Vec<_> = records.into_iter().map(|(_, record)| record).collect();
@@ -50,7 +36,7 @@ fn the_records_of_a_full_and_an_incremental_backup_stand_in_their_order() {
         (Backup2::UPDATE_HEADER, full),
         (Backup2::STOP, full),
     ];
-    assert_eq!(phases(records(&bench, 1)), expected);
+    assert_eq!(phases(bench.log_records(1)), expected);
     let before = expected.len();
     bench.incremental(true);
     let incremental = Backup2::INCREMENTAL;
@@ -62,7 +48,7 @@ fn the_records_of_a_full_and_an_incremental_backup_stand_in_their_order() {
         (Backup2::UPDATE_HEADER, incremental),
         (Backup2::STOP, incremental),
     ];
-    assert_eq!(phases(records(&bench, 1))[before..], expected);
+    assert_eq!(phases(bench.log_records(1))[before..], expected);
 }
 
 #[test]
@@ -70,7 +56,7 @@ fn prepare_logs_is_the_first_record_of_its_generation() {
     let bench = Bench::default();
     bench.full();
     bench.incremental(true);
-    let records = records(&bench, 1);
+    let records = bench.log_records(1);
     let is_prepare = |record: &LogRecord| match record {
         LogRecord::Backup2(record) => record.phase == Backup2::PREPARE_LOGS,
         _ => false,
@@ -88,7 +74,7 @@ fn an_abandoned_backup_says_abort_and_stop() {
     bench.backup.end(EndOptions::from_flags(2).unwrap()).unwrap();
     let full = Backup2::FULL;
     let expected = [(Backup2::BEGIN, full), (Backup2::ABORT, full), (Backup2::STOP, full)];
-    assert_eq!(phases(records(&bench, 1)), expected);
+    assert_eq!(phases(bench.log_records(1)), expected);
 }
 
 #[test]

@@ -18,14 +18,19 @@ fn map() -> RestoreMap {
     RestoreMap::new(vec![MapEntry { old: DATABASES[0].into(), new: "/new/a.edb".into() }]).unwrap()
 }
 
-fn restore_into(world: &World, target: &Instance) -> (Result<RestoreSummary>, Vec<Status>) {
-    let map = map();
-    let request = ExternalRestore {
-        map: &map,
+/// Copies that lie where they shall be, with the logs of the backup.
+fn request(map: &RestoreMap) -> ExternalRestore<'_> {
+    ExternalRestore {
+        map,
         backup_logs: Path::new("/out"),
         lowest: Generation::NONE,
         highest: Generation::NONE,
-    };
+    }
+}
+
+fn restore_into(world: &World, target: &Instance) -> (Result<RestoreSummary>, Vec<Status>) {
+    let map = map();
+    let request = request(&map);
     let mut heard = Vec::new();
     let result = external_restore_into(
         &world.environment(),
@@ -134,12 +139,7 @@ fn a_gap_between_backup_and_target_is_refused() {
 fn the_folder_of_the_target_cannot_take_the_logs_of_the_undo() {
     let world = world(5);
     let map = map();
-    let request = ExternalRestore {
-        map: &map,
-        backup_logs: Path::new("/out"),
-        lowest: Generation::NONE,
-        highest: Generation::NONE,
-    };
+    let request = request(&map);
     let busy = parameters("/log", "/system");
     let result = external_restore(&world.environment(), &busy, &request, &mut |_| {});
     assert_eq!(code(result), JetErr::LogFilePathInUse);

@@ -12,7 +12,7 @@ use ese::backup::source::{BackupDatabase, BackupHost, BackupLog};
 use ese::backup::to_directory::{DirectoryRequest, Status};
 use ese::clock::{Clock, SeededClock};
 use ese::event::MemorySink;
-use ese::log::{Log, LogConfig, NoHooks, write_checkpoint};
+use ese::log::{Log, LogConfig, LogReader, NoHooks, ReadEvent, ReadOptions, write_checkpoint};
 use ese::sync::{Arc, Mutex};
 use ese_format::checkpoint::Checkpoint;
 use ese_format::log::record::{Backup2, LogRecord};
@@ -133,6 +133,19 @@ impl Bench {
         for _ in 0..times {
             self.log.force_new_generation().unwrap();
         }
+    }
+
+    /// Every record of the log from a generation on, with its position.
+    pub fn log_records(&self, first: u32) -> Vec<(LogPosition, LogRecord)> {
+        let start = LogPosition::start_of(Generation(first));
+        let mut reader = LogReader::open(self.log.files().clone(), start, ReadOptions::default()).unwrap();
+        let mut found = Vec::new();
+        while let Some(event) = reader.next_event().unwrap() {
+            if let ReadEvent::Record(raw) = event {
+                found.push((raw.start, raw.decode().unwrap()));
+            }
+        }
+        found
     }
 
     /// The database of a number, from 1 on.

@@ -4,7 +4,6 @@ use crate::support::*;
 use ese::JetErr;
 use ese::backup::external::{EndOptions, LogSet};
 use ese::backup::source::BackupDatabase;
-use ese::log::{LogReader, ReadEvent, ReadOptions};
 use ese::params::ParamId;
 use ese::raw::{AttachOptions, InitOptions, Instance, TermOptions};
 use ese_format::database::DatabaseHeader;
@@ -205,24 +204,12 @@ fn bx_152_circular_logging_keeps_logs_during_a_backup() {
     assert!(!archives().contains(&first.0), "and again after it");
 }
 
-fn log_records(bench: &Bench) -> Vec<(LogPosition, LogRecord)> {
-    let start = LogPosition::start_of(Generation(1));
-    let mut reader = LogReader::open(bench.log.files().clone(), start, ReadOptions::default()).unwrap();
-    let mut found = Vec::new();
-    while let Some(event) = reader.next_event().unwrap() {
-        if let ReadEvent::Record(raw) = event {
-            found.push((raw.start, raw.decode().unwrap()));
-        }
-    }
-    found
-}
-
 /// The log tells of a backup in the order of its steps; that of the roll-over is the first of its generation.
 #[test]
 fn bx_154_the_records_in_the_log() {
     let bench = two_databases();
     bench.full();
-    let records = log_records(&bench);
+    let records = bench.log_records(1);
     let all: Vec<_> = records.iter().map(|(_, record)| record.clone()).collect();
     let phases: Vec<u8> = backup_records(&all).into_iter().map(|(phase, _, _)| phase).collect();
     let expected = [

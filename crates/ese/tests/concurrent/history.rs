@@ -119,6 +119,25 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// One that has begun and done nothing yet.
+    pub fn begun(worker: usize, session: u16, begun: u64, from: u64) -> Self {
+        Self {
+            worker,
+            session,
+            begun,
+            committed: None,
+            end: End::Open,
+            is_durable: false,
+            writes: Writes::new(),
+            added: BTreeMap::new(),
+            reads: Vec::new(),
+            conflicts: Vec::new(),
+            touched: Vec::new(),
+            from,
+            to: u64::MAX,
+        }
+    }
+
     pub fn is_read_only(&self) -> bool {
         self.writes.is_empty() && self.added.is_empty()
     }

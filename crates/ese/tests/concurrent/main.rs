@@ -9,6 +9,7 @@ mod fire;
 mod history;
 mod keeper;
 mod log_order;
+mod moments;
 mod oracle;
 mod recovered;
 mod rows;

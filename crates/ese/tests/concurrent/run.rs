@@ -1,6 +1,7 @@
 //! Whole runs: sessions in threads, the power that goes, the check of all that was seen and is left.
 
 use crate::history::History;
+use crate::moments::Moments;
 use crate::recovered::{self, recover};
 use crate::setup::{self, Setup};
 use crate::worker::{self, Shared};
@@ -8,7 +9,7 @@ use crate::{keeper, log_order, oracle};
 use ese::raw::{InitOptions, TermOptions};
 use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::{Arc, Mutex, thread};
-use ese_vfs::{Fault, SimDisk, SimRng};
+use ese_vfs::{Fault, SimDisk};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is done to the disk while the sessions work.
@@ -122,19 +123,13 @@ fn watch(
         }
         Trouble::None => 0,
     };
-    let state = Mutex::new((0, SimRng::new(setup.seed ^ 0x6375_7473)));
     let (watched, history, taken) = (disk.clone(), history.clone(), images.clone());
     // About as many operations as a run has.
     let every = 4 * (setup.sessions * setup.transactions) as u64;
+    let moments = Moments::new(disk, setup.seed, cuts, every);
     disk.set_hook(Some(Arc::new(move || {
         thread::yield_now();
-        let now = watched.operations();
-        let mut state = state.lock();
-        if std::mem::replace(&mut state.0, now) == now || !state.1.chance(cuts as u64, every) {
-            return;
-        }
-        let seed = state.1.next_u64();
-        drop(state);
+        let Some(seed) = moments.now() else { return };
         let mut taken = taken.lock();
         if taken.len() < cuts {
             // First what is acknowledged, then the disk.

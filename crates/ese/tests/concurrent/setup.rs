@@ -13,7 +13,6 @@ use ese_format::empty::EmptyDatabase;
 use ese_testbench::Bench;
 use ese_testbench::disk::{self, DATABASES};
 use ese_vfs::{Disk, SimDisk, SimRng};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A database that comes and goes while the others are in use, and its table.
@@ -159,20 +158,15 @@ pub fn build(setup: &Setup, session: &Session, history: &Arc<Mutex<History>>) ->
     session.commit_transaction(false)?;
     let mut history = history.lock();
     let (from, to) = (history.tick(), history.tick());
+    let begun = numbers.begun.map_or(0, |stamp| stamp.0);
     history.transactions.push(Transaction {
-        worker: usize::MAX,
-        session: numbers.session,
-        begun: numbers.begun.map_or(0, |stamp| stamp.0),
         committed: session.numbers()?.committed.map(|stamp| stamp.0),
         end: End::Committed,
         is_durable: true,
         touched: writes.keys().map(|item| (item.clone(), from)).collect(),
         writes,
-        added: BTreeMap::new(),
-        reads: Vec::new(),
-        conflicts: Vec::new(),
-        from,
         to,
+        ..Transaction::begun(usize::MAX, numbers.session, begun, from)
     });
     Ok(databases)
 }

@@ -123,21 +123,8 @@ impl Worker {
         let numbers = self.session.numbers()?;
         let mut history = self.shared.history.lock();
         self.at = history.transactions.len();
-        history.transactions.push(Transaction {
-            worker: self.number,
-            session: numbers.session,
-            begun: self.shared.base + numbers.begun.map_or(0, |stamp| stamp.0),
-            committed: None,
-            end: End::Open,
-            is_durable: false,
-            writes: Writes::new(),
-            added: BTreeMap::new(),
-            reads: Vec::new(),
-            conflicts: Vec::new(),
-            touched: Vec::new(),
-            from,
-            to: u64::MAX,
-        });
+        let begun = self.shared.base + numbers.begun.map_or(0, |stamp| stamp.0);
+        history.transactions.push(Transaction::begun(self.number, numbers.session, begun, from));
         drop(history);
         self.now = Level::default();
         self.saved.clear();

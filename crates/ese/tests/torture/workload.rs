@@ -450,6 +450,11 @@ impl Run<'_> {
         for (name, value) in &row.more {
             set(name, 1, &value.to_le_bytes())?;
         }
+        self.finish(&table, at, name, key, row)
+    }
+
+    /// Carries the prepared update out, or gives it up.
+    fn finish(&mut self, table: &Table, at: usize, name: &str, key: i32, row: Row) -> Result<()> {
         if self.rng.chance(1, 30) {
             self.note(format_args!("cancel {at} {name} {key}"));
             return table.cancel();
@@ -528,14 +533,7 @@ impl Run<'_> {
             }
             _ => {}
         }
-        if self.rng.chance(1, 30) {
-            self.note(format_args!("cancel {at} {name} {key}"));
-            return table.cancel();
-        }
-        table.update()?;
-        self.note(format_args!("put {at} {name} {key} {:?}", row.blob.as_ref().map(|b| b.len())));
-        self.model(at, name).rows.insert(key, row);
-        Ok(())
+        self.finish(&table, at, name, key, row)
     }
 
     fn delete(&mut self, at: usize, name: &str) -> Result<()> {

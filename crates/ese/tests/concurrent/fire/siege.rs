@@ -5,6 +5,7 @@ use super::client::{Client, Kind, Taken};
 use super::real::copied;
 use super::visitor;
 use crate::history::History;
+use crate::moments::Moments;
 use crate::run;
 use crate::setup::{self, Setup};
 use crate::worker::Shared;
@@ -181,18 +182,12 @@ fn watch(
 ) -> Arc<Mutex<Vec<Image>>> {
     let images = Arc::new(Mutex::new(Vec::new()));
     let (watched, history, taken, into) = (disk.clone(), history.clone(), taken.clone(), images.clone());
-    let state = Mutex::new((0, SimRng::new(siege.setup.seed ^ 0x6375_7473)));
     let cuts = siege.cuts;
     let every = 20 * (siege.setup.sessions * siege.setup.transactions) as u64;
+    let moments = Moments::new(disk, siege.setup.seed, cuts, every);
     disk.set_hook(Some(Arc::new(move || {
         thread::yield_now();
-        let now = watched.operations();
-        let mut state = state.lock();
-        if std::mem::replace(&mut state.0, now) == now || !state.1.chance(cuts as u64, every) {
-            return;
-        }
-        let seed = state.1.next_u64();
-        drop(state);
+        let Some(seed) = moments.now() else { return };
         if into.lock().len() < cuts {
             let image = image(&watched, &history, &taken, Some(seed));
             into.lock().push(image);

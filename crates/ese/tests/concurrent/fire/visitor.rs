@@ -12,7 +12,6 @@ use ese::sync::atomic::Ordering;
 use ese::sync::{Arc, thread};
 use ese::{JetErr, Result};
 use ese_vfs::SimRng;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Keys of its records.
@@ -79,21 +78,8 @@ fn transaction(
     let numbers = session.numbers()?;
     let at = {
         let mut history = shared.history.lock();
-        history.transactions.push(Transaction {
-            worker: usize::MAX,
-            session: numbers.session,
-            begun: shared.base + numbers.begun.map_or(0, |stamp| stamp.0),
-            committed: None,
-            end: End::Open,
-            is_durable: false,
-            writes: Writes::new(),
-            added: BTreeMap::new(),
-            reads: Vec::new(),
-            conflicts: Vec::new(),
-            touched: Vec::new(),
-            from,
-            to: u64::MAX,
-        });
+        let begun = shared.base + numbers.begun.map_or(0, |stamp| stamp.0);
+        history.transactions.push(Transaction::begun(usize::MAX, numbers.session, begun, from));
         history.transactions.len() - 1
     };
     let mut writes = Writes::new();
