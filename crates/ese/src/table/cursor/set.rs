@@ -17,7 +17,7 @@ impl TableCursor {
     ///
     /// # Errors
     /// `UpdateNotPrepared`; `ColumnNotFound`; `ColumnNotUpdatable` for columns that the engine fills;
-    /// those of [`fit`] and [`Row::set_value`].
+    /// those of [`fit`] and [`Row::set_value`](crate::table::Row::set_value).
     pub fn set_value(
         &mut self,
         work: &mut Work,
