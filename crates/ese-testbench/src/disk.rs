@@ -1,5 +1,6 @@
 //! Simulated disks with folders and databases on them.
 
+use ese::sync::{Arc, Mutex};
 use ese_format::database::DatabaseHeader;
 use ese_format::empty::EmptyDatabase;
 use ese_vfs::{Disk, OpenMode, SimDisk};
@@ -43,6 +44,23 @@ pub fn install(disk: &SimDisk, path: &str, empty: &EmptyDatabase) -> Vec<u8> {
 /// The header of a database.
 pub fn header(disk: &SimDisk, path: &str) -> DatabaseHeader {
     DatabaseHeader::decode(&disk.content(Path::new(path)).unwrap()).unwrap()
+}
+
+/// What the power would leave if it went at every `every`th operation of a disk that some work does.
+pub fn crashes<T>(disk: &SimDisk, every: u64, work: impl FnOnce() -> T) -> (T, Vec<SimDisk>) {
+    let images = Arc::new(Mutex::new((0, Vec::new())));
+    let (taken, source) = (images.clone(), disk.clone());
+    disk.set_hook(Some(Arc::new(move || {
+        let (count, images) = &mut *taken.lock();
+        *count += 1;
+        if *count % every == 0 {
+            images.push(source.crash(source.operations()));
+        }
+    })));
+    let done = work();
+    disk.set_hook(None);
+    let images = std::mem::take(&mut images.lock().1);
+    (done, images)
 }
 
 /// Overwrites bytes of a file as damage would: with bytes that differ, since checksums are made of XORs.

@@ -3,7 +3,7 @@
 //!
 //! - [`backup`]: an instance reduced to what a backup asks of it.
 //! - [`disk`]: simulated disks with folders and databases on them.
-//! - [`bench`]: instances, from a disk, a seed and what a test wants otherwise than usual.
+//! - [`mod@bench`]: instances, from a disk, a seed and what a test wants otherwise than usual.
 //! - [`check`]: the structure of a database that nobody has open.
 //! - [`faults`]: operations of a disk that fail, and what may be said of them.
 //! - [`queue`]: a table to which records come and from which they go.

@@ -6,12 +6,11 @@ use ese::catalog::{NewColumn, NewTable};
 use ese::database::CreateOptions;
 use ese::params::ParamId;
 use ese::raw::{AttachOptions, Database, Instance, Resize, Session, TermOptions};
-use ese::sync::Mutex;
 use ese::table::{KeepOptions, Prepare};
 use ese_format::column::ColumnType;
 use ese_testbench::Bench;
 use ese_testbench::check::assert_sound;
-use ese_testbench::disk::{DATABASE as PATH, disk};
+use ese_testbench::disk::{DATABASE as PATH, crashes, disk};
 use ese_vfs::{SimDisk, SimRng};
 use std::path::Path;
 use std::sync::Arc;
@@ -150,18 +149,12 @@ fn a_crash_at_any_operation_of_a_resize_is_recovered() {
     fill(&session, &database, "Kept", 20);
     fill(&session, &database, "Large", 400);
     drop_table(&session, &database, "Large");
-    let images = Arc::new(Mutex::new(Vec::new()));
-    let (taken, source) = (images.clone(), disk.clone());
-    disk.set_hook(Some(Arc::new(move || {
-        let now = source.operations();
-        taken.lock().push(source.crash(now));
-    })));
-    assert!(!database.resize(1, Resize::Both).unwrap().shrink_not_possible);
-    database.resize(300, Resize::Both).unwrap();
-    running.step_jobs();
-    database.resize(1, Resize::Both).unwrap();
-    disk.set_hook(None);
-    let images = std::mem::take(&mut *images.lock());
+    let ((), images) = crashes(&disk, 1, || {
+        assert!(!database.resize(1, Resize::Both).unwrap().shrink_not_possible);
+        database.resize(300, Resize::Both).unwrap();
+        running.step_jobs();
+        database.resize(1, Resize::Both).unwrap();
+    });
     assert!(images.len() > 10, "{}", images.len());
     for image in images {
         let instance = instance(&image, 0);

@@ -11,9 +11,8 @@ use ese::raw::{
 };
 use ese::sync::Mutex;
 use ese_testbench::check::assert_sound;
-use ese_testbench::disk::{DATABASE as PATH, disk};
+use ese_testbench::disk::{DATABASE as PATH, crashes, disk};
 use ese_testbench::queue::{blob, check_blobs, create, ids, put};
-use ese_vfs::SimDisk;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -226,25 +225,15 @@ fn the_power_goes_in_the_middle() {
     thin(&running, &session, &database);
     // The records must be on the disk in the images: a lazy commit need not be.
     session.flush_commits(false).unwrap();
-    let images: Arc<Mutex<Vec<SimDisk>>> = Arc::default();
-    let (taken, source) = (images.clone(), disk.clone());
-    let count = Mutex::new(0);
-    disk.set_hook(Some(Arc::new(move || {
-        let mut count = count.lock();
-        *count += 1;
-        if *count % 7 == 0 {
-            let now = source.operations();
-            taken.lock().push(source.crash(now));
-        }
-    })));
-    database.start_defragmentation(DefragmentOptions::default(), None).unwrap();
-    settle(&running);
-    session.flush_commits(true).unwrap();
-    let done = database.stop_defragmentation().unwrap().unwrap();
-    database.resize(1, Resize::Both).unwrap();
-    disk.set_hook(None);
+    let (done, images) = crashes(&disk, 7, || {
+        database.start_defragmentation(DefragmentOptions::default(), None).unwrap();
+        settle(&running);
+        session.flush_commits(true).unwrap();
+        let done = database.stop_defragmentation().unwrap().unwrap();
+        database.resize(1, Resize::Both).unwrap();
+        done
+    });
     assert!(done.freed > 10, "{done:?}");
-    let images = std::mem::take(&mut *images.lock());
     assert!(images.len() > 20, "{}", images.len());
     let every = images.len().div_ceil(40);
     for image in images.iter().step_by(every) {

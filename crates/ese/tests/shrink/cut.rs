@@ -2,8 +2,7 @@
 
 use crate::setup::{PATH, World, content, drop_table, fill, make_table};
 use ese::raw::{AttachOptions, Resize, TermOptions};
-use ese::sync::Mutex;
-use ese_vfs::SimDisk;
+use ese_testbench::disk::crashes;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,18 +25,13 @@ fn a_crash_at_any_operation_is_recovered() {
     (0..6).for_each(|_| running.step_jobs());
     session.flush_commits(false).unwrap();
     let pages = database.pages().unwrap();
-    let images: Arc<Mutex<Vec<SimDisk>>> = Arc::default();
-    let (taken, source) = (images.clone(), world.disk.clone());
-    world.disk.set_hook(Some(Arc::new(move || {
-        let now = source.operations();
-        taken.lock().push(source.crash(now));
-    })));
-    let resized = database.resize(1, Resize::OnlyShrink).unwrap();
-    running.step_jobs();
-    session.flush_commits(false).unwrap();
-    world.disk.set_hook(None);
+    let (resized, images) = crashes(&world.disk, 1, || {
+        let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+        running.step_jobs();
+        session.flush_commits(false).unwrap();
+        resized
+    });
     assert!(resized.pages < pages, "{resized:?}");
-    let images = std::mem::take(&mut *images.lock());
     assert!(images.len() > 20, "{}", images.len());
     for (at, image) in images.into_iter().enumerate() {
         let world = World::on(image, 5);

@@ -1,23 +1,21 @@
 //! Databases, tables and what is in them.
 
 use ese::catalog::{KeyPart, NewColumn, NewIndex, NewTable};
-use ese::clock::SeededClock;
 use ese::database::CreateOptions;
-use ese::event::MemorySink;
-use ese::maintain::deep::{DeepOptions, deep_check};
-use ese::offline::OfflineDatabase;
-use ese::params::{ParamId, Parameters};
-use ese::raw::{Database, Environment, InitOptions, Instance, Session, Table};
+use ese::params::ParamId;
+use ese::raw::{Database, Instance, Session, Table};
 use ese::table::{KeepOptions, Prepare, Seek};
 use ese_format::column::ColumnType;
 use ese_format::key::MakeKeyFlags;
-use ese_vfs::{Disk, SimDisk, SimRng};
+use ese_testbench::Bench;
+use ese_testbench::check::assert_sound;
+use ese_testbench::disk::disk;
+use ese_vfs::{SimDisk, SimRng};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
-pub const PATH: &str = "/data/a.edb";
+pub use ese_testbench::disk::DATABASE as PATH;
 
 /// A disk with at most one database.
 pub struct World {
@@ -27,10 +25,7 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64) -> Self {
-        let disk = SimDisk::new(seed);
-        disk.create_dir_all(Path::new("/data")).unwrap();
-        disk.sync_dir(Path::new("/")).unwrap();
-        Self { disk, seed }
+        Self { disk: disk(seed), seed }
     }
 
     pub fn on(disk: SimDisk, seed: u64) -> Self {
@@ -39,23 +34,8 @@ impl World {
 
     /// A running instance; `shrinks` is JET_paramEnableShrinkDatabase.
     pub fn instance(&self, shrinks: u64) -> Instance {
-        let environment = Environment {
-            disk: Arc::new(self.disk.clone()),
-            clock: Arc::new(SeededClock::new(self.seed)),
-            events: Arc::new(MemorySink::default()),
-            threads: false,
-            cache: None,
-        };
-        let mut parameters = Parameters::new();
-        parameters.set_text(ParamId::LogFilePath, "/data").unwrap();
-        parameters.set_text(ParamId::SystemPath, "/data").unwrap();
-        parameters.set_integer(ParamId::LogFileSize, 256).unwrap();
-        parameters.set_integer(ParamId::CircularLog, 1).unwrap();
-        parameters.set_integer(ParamId::DbExtensionSize, 16).unwrap();
-        parameters.set_integer(ParamId::EnableShrinkDatabase, shrinks).unwrap();
-        let instance = Instance::new(environment, parameters);
-        instance.init(InitOptions::default()).unwrap();
-        instance
+        let bench = Bench::new(&self.disk, self.seed).log_kib(256).circular(true).extension(16);
+        bench.set(ParamId::EnableShrinkDatabase, shrinks).start()
     }
 
     pub fn create(&self, instance: &Instance) -> (Session, Database) {
@@ -71,11 +51,7 @@ impl World {
 
     #[track_caller]
     pub fn is_sound(&self) {
-        let database = OfflineDatabase::open(&self.disk, Path::new(PATH)).unwrap();
-        let options = DeepOptions { header: Some(database.header().clone()), ..DeepOptions::default() };
-        assert!(database.header().is_clean());
-        let report = deep_check(Arc::new(database), &options, Arc::new(|_, _| {}));
-        assert!(report.is_sound() && report.leaks.is_empty(), "{:#?} {:?}", report.findings, report.leaks);
+        assert_sound(&self.disk, PATH);
     }
 }
 
