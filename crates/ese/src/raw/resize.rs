@@ -50,8 +50,8 @@ impl Database {
     }
 
     /// Brings the database near a size in pages. It gets what is missing, and loses whole extents from its
-    /// end, but not so much that fewer pages are left. What is in use there moves to free pages before it, up
-    /// to the first root of a tree. Readers and writers go on.
+    /// end, but not so much that fewer pages are left. What is in use there moves to free pages before it,
+    /// roots of trees only while nobody has their table open. Readers and writers go on.
     ///
     /// # Errors
     /// `DatabaseFileReadOnly`; `DiskFull`, `OutOfDatabaseSpace`; `BackupInProgress` when it would become smaller

@@ -120,7 +120,20 @@ fn a_crash_at_any_operation_is_recovered() {
     let world = World::new(9);
     let running = world.instance(0);
     let (session, database, before) = last_tables(&world, &running);
+    make_table(&session, &database, "Front");
+    fill(&session, &database, "Front", 0..6);
+    let front = content(&database, "Front");
     (0..6).for_each(|_| running.step_jobs());
+    // Transactions that are lost: of before, and of afterwards.
+    let other = running.begin_session().unwrap();
+    let opened = other.open(Path::new(PATH)).unwrap();
+    other.begin_transaction(false).unwrap();
+    let table = opened.open_table("Front").unwrap();
+    for id in 0..6 {
+        seek(&table, id).unwrap();
+        table.prepare(Prepare::Replace).unwrap();
+        put(&table, id, 1).unwrap();
+    }
     session.flush_commits(false).unwrap();
     let pages = database.pages().unwrap();
     let images: Arc<Mutex<Vec<SimDisk>>> = Arc::default();
@@ -130,6 +143,11 @@ fn a_crash_at_any_operation_is_recovered() {
         taken.lock().push(source.crash(now));
     })));
     let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+    let last = opened.open_table("Last").unwrap();
+    for id in 3..9 {
+        seek(&last, id).unwrap();
+        last.delete().unwrap();
+    }
     running.step_jobs();
     session.flush_commits(false).unwrap();
     world.disk.set_hook(None);
@@ -143,6 +161,7 @@ fn a_crash_at_any_operation_is_recovered() {
         session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
         let database = session.open(Path::new(PATH)).unwrap();
         assert_eq!(content(&database, "Last"), before, "cut {at}");
+        assert_eq!(content(&database, "Front"), front, "cut {at}");
         // It goes on where it was.
         let resized = database.resize(1, Resize::OnlyShrink).unwrap();
         assert_eq!(content(&database, "Last"), before, "cut {at}");
@@ -273,4 +292,95 @@ fn tables_are_opened_and_closed_meanwhile() {
     drop((database, session));
     instance.term(TermOptions::default()).unwrap();
     world.is_sound();
+}
+
+/// One uses the last table again and again, one gives it other names, one makes the file smaller.
+#[cfg(feature = "sim")]
+#[test]
+fn no_schedule_finds_an_old_root() {
+    let world = World::new(12);
+    let instance = world.instance(0);
+    let (session, database, before) = last_tables(&world, &instance);
+    drop((database, session));
+    instance.term(TermOptions::default()).unwrap();
+    let image = world.disk.crash(0);
+    // Made outside the model, so they are plain numbers.
+    let [schedules, moved, refused] = [(); 3].map(|()| Arc::new(std::sync::atomic::AtomicU32::new(0)));
+    let (stopped, counted, number) = (refused.clone(), moved.clone(), schedules.clone());
+    ese::sync::model::check(12, 30, move || {
+        let wait = number.fetch_add(1, Ordering::SeqCst) * 5;
+        let world = World::on(image.crash(0), 12);
+        let instance = world.instance(0);
+        let main = instance.begin_session().unwrap();
+        main.attach(Path::new(PATH), AttachOptions::default()).unwrap();
+        let user = {
+            let (instance, before) = (instance.clone(), before.clone());
+            let work = move || {
+                let session = instance.begin_session().unwrap();
+                let database = session.open(Path::new(PATH)).unwrap();
+                for id in 100..103 {
+                    // Now and then nobody has it.
+                    (0..wait).for_each(|_| thread::yield_now());
+                    // Its names: one of them is right.
+                    let mut names = ["Last", "First"].into_iter().cycle();
+                    let table = loop {
+                        match database.open_table(names.next().unwrap()) {
+                            Ok(table) => break table,
+                            Err(error) => assert_eq!(error.code(), JetErr::ObjectNotFound),
+                        }
+                    };
+                    for (id, value) in &before {
+                        seek(&table, *id).unwrap();
+                        let (_, column) = columns(&table).unwrap();
+                        assert_eq!(table.value(column, 1, false).unwrap().as_ref(), Some(value));
+                    }
+                    session.begin_transaction(false).unwrap();
+                    table.prepare(Prepare::Insert).unwrap();
+                    put(&table, id, 0).unwrap();
+                    drop(table);
+                    thread::yield_now();
+                    session.commit_transaction(true).unwrap();
+                }
+            };
+            thread::spawn("user", work).unwrap()
+        };
+        let namer = {
+            let instance = instance.clone();
+            let work = move || {
+                let session = instance.begin_session().unwrap();
+                let database = session.open(Path::new(PATH)).unwrap();
+                for (old, new) in [("Last", "First"), ("First", "Last")] {
+                    (0..wait).for_each(|_| thread::yield_now());
+                    session.begin_transaction(false).unwrap();
+                    database.rename_table(old, new).unwrap();
+                    thread::yield_now();
+                    session.commit_transaction(true).unwrap();
+                }
+            };
+            thread::spawn("namer", work).unwrap()
+        };
+        let database = main.open(Path::new(PATH)).unwrap();
+        let mut moves = 0;
+        for _ in 0..8 {
+            let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+            moves += resized.moved;
+            if matches!(resized.stopped, Some(ShrinkStop::Root(_))) {
+                stopped.fetch_add(1, Ordering::SeqCst);
+            }
+            (0..20).for_each(|_| thread::yield_now());
+        }
+        user.join().unwrap();
+        namer.join().unwrap();
+        database.resize(1, Resize::OnlyShrink).unwrap();
+        let mut expected = before.clone();
+        expected.extend((100..103).map(|id| (id, blob(id, 0))));
+        assert_eq!(content(&database, "Last"), expected);
+        drop((database, main));
+        instance.term(TermOptions::default()).unwrap();
+        world.is_sound();
+        counted.fetch_add(u32::from(moves > 0), Ordering::SeqCst);
+    });
+    let [moved, refused] = [moved, refused].map(|number| number.load(Ordering::SeqCst));
+    println!("shrink: roots moved meanwhile under {moved} schedules, and stayed {refused} times");
+    assert!(moved > 0 && refused > 0, "moved {moved}, refused {refused}");
 }
