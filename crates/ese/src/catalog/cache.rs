@@ -52,11 +52,18 @@ impl<T: Clone> Subject<T> {
     pub(super) fn get(&mut self, snapshot: &Snapshot) -> Option<T> {
         self.prune();
         let (value, seen) = self.value.as_ref()?;
-        let holds = self.owners().all(|owner| {
-            !snapshot.is_own(&owner)
-                && snapshot.sees(&owner) == seen.iter().any(|other| other.as_ptr() == Arc::as_ptr(&owner))
-        });
-        holds.then(|| value.clone())
+        for changer in &self.changers {
+            // The last one who knew it may forget it at any moment, this one included.
+            let Some(owner) = changer.owner.upgrade() else {
+                self.value = None;
+                return None;
+            };
+            let is_seen = seen.iter().any(|other| other.as_ptr() == Arc::as_ptr(&owner));
+            if snapshot.is_own(&owner) || snapshot.sees(&owner) != is_seen {
+                return None;
+            }
+        }
+        Some(value.clone())
     }
 
     /// To be asked before the value is read.
