@@ -39,8 +39,15 @@ impl Shrinker<'_> {
         of: (ObjectId, ObjectId),
         room: (PageNumber, u32),
     ) -> Result<RootMoved> {
+        let mut is_clean = false;
         for _ in 0..TRIES {
             match self.try_to_move_root(of, room)? {
+                // What somebody saw when the extent was looked at he may see no more.
+                Some(RootMoved::InUse) if !is_clean && self.schema.opens.of(of.0) == 0 => {
+                    is_clean = true;
+                    self.running.clean_up();
+                    self.running.dropped.step()?;
+                }
                 Some(moved) => return Ok(moved),
                 None => thread::yield_now(),
             }

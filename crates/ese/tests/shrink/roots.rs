@@ -296,91 +296,128 @@ fn tables_are_opened_and_closed_meanwhile() {
 
 /// One uses the last table again and again, one gives it other names, one makes the file smaller.
 #[cfg(feature = "sim")]
-#[test]
-fn no_schedule_finds_an_old_root() {
-    let world = World::new(12);
-    let instance = world.instance(0);
-    let (session, database, before) = last_tables(&world, &instance);
-    drop((database, session));
-    instance.term(TermOptions::default()).unwrap();
-    let image = world.disk.crash(0);
-    // Made outside the model, so they are plain numbers.
-    let [schedules, moved, refused] = [(); 3].map(|()| Arc::new(std::sync::atomic::AtomicU32::new(0)));
-    let (stopped, counted, number) = (refused.clone(), moved.clone(), schedules.clone());
-    ese::sync::model::check(12, 30, move || {
-        let wait = number.fetch_add(1, Ordering::SeqCst) * 5;
+mod schedules {
+    use super::*;
+
+    /// Switches for which the others leave the table alone.
+    fn rest(rng: &mut SimRng) {
+        let most = [30, 300, 3000][rng.below(3) as usize];
+        (0..rng.below(most)).for_each(|_| thread::yield_now());
+    }
+
+    /// Reads the table and adds records from 100 on, each time with a cursor of its own; how many.
+    fn use_table(
+        instance: &Instance,
+        seed: u64,
+        before: &BTreeMap<i32, Vec<u8>>,
+        is_over: &AtomicBool,
+    ) -> i32 {
+        let mut rng = SimRng::new(seed);
+        let session = instance.begin_session().unwrap();
+        let database = session.open(Path::new(PATH)).unwrap();
+        let mut count = 0;
+        while !is_over.load(Ordering::SeqCst) {
+            rest(&mut rng);
+            // One of its names is right.
+            let mut names = ["Last", "First"].into_iter().cycle();
+            let table = loop {
+                match database.open_table(names.next().unwrap()) {
+                    Ok(table) => break table,
+                    Err(error) => assert_eq!(error.code(), JetErr::ObjectNotFound),
+                }
+            };
+            let (_, column) = columns(&table).unwrap();
+            for (id, value) in before {
+                seek(&table, *id).unwrap();
+                assert_eq!(table.value(column, 1, false).unwrap().as_ref(), Some(value));
+            }
+            session.begin_transaction(false).unwrap();
+            table.prepare(Prepare::Insert).unwrap();
+            put(&table, 100 + count, 0).unwrap();
+            drop(table);
+            thread::yield_now();
+            session.commit_transaction(true).unwrap();
+            count += 1;
+        }
+        count
+    }
+
+    /// Another name, and the first one again.
+    fn rename(instance: &Instance, seed: u64, is_over: &AtomicBool) {
+        let mut rng = SimRng::new(seed);
+        let session = instance.begin_session().unwrap();
+        let database = session.open(Path::new(PATH)).unwrap();
+        while !is_over.load(Ordering::SeqCst) {
+            for (old, new) in [("Last", "First"), ("First", "Last")] {
+                rest(&mut rng);
+                session.begin_transaction(false).unwrap();
+                database.rename_table(old, new).unwrap();
+                thread::yield_now();
+                session.commit_transaction(true).unwrap();
+            }
+        }
+    }
+
+    /// The file's last pages are those of the table; how often a root stayed, and whether the file became smaller before
+    /// the table was left alone.
+    fn run(image: &SimDisk, seed: u64, before: &BTreeMap<i32, Vec<u8>>) -> (u32, bool) {
         let world = World::on(image.crash(0), 12);
         let instance = world.instance(0);
-        let main = instance.begin_session().unwrap();
-        main.attach(Path::new(PATH), AttachOptions::default()).unwrap();
+        let session = instance.begin_session().unwrap();
+        session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
         let user = {
-            let (instance, before) = (instance.clone(), before.clone());
-            let work = move || {
-                let session = instance.begin_session().unwrap();
-                let database = session.open(Path::new(PATH)).unwrap();
-                for id in 100..103 {
-                    // Now and then nobody has it.
-                    (0..wait).for_each(|_| thread::yield_now());
-                    // Its names: one of them is right.
-                    let mut names = ["Last", "First"].into_iter().cycle();
-                    let table = loop {
-                        match database.open_table(names.next().unwrap()) {
-                            Ok(table) => break table,
-                            Err(error) => assert_eq!(error.code(), JetErr::ObjectNotFound),
-                        }
-                    };
-                    for (id, value) in &before {
-                        seek(&table, *id).unwrap();
-                        let (_, column) = columns(&table).unwrap();
-                        assert_eq!(table.value(column, 1, false).unwrap().as_ref(), Some(value));
-                    }
-                    session.begin_transaction(false).unwrap();
-                    table.prepare(Prepare::Insert).unwrap();
-                    put(&table, id, 0).unwrap();
-                    drop(table);
-                    thread::yield_now();
-                    session.commit_transaction(true).unwrap();
-                }
-            };
-            thread::spawn("user", work).unwrap()
+            let (instance, before, is_over) = (instance.clone(), before.clone(), is_over.clone());
+            thread::spawn("user", move || use_table(&instance, seed, &before, &is_over)).unwrap()
         };
         let namer = {
-            let instance = instance.clone();
-            let work = move || {
-                let session = instance.begin_session().unwrap();
-                let database = session.open(Path::new(PATH)).unwrap();
-                for (old, new) in [("Last", "First"), ("First", "Last")] {
-                    (0..wait).for_each(|_| thread::yield_now());
-                    session.begin_transaction(false).unwrap();
-                    database.rename_table(old, new).unwrap();
-                    thread::yield_now();
-                    session.commit_transaction(true).unwrap();
-                }
-            };
-            thread::spawn("namer", work).unwrap()
+            let (instance, is_over) = (instance.clone(), is_over.clone());
+            thread::spawn("namer", move || rename(&instance, seed + 1000, &is_over)).unwrap()
         };
-        let database = main.open(Path::new(PATH)).unwrap();
-        let mut moves = 0;
-        for _ in 0..8 {
+        let database = session.open(Path::new(PATH)).unwrap();
+        let (mut stayed, mut has_moved) = (0, false);
+        for _ in 0..40 {
             let resized = database.resize(1, Resize::OnlyShrink).unwrap();
-            moves += resized.moved;
-            if matches!(resized.stopped, Some(ShrinkStop::Root(_))) {
-                stopped.fetch_add(1, Ordering::SeqCst);
+            stayed += u32::from(matches!(resized.stopped, Some(ShrinkStop::Root(_))));
+            if resized.stopped.is_none() {
+                has_moved = true;
+                break;
             }
             (0..20).for_each(|_| thread::yield_now());
         }
-        user.join().unwrap();
+        is_over.store(true, Ordering::SeqCst);
+        let count = user.join().unwrap();
         namer.join().unwrap();
         database.resize(1, Resize::OnlyShrink).unwrap();
         let mut expected = before.clone();
-        expected.extend((100..103).map(|id| (id, blob(id, 0))));
+        expected.extend((100..100 + count).map(|id| (id, blob(id, 0))));
         assert_eq!(content(&database, "Last"), expected);
-        drop((database, main));
+        drop((database, session));
         instance.term(TermOptions::default()).unwrap();
         world.is_sound();
-        counted.fetch_add(u32::from(moves > 0), Ordering::SeqCst);
-    });
-    let [moved, refused] = [moved, refused].map(|number| number.load(Ordering::SeqCst));
-    println!("shrink: roots moved meanwhile under {moved} schedules, and stayed {refused} times");
-    assert!(moved > 0 && refused > 0, "moved {moved}, refused {refused}");
+        (stayed, has_moved)
+    }
+
+    #[test]
+    fn no_schedule_finds_an_old_root() {
+        let world = World::new(12);
+        let instance = world.instance(0);
+        let (session, database, before) = last_tables(&world, &instance);
+        drop((database, session));
+        instance.term(TermOptions::default()).unwrap();
+        let image = world.disk.crash(0);
+        // Made outside the model, so it is a plain lock.
+        let outcomes = Arc::new(Mutex::new(Vec::new()));
+        let gather = outcomes.clone();
+        ese::sync::model::check(12, 40, move || {
+            let seed = gather.lock().len() as u64;
+            let outcome = run(&image, seed, &before);
+            gather.lock().push(outcome);
+        });
+        let outcomes = std::mem::take(&mut *outcomes.lock());
+        let stayed: u32 = outcomes.iter().map(|outcome| outcome.0).sum();
+        let moved = outcomes.iter().filter(|outcome| outcome.1).count();
+        println!("shrink: roots moved meanwhile under {moved} schedules, and stayed {stayed} times");
+        assert!(moved > 0 && stayed > 0, "moved {moved}, stayed {stayed}");
+    }
 }
