@@ -29,6 +29,9 @@ impl BackupLog for TestLog {
     fn tip(&self) -> LogPosition {
         self.log.tip()
     }
+    fn waits(&self) -> u64 {
+        self.log.statistics().flush_waits
+    }
     fn trouble(&self) -> Option<JetErr> {
         self.log.trouble()
     }

@@ -15,6 +15,7 @@ pub mod freeze;
 pub mod gate;
 pub mod log_stream;
 pub(crate) mod output;
+mod pace;
 pub mod scrub;
 pub mod socket;
 pub mod source;

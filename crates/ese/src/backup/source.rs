@@ -69,6 +69,8 @@ pub trait BackupLog: Send + Sync {
     fn current(&self) -> Generation;
     /// Where the next record goes.
     fn tip(&self) -> LogPosition;
+    /// How often somebody had to wait until what it committed was durable: others are at work when it grows.
+    fn waits(&self) -> u64;
     /// Why no backup may start now, if so: LogWriteFail, LogDiskFull, LogSequenceEnd or worse.
     fn trouble(&self) -> Option<JetErr>;
     /// Appends a record and makes it durable; returns its position.

@@ -140,6 +140,10 @@ impl BackupLog for LogForBackup {
         self.log.tip()
     }
 
+    fn waits(&self) -> u64 {
+        self.log.statistics().flush_waits
+    }
+
     fn trouble(&self) -> Option<JetErr> {
         self.log.trouble()
     }

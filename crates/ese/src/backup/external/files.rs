@@ -9,7 +9,7 @@ use super::{DatabaseResult, ExternalBackup, Turn};
 use crate::database::backup_record::Medium;
 use crate::error::{Error, JetErr, Result};
 use crate::event::id;
-use crate::sync::Arc;
+use crate::sync::{Arc, thread};
 use ese_format::primitives::{BackupInfo, Generation};
 use ese_vfs::OpenMode;
 use std::ffi::OsStr;
@@ -213,12 +213,15 @@ impl ExternalBackup {
 
     /// Delivers the next bytes of the open file and says how many; 0 at its end, any number of times.
     ///
+    /// While others wait for the log it may rest first, for as long as the backup has worked since it last did.
+    ///
     /// # Errors
     /// The gate's; NoBackup, BackupAbortByServer; InvalidParameter for another handle, and for a buffer
     /// that is empty, no multiple of the page size, or at the first read shorter than three pages. These
     /// leave the file where it was. ReadVerifyFailure and the disk's errors on a database close it and
     /// drop it from the backup; LogReadVerifyFailure and the disk's errors on a log end the backup.
     pub fn read_file(&self, handle: FileHandle, into: &mut [u8]) -> Result<usize> {
+        self.rest();
         let (mut turn, _) = self.admit(|turn| Call::Read(turn.has_open(handle)))?;
         let page = self.parts.settings.page_size.bytes();
         let work = turn.work()?;
@@ -243,11 +246,24 @@ impl ExternalBackup {
             Stream::Log(stream) => stream.read(into),
             Stream::Patch(_) => Ok(0),
         };
-        if let Err(error) = &result {
-            let path = open.stream.path().to_path_buf();
-            self.failed(&mut turn, Failing::Read, error, &path);
+        match &result {
+            Ok(read) => self.pace.lock().delivered(*read),
+            Err(error) => {
+                let path = open.stream.path().to_path_buf();
+                self.failed(&mut turn, Failing::Read, error, &path);
+            }
         }
         result
+    }
+
+    /// Lets those who commit have the device for a while. Before a turn, so that nobody waits for the rest.
+    fn rest(&self) {
+        let Some(log) = &self.parts.log else { return };
+        let (now, waits) = (self.parts.clock.monotonic(), log.waits());
+        let rest = self.pace.lock().rest(now, waits);
+        if !rest.is_zero() {
+            thread::sleep(rest);
+        }
     }
 
     /// Closes the open file. Before its end this is no error, but the backup will lack the file.

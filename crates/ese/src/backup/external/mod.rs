@@ -20,6 +20,7 @@ pub use snapshot::SnapshotKind;
 use super::database_stream::ReadParts;
 use super::freeze::Gate;
 use super::gate;
+use super::pace::Pace;
 use super::source::{BackupDatabase, BackupHost, BackupLog};
 use super::state::{BackupKind, BackupState, Call, Effect, Ending, decide};
 use super::truncate::LogRanges;
@@ -95,6 +96,8 @@ pub struct ExternalBackup {
     parts: BackupParts,
     first_handle: u64,
     shared: Mutex<Shared>,
+    /// Of the reads of the backup in progress, or of the last.
+    pace: Mutex<Pace>,
     changed: Condvar,
     /// Told when a freeze ends before its time.
     thawed: Condvar,
@@ -158,7 +161,8 @@ impl ExternalBackup {
         // Another instance's handles begin elsewhere, so that one mistaken for ours is found out.
         let first_handle = u64::from(parts.clock.random_u32()) << 32;
         let shared = Mutex::new(Shared::default());
-        Self { parts, first_handle, shared, changed: Condvar::new(), thawed: Condvar::new() }
+        let pace = Mutex::new(Pace::default());
+        Self { parts, first_handle, shared, pace, changed: Condvar::new(), thawed: Condvar::new() }
     }
 
     /// The parts it works with.

@@ -24,6 +24,7 @@ mod moves;
 mod page_moves;
 mod positions;
 mod sessions;
+mod snapshots;
 
 const PATH: &str = "/a.edb";
 pub(crate) const ROOT: PageNumber = PageNumber(40);

@@ -110,6 +110,19 @@ impl Plan<'_> {
     }
 }
 
+/// Keeps the files of a disk that does not recover in the folder `OPENESE_FIRE_SAVE`, if there is one.
+fn save(image: &Image) {
+    let Some(folder) = std::env::var_os("OPENESE_FIRE_SAVE").filter(|folder| !folder.is_empty()) else { return };
+    let disk = image.disk.kill();
+    for (path, _) in disk.files() {
+        let to = Path::new(&folder).join(path.file_name().unwrap_or_default());
+        let saved = disk.content(&path).and_then(|bytes| std::fs::write(&to, bytes));
+        if let Err(error) = saved {
+            println!("fire: {} is not saved: {error}", to.display());
+        }
+    }
+}
+
 /// Restores and compares.
 pub fn check(evidence: &Evidence, most: usize) -> Restores {
     let every_one = !evidence.siege.kinds.is_empty();
@@ -120,6 +133,7 @@ pub fn check(evidence: &Evidence, most: usize) -> Restores {
         restores.recoveries += 1;
         let recovered = recovered::recover(setup, &image.disk.kill(), &evidence.history, &image.durable);
         if let Err(what) = recovered {
+            save(image);
             let files: Vec<_> = image.disk.files().into_iter().map(|(path, _)| path).collect();
             restores
                 .failures
