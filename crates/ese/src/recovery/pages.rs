@@ -14,7 +14,7 @@ use crate::version::{Bookmark, Node, TreeId};
 use ese_format::log::record::{LogRecord, MacroMark, MergeKind, PagePrefix, Undo, UndoInfo};
 use ese_format::page::{NewPage, Page, PageFlags, PageMut};
 use ese_format::{DbTime, Generation, LogPosition, ObjectId, PageNumber};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What redo knows of one database besides its attachment.
 pub(super) struct RedoDatabase {
@@ -24,6 +24,9 @@ pub(super) struct RedoDatabase {
     required: Generation,
     /// Such pages, with what was found first.
     missing: BTreeMap<PageNumber, Missing>,
+    /// Pages that records up to there have made. One that was cut off since lacks, made anew, the changes of
+    /// transactions that began before redo does: it is missing all the same.
+    made: BTreeSet<PageNumber>,
 }
 
 /// A page that a record needs and the file does not have.
@@ -39,7 +42,7 @@ impl RedoDatabase {
         let header = attachment.file.header();
         let layout =
             Layout { page_size: header.page_size, reserved_tags: header.version().has_reserved_tags() };
-        Self { layout, required, missing: BTreeMap::new() }
+        Self { layout, required, missing: BTreeMap::new(), made: BTreeSet::new() }
     }
 
     /// The format of the database is a newer one from here on.
@@ -405,17 +408,26 @@ impl Redo<'_> {
         if !is_new && database.missing.contains_key(&page) {
             return gone(database.layout, touched);
         }
+        let is_within_required = database.is_within_required(at);
         let error = match take(&attachment.pages, page, is_new) {
             Ok(taken) => {
-                database.missing.remove(&page);
-                return Ok(taken);
+                let time = taken.page(database.layout.page_size).map(|page| page.db_time());
+                let is_stale = is_within_required && !is_new && time.is_some_and(|time| time < before);
+                if !is_stale || !database.made.contains(&page) {
+                    database.missing.remove(&page);
+                    if is_new && is_within_required {
+                        database.made.insert(page);
+                    }
+                    return Ok(taken);
+                }
+                Error::new(JetErr::PageNotInitialized, "it was made anew, and misses changes since")
             }
             Err(error) => error,
         };
         if !matches!(error.code(), JetErr::PageNotInitialized | JetErr::FileIOBeyondEOF) {
             return Err(error);
         }
-        if !database.is_within_required(at) {
+        if !is_within_required {
             let sentence = format!(
                 "the log changes the page from dbtime {} to {}, and the file does not have it: {}",
                 touched.before,

@@ -112,7 +112,9 @@ impl Plan<'_> {
 
 /// Keeps the files of a disk that does not recover in the folder `OPENESE_FIRE_SAVE`, if there is one.
 fn save(image: &Image) {
-    let Some(folder) = std::env::var_os("OPENESE_FIRE_SAVE").filter(|folder| !folder.is_empty()) else { return };
+    let Some(folder) = std::env::var_os("OPENESE_FIRE_SAVE").filter(|folder| !folder.is_empty()) else {
+        return;
+    };
     let disk = image.disk.kill();
     for (path, _) in disk.files() {
         let to = Path::new(&folder).join(path.file_name().unwrap_or_default());

@@ -251,7 +251,9 @@ fn resize(shared: &Shared, rng: &mut SimRng, soon: &AtomicBool) -> Result<()> {
     } else {
         pages.saturating_sub(by).max(20)
     };
-    let result = database.resize(wanted, Resize::Both);
+    // Others may have made it larger still: then this is no wish to make it smaller.
+    let mode = if wanted > pages { Resize::OnlyGrow } else { Resize::Both };
+    let result = database.resize(wanted, mode);
     if result.as_ref().is_ok_and(|resized| resized.stopped == Some(ShrinkStop::Backup)) {
         shared.history.lock().count("a backup begins while pages move");
     }
