@@ -34,8 +34,10 @@ const SENT: u16 = 20;
 const LAST: [u16; 2] = [21, 22];
 /// More changes than tell anything.
 const EDITS: usize = 16;
-/// A live instance is made anew when its disk holds so much.
+/// A live instance is made anew when its disk holds so much,
 const ROOM: u64 = 48 << 20;
+/// and after so many conversations: the disk remembers removed files until its folders are synced.
+const CONVERSATIONS: u32 = 1000;
 
 /// Kind and payload of a message.
 type Message = (u16, Vec<u8>);
@@ -128,6 +130,7 @@ struct Live {
     disk: SimDisk,
     instance: Instance,
     _session: Session,
+    conversations: u32,
 }
 
 impl Live {
@@ -153,7 +156,7 @@ impl Live {
         instance.init(InitOptions::default())?;
         let session = instance.begin_session()?;
         drop(session.create(Path::new(DATABASE), Default::default())?);
-        let live = Self { disk, instance, _session: session };
+        let live = Self { disk, instance, _session: session, conversations: 0 };
         // An incremental backup needs a full one before it.
         let (full, _) =
             live.answer(framed(HELLO, &[1]).into_iter().chain(framed(DURABLE, &[])).collect(), true);
@@ -193,10 +196,11 @@ pub fn server(data: &[u8]) -> bool {
     static LIVE: OnceLock<Mutex<Option<Live>>> = OnceLock::new();
     let Some((choice, rest)) = data.split_first() else { return false };
     let mut guard = LIVE.get_or_init(Mutex::default).lock();
-    if guard.as_ref().is_some_and(|live| live.disk.used() > ROOM) {
+    if guard.as_ref().is_some_and(|live| live.disk.used() > ROOM || live.conversations == CONVERSATIONS) {
         *guard = None;
     }
     let live = guard.get_or_insert_with(|| Live::new().expect("an instance"));
+    live.conversations += 1;
     let said = play(*choice, rest, &client_script(choice >> 4));
     let has_it = said.windows(2).any(|two| two == DURABLE.to_le_bytes());
     let listens = choice & 8 == 0;
