@@ -7,7 +7,7 @@ use ese::buffer::{BatchTarget, DoubleWrite};
 use ese::log::LogFiles;
 use ese::raw::{InitOptions, TermOptions};
 use ese::restore::external::{ExternalRestore, external_restore};
-use ese::restore::hard::{HardRecovery, recover};
+use ese::restore::hard::{DatabaseCopy, HardRecovery, recover};
 use ese::restore::logs::BackupLogs;
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese_format::{Generation, LogPosition, PageNumber, PageSize};
@@ -106,7 +106,7 @@ fn logs_missing_foreign_or_out_of_sequence_stop_the_restore_before_it_changes_an
         world.disk.install(Path::new("/new/a.edb"), &bytes).unwrap();
         let request = HardRecovery {
             logs: check(low, 0, PageSize::K4).unwrap(),
-            databases: vec!["/new/a.edb".into()],
+            databases: vec![DatabaseCopy::in_place("/new/a.edb")],
             target: None,
             log: world.log("/newlog"),
             system_dir: "/newlog".into(),

@@ -23,6 +23,8 @@ use std::sync::Arc;
 enum Kind {
     /// A folder to where the databases were, on into the logs that survived.
     InPlace,
+    /// The same, over databases that are there and good.
+    OverGood,
     /// A folder to another place, without any logs.
     Elsewhere,
     /// Copies that the client has put in place, with the surviving logs.
@@ -31,26 +33,27 @@ enum Kind {
     OneFolder,
 }
 
-const KINDS: [Kind; 4] = [Kind::InPlace, Kind::Elsewhere, Kind::External, Kind::OneFolder];
+const KINDS: [Kind; 5] = [Kind::InPlace, Kind::OverGood, Kind::Elsewhere, Kind::External, Kind::OneFolder];
 
 impl Kind {
     fn targets(self) -> [&'static str; 2] {
         match self {
-            Self::InPlace => DATABASES,
+            Self::InPlace | Self::OverGood => DATABASES,
             _ => ["/new/a.edb", "/new/b.edb"],
         }
     }
 
     fn log(self) -> &'static str {
         match self {
-            Self::InPlace | Self::External => "/log",
+            Self::InPlace | Self::OverGood | Self::External => "/log",
             Self::Elsewhere => "/newlog",
             Self::OneFolder => "/one",
         }
     }
 }
 
-/// A backup, logs behind it of an instance that ended (in order or not), and no databases any more.
+/// A backup, logs behind it of an instance that ended (in order or not), and no databases any more, unless the
+/// restore is to replace them.
 fn lost(kind: Kind, dirty: bool) -> (SimDisk, [Vec<u8>; 2]) {
     let world = World::new(20 + u64::from(dirty));
     world.back_up(0).unwrap();
@@ -62,7 +65,7 @@ fn lost(kind: Kind, dirty: bool) -> (SimDisk, [Vec<u8>; 2]) {
     drop(session);
     world.instance.term(TermOptions { dirty, stop_backup: false }).unwrap();
     let databases = DATABASES.map(|path| world.content(path));
-    for path in DATABASES {
+    for path in DATABASES.iter().filter(|_| kind != Kind::OverGood) {
         world.remove(path);
     }
     if kind == Kind::OneFolder {
@@ -85,7 +88,9 @@ fn restore(disk: &SimDisk, kind: Kind, day: u64) -> Result<(Generation, Generati
     let environment = surroundings(disk, day);
     let parameters = parameters(kind.log(), kind.log());
     let summary = match kind {
-        Kind::InPlace => restore_folder(&environment, &parameters, Path::new("/out"), None, &mut |_| {}),
+        Kind::InPlace | Kind::OverGood => {
+            restore_folder(&environment, &parameters, Path::new("/out"), None, &mut |_| {})
+        }
         Kind::Elsewhere => {
             let destination = Some(Path::new("/new"));
             restore_folder(&environment, &parameters, Path::new("/out"), destination, &mut |_| {})
@@ -138,6 +143,8 @@ fn check(disk: &SimDisk, kind: Kind, originals: &[Vec<u8>; 2], situation: &str) 
         let bytes = disk.content(Path::new(path)).unwrap();
         let header = DatabaseHeader::decode(&bytes).unwrap();
         assert!(header.is_clean(), "{situation}: {path} is {:?}", header.state);
+        let unfinished = format!("{path}.openese-restore");
+        assert!(!disk.exists(Path::new(&unfinished)), "{situation}: {unfinished} stayed");
         let signature = DatabaseHeader::decode(original).unwrap().signature;
         assert_eq!(header.signature, signature, "{situation}");
         assert!(!header.current_full_backup.is_some(), "{situation}: {path} counts as a copy");
@@ -181,6 +188,21 @@ fn check_kept(found: &SimDisk, before: &SimDisk, situation: &str) {
     }
 }
 
+/// A good database stands as it was for as long as its copy is still written beside it; how many do.
+fn check_replaced_last(found: &SimDisk, kind: Kind, before: &[Vec<u8>; 2], situation: &str) -> usize {
+    let unfinished = kind.targets().into_iter().zip(before).filter(|(path, _)| {
+        kind == Kind::OverGood && found.exists(Path::new(&format!("{path}.openese-restore")))
+    });
+    unfinished
+        .inspect(|(path, before)| {
+            assert!(
+                found.content(Path::new(path)).unwrap() == **before,
+                "{situation}: {path} was overwritten"
+            );
+        })
+        .count()
+}
+
 fn attempt(disk: &SimDisk, kind: Kind, day: u64, situation: &str) -> (Generation, Generation) {
     restore(disk, kind, day).unwrap_or_else(|e| {
         let last: Vec<_> = disk.trace().iter().rev().take(20).rev().map(|o| format!("{o}\n")).collect();
@@ -195,11 +217,11 @@ fn cut(kind: Kind, dirty: bool) {
     let before = whole.operations();
     let replayed = attempt(&whole, kind, 100, "nothing failed");
     let length = whole.operations() - before;
-    let survived = matches!(kind, Kind::InPlace | Kind::External);
+    let survived = kind.log() == "/log";
     assert_eq!(replayed.1 > Generation(1), survived, "{kind:?}: {replayed:?}");
     check_kept(&whole, &original, "nothing failed");
     check(&whole, kind, &databases, "nothing failed");
-    let (mut crashes, mut twice) = (0, 0);
+    let (mut crashes, mut twice, mut untouched) = (0, 0, 0);
     for at in 0..length {
         let disk = original.crash_keeping(true);
         put_copies(&disk, kind);
@@ -209,6 +231,7 @@ fn cut(kind: Kind, dirty: bool) {
             let situation = format!("{kind:?}, dirty: {dirty}: cut after {at} of {length}, crash {crash}");
             let found = disk.crash(at * 10 + crash);
             check_kept(&found, &original, &situation);
+            untouched += check_replaced_last(&found, kind, &databases, &situation);
             let next = found.crash_keeping(true);
             if crash == 1 && survived {
                 // Somebody starts the instance first (without logs it would begin a stream of its own, which
@@ -241,6 +264,7 @@ fn cut(kind: Kind, dirty: bool) {
     }
     println!("{kind:?}, dirty: {dirty}: {length} cut points, {crashes} crashes, {twice} of two cuts");
     assert!(length > 20);
+    assert!(kind != Kind::OverGood || untouched > 10, "{untouched}");
 }
 
 /// After the power went at any operation of a hard recovery, the same restore from the backup succeeds.
@@ -249,7 +273,7 @@ fn bx_209_cut_anywhere_and_done_again() {
     for kind in KINDS {
         cut(kind, false);
         // How the instance ended matters where its own logs take part.
-        if matches!(kind, Kind::InPlace | Kind::External) {
+        if kind.log() == "/log" {
             cut(kind, true);
         }
     }

@@ -74,6 +74,24 @@ impl CheckedCopy {
         self.header.signature
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The open file.
+    pub(crate) fn file(&self) -> &dyn File {
+        self.file.as_ref()
+    }
+
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn len(&self) -> Result<u64> {
+        self.file.len().map_err(|cause| self.io(cause, "measure"))
+    }
+
     /// The header, trailer not merged.
     pub fn header(&self) -> &DatabaseHeader {
         &self.header

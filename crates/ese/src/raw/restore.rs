@@ -8,7 +8,9 @@ use crate::error::{Error, JetErr, Result};
 use crate::log::LogFiles;
 use crate::params::Parameters;
 use crate::restore::folder::FolderRestore;
-use crate::restore::hard::{HardRecovery, RestoreParts, RestoreSummary, recover, report_log_path, told};
+use crate::restore::hard::{
+    DatabaseCopy, HardRecovery, RestoreParts, RestoreSummary, recover, report_log_path, told,
+};
 use crate::restore::logs::{BackupLogs, TargetLogs};
 use crate::restore::map::RestoreMap;
 use ese_format::Generation;
@@ -140,7 +142,7 @@ fn restore_copies(
     )?;
     let recovery = HardRecovery {
         logs,
-        databases: request.map.entries().iter().map(|entry| entry.new.clone()).collect(),
+        databases: request.map.entries().iter().map(|entry| DatabaseCopy::in_place(&entry.new)).collect(),
         target,
         log: log_config(environment, parameters, &folders.log),
         system_dir: folders.system.clone(),

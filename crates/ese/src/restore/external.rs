@@ -1,6 +1,6 @@
 //! Restore of what a client streamed (JetExternalRestore): the copies are in place already.
 
-use super::hard::{HardRecovery, RestoreParts, RestoreSummary, recover, report_log_path, told};
+use super::hard::{DatabaseCopy, HardRecovery, RestoreParts, RestoreSummary, recover, report_log_path, told};
 use super::logs::BackupLogs;
 use super::map::RestoreMap;
 use crate::backup::to_directory::Status;
@@ -59,7 +59,7 @@ fn run(
     let (lowest, highest) = request.generations;
     let events = parts.events.as_ref();
     let logs = BackupLogs::check(files, lowest, highest, request.log.page_size, events)?;
-    let databases = request.map.entries().iter().map(|entry| entry.new.clone()).collect();
+    let databases = request.map.entries().iter().map(|entry| DatabaseCopy::in_place(&entry.new)).collect();
     let ExternalRestore { log, system_dir, .. } = request;
     recover(parts, HardRecovery { logs, databases, target: None, log, system_dir }, status)
 }

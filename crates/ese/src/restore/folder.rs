@@ -1,22 +1,17 @@
 //! Restore of a folder that JetBackup wrote (JetRestore).
 
-use super::hard::{HardRecovery, RestoreParts, RestoreSummary, recover, told};
+use super::hard::{DatabaseCopy, HardRecovery, RestoreParts, RestoreSummary, recover, told};
 use super::logs::BackupLogs;
 use crate::backup::directory::find_backup;
-use crate::backup::output::Output;
 use crate::backup::to_directory::{PATCH_EXTENSION, Status};
 use crate::dbfile::read_header;
 use crate::error::{Error, JetErr, Result};
 use crate::log::{LogConfig, LogFiles, LogReader, ReadEvent, ReadOptions};
-use crate::sync::Arc;
 use ese_format::log::record::LogRecord;
 use ese_format::primitives::{Generation, LogPosition, Signature};
 use ese_vfs::{Disk, OpenMode};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-/// Bytes copied at a time.
-const CHUNK: usize = 1 << 20;
 
 /// What to restore, and where.
 pub struct FolderRestore<'a> {
@@ -33,7 +28,8 @@ pub struct FolderRestore<'a> {
 }
 
 /// Restores every database of a folder: copies it, then recovers it with the folder's logs and with
-/// those of the instance that continue them.
+/// those of the instance that continue them. A database that stands where one is restored to stays as it is until
+/// all of the backup was found to be sound and was copied.
 ///
 /// # Errors
 /// InvalidPath; FileNotFound without logs, PatchFileMissing without the empty files that name the
@@ -65,21 +61,17 @@ fn run(
         parts.events.as_ref(),
     )?;
     let known = logged_paths(&logs)?;
-    let mut targets = Vec::new();
+    let mut databases = Vec::new();
     for copy in copies {
         let target = match request.destination {
             Some(destination) => destination.join(copy.file_name().unwrap_or_default()),
             None => original_path(disk.as_ref(), &copy, &known)?,
         };
-        targets.push((copy, target));
+        databases.push(DatabaseCopy::from_backup(copy, target));
     }
     if let Some(destination) = request.destination {
         prepare_destination(disk.as_ref(), destination, request.create)?;
     }
-    for (copy, target) in &targets {
-        copy_file(disk, copy, target)?;
-    }
-    let databases = targets.into_iter().map(|(_, target)| target).collect();
     let FolderRestore { log, system_dir, .. } = request;
     recover(parts, HardRecovery { logs, databases, target: None, log, system_dir }, status)
 }
@@ -185,24 +177,4 @@ fn prepare_destination(disk: &dyn Disk, destination: &Path, create: bool) -> Res
         return Err(Error::new(JetErr::InvalidPath, detail).file(destination));
     }
     Ok(())
-}
-
-/// Copies a file over whatever is there, durably.
-fn copy_file(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<()> {
-    let failed = |cause| Error::io(cause, "copy a database out of the backup", to);
-    let source = disk.open(from, OpenMode::Read).map_err(failed)?;
-    let mut target = Output::replace(disk.as_ref(), to)?;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let read = source.read_at(&mut buffer, target.written()).map_err(failed)?;
-        if read == 0 {
-            break;
-        }
-        target.write(&buffer[..read])?;
-    }
-    target.sync()?;
-    match to.parent() {
-        Some(folder) => disk.sync_dir(folder).map_err(failed),
-        None => Ok(()),
-    }
 }

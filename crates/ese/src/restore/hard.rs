@@ -2,6 +2,8 @@
 
 use super::logs::{BackupLogs, TargetLogs};
 use super::map::{Restored, check_distinct};
+use super::pages::read_verified;
+use super::place::place;
 use crate::backup::to_directory::Status;
 use crate::buffer::{DoubleWrite, PageCache};
 use crate::checkpoint::Checkpointer;
@@ -36,12 +38,38 @@ pub struct RestoreParts {
     pub cache: Option<Arc<PageCache>>,
 }
 
+/// A database to recover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseCopy {
+    /// Where it shall be.
+    path: PathBuf,
+    /// The file of the backup that has to be copied there; none if the copy lies there already.
+    source: Option<PathBuf>,
+}
+
+impl DatabaseCopy {
+    /// A copy that lies where it shall be.
+    pub fn in_place(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), source: None }
+    }
+
+    /// A file of a backup, to be copied to `path`. What stands there is replaced when all checks have passed.
+    pub fn from_backup(source: impl Into<PathBuf>, path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), source: Some(source.into()) }
+    }
+
+    /// The file of the backup as it is before the restore.
+    fn given(&self) -> &Path {
+        self.source.as_deref().unwrap_or(&self.path)
+    }
+}
+
 /// What to recover, and with what.
 pub struct HardRecovery {
     /// The logs of the backup.
     pub logs: BackupLogs,
     /// The copies.
-    pub databases: Vec<PathBuf>,
+    pub databases: Vec<DatabaseCopy>,
     /// The logs of a running instance to go on into, before those of `log`.
     pub target: Option<TargetLogs>,
     /// The stream to go on in: where the logs to roll forward are and those of the undo will be.
@@ -67,11 +95,17 @@ pub struct RestoreSummary {
 const CACHE_BYTES: usize = 64 << 20;
 const VERSION_BYTES: usize = 1 << 30;
 
-/// Recovers restored databases. Nothing is changed before every check has passed.
+/// So much of the hundred goes to verifying and copying pages, the rest to the replay.
+const PAGES_SHARE: u32 = Status::TOTAL / 2;
+
+/// Recovers restored databases. Nothing is changed before every check has passed that needs no replay: of the logs
+/// and their sequence, of headers and trailers, of every page.
+///
+/// The status function hears of the pages in the first half of the hundred, of the replay in the second.
 ///
 /// # Errors
-/// Those of [`CheckedCopy`], of [`Sequence`](super::logs::Sequence), of the logs and of redo. Copies that were
-/// changed must be taken from the backup again then.
+/// Those of [`CheckedCopy`], of [`Sequence`](super::logs::Sequence), of the logs and of redo; ReadVerifyFailure for
+/// a damaged page; those of the copying. Copies that were changed must be taken from the backup again then.
 pub fn recover(
     parts: &RestoreParts,
     request: HardRecovery,
@@ -158,15 +192,20 @@ impl Recovery<'_> {
         }
         let mut copies = Vec::new();
         let mut databases = Vec::new();
-        for path in &request.databases {
-            let copy = CheckedCopy::open(disk, path, events)
-                .and_then(|copy| copy.check_logs(&given, events).map(|()| copy))
-                .inspect_err(|error| {
+        for database in &request.databases {
+            let path = database.given();
+            let copy = match database.source {
+                Some(_) => CheckedCopy::inspect(disk, path, events),
+                None => CheckedCopy::open(disk, path, events),
+            };
+            let copy = copy.and_then(|copy| copy.check_logs(&given, events).map(|()| copy)).inspect_err(
+                |error| {
                     let strings = [path.display().to_string(), error.code().code().to_string()];
                     events.report(&Event::new(id::RESTORE_MAP_UNUSABLE, strings));
-                })?;
-            databases.push(Restored { signature: copy.signature(), path: path.clone() });
-            copies.push(copy);
+                },
+            )?;
+            databases.push(Restored { signature: copy.signature(), path: database.path.clone() });
+            copies.push((copy, database));
         }
         check_distinct(&databases)?;
         let folders = [request.logs.files.directory(), roll_files.directory()];
@@ -179,13 +218,15 @@ impl Recovery<'_> {
         for stretch in &stretches {
             self.read(stretch, |reader| analysis.read(reader))?;
         }
+        self.place(copies, status)?;
         // Its images are of the databases that were in this place before.
+        let paths = request.databases.iter().map(|database| &database.path);
         let places: Vec<PathBuf> =
-            request.databases.iter().map(|path| disk.canonicalize(path).unwrap_or(path.clone())).collect();
+            paths.clone().map(|path| disk.canonicalize(path).unwrap_or(path.clone())).collect();
         let places: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
         DoubleWrite::remove_for(disk, &request.system_dir, &request.log.base_name, &places)?;
-        for copy in copies {
-            copy.merge_for_restore(&given)?;
+        for path in paths {
+            CheckedCopy::open(disk, path, events)?.merge_for_restore(&given)?;
         }
         let cache = parts.cache.clone().unwrap_or_else(|| PageCache::new(CACHE_BYTES));
         let storage = Storage::new(cache, VERSION_BYTES, None);
@@ -208,7 +249,11 @@ impl Recovery<'_> {
             Purpose::Restore,
         )?;
         let mut percent = Percent::new(given.lowest, sequence.last());
-        let mut progress = |at| percent.at(at).into_iter().for_each(|done| status(Status::Progress(done)));
+        let mut progress = |at| {
+            percent.at(at).into_iter().for_each(|done| {
+                status(Status::Progress(PAGES_SHARE + done * (Status::TOTAL - PAGES_SHARE) / Status::TOTAL));
+            })
+        };
         for stretch in &stretches {
             self.read(stretch, |reader| redo.run(reader, &mut progress))?;
         }
@@ -260,6 +305,37 @@ impl Recovery<'_> {
         status(Status::Complete);
         let target = request.target.as_ref().map(|target| target.last);
         Ok(RestoreSummary { databases, replayed: (given.lowest, sequence.last()), target })
+    }
+
+    /// Verifies the pages of every copy, and brings those to their places that are not there yet.
+    fn place(&self, copies: Vec<(CheckedCopy, &DatabaseCopy)>, status: &mut dyn FnMut(Status)) -> Result<()> {
+        let (disk, events) = (self.parts.disk.as_ref(), self.parts.events.as_ref());
+        let mut total = 0;
+        for (copy, _) in &copies {
+            total += copy.len()?;
+        }
+        let (mut done, mut told) = (0, 0);
+        let mut progress = |bytes: u64| {
+            done += bytes;
+            let share = u64::from(PAGES_SHARE);
+            let now = u32::try_from((done * share).checked_div(total).unwrap_or(0)).unwrap_or(0);
+            if now > told {
+                told = now;
+                status(Status::Progress(now));
+            }
+        };
+        let mut to_copy = Vec::new();
+        for (copy, database) in copies {
+            if database.source.is_some() {
+                to_copy.push((copy, database.path.clone()));
+                continue;
+            }
+            read_verified(&copy, events, &mut |bytes| {
+                progress(bytes.len() as u64);
+                Ok(())
+            })?;
+        }
+        place(disk, &to_copy, events, &mut progress)
     }
 
     /// Reads a stretch of logs; damage gets the number that it has there.

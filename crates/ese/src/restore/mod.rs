@@ -11,3 +11,5 @@ pub mod folder;
 pub mod hard;
 pub mod logs;
 pub mod map;
+mod pages;
+mod place;
