@@ -53,7 +53,7 @@ fn converse(
     connection.set_patience(limits.hello);
     let Hello(wanted) = Hello::decode(expect(connection, kind::HELLO)?)?;
     connection.set_patience(limits.idle);
-    let Some(_one) = one.try_lock() else {
+    let Some(turn) = one.try_lock() else {
         let detail = "another client of the socket has a backup under way";
         return Err(Error::new(JetErr::BackupInProgress, detail));
     };
@@ -66,6 +66,8 @@ fn converse(
     let truncate = wanted.truncates();
     let ended = backup.end(EndOptions { truncate, plain: truncate, ..EndOptions::PLAIN })?;
     let summary = ended.ok_or_else(|| Error::from(JetErr::NoBackup))?;
+    // Who hears of the end may begin the next backup at once.
+    drop(turn);
     let message = Ended { scope: summary.scope, info: summary.info };
     if let Err(error) = connection.send(kind::ENDED, &message.encode()) {
         // The client has everything and knows it; it only missed the answer.
