@@ -154,10 +154,8 @@ pub fn replace(work: &mut Work, tree: &Tree, key: &[u8], data: &[u8], versioning
     loop {
         let (mut leaf, line) = find(work, tree, Bookmark { key, data: &[] })?;
         if leaf.page().node(line)?.data == data {
-            // Nothing to log; but the record counts as changed for others.
             if versioning == Versioning::Versioned {
-                let change = Change::Lock;
-                work.enter(tree, Bookmark { key, data: &[] }, change, leaf.number())?;
+                work.enter(tree, Bookmark { key, data: &[] }, Change::Nothing, leaf.number())?;
             }
             return Ok(());
         }
@@ -199,7 +197,7 @@ pub(crate) fn undone(change: &Change) -> Option<Undone<'_>> {
         }
         Change::Delta { offset, by, wide: true } => Undone::Delta64 { delta: *by, offset: *offset },
         Change::Delta { offset, by, wide: false } => Undone::Delta { delta: *by as i32, offset: *offset },
-        Change::Lock => return None,
+        Change::Lock | Change::Nothing => return None,
     })
 }
 

@@ -35,7 +35,7 @@ pub use purge::{Purged, purge};
 pub use root_move::{RootMove, RootName, move_root};
 pub use search::{Target, last_key};
 pub use tree::Tree;
-pub use work::{PageSource, Versioning, Work};
+pub use work::{PageSource, Versioning, View, Work};
 
 #[cfg(test)]
 pub(crate) mod tests;

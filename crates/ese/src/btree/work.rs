@@ -61,7 +61,7 @@ pub struct Work {
 /// What a session sees of versioned trees from one change of its own to the next. As long as its view stays the
 /// same, whatever it has seen of a record holds, whoever changes the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct View {
+pub struct View {
     session: u16,
     until: Stamp,
     own_changes: u64,
@@ -71,6 +71,11 @@ impl View {
     /// Whether it is the session's view at a later time, or the same: what all could see then this one sees.
     pub(super) fn follows(self, earlier: Self) -> bool {
         self.session == earlier.session && self.until >= earlier.until
+    }
+
+    /// Whether both are of one transaction.
+    pub fn is_of_transaction(self, other: Self) -> bool {
+        (self.session, self.until) == (other.session, other.until)
     }
 
     /// Whether it sees each node of a tree as it is on its latched page; false when that is not known.
@@ -248,7 +253,7 @@ impl Work {
     }
 
     /// As what it sees all stays: none when that cannot be said.
-    pub(super) fn view(&self) -> Option<View> {
+    pub fn view(&self) -> Option<View> {
         let until = self.transaction.sees_until()?;
         Some(View { session: self.transaction.session(), until, own_changes: self.own_changes })
     }

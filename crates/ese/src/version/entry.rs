@@ -93,6 +93,8 @@ pub enum Change {
     },
     /// The record is locked for a change to come.
     Lock,
+    /// A change that left all as it was. There is nothing to log or undo, but for others it is a change.
+    Nothing,
 }
 
 impl Change {
@@ -104,7 +106,7 @@ impl Change {
             Self::Replace { .. } => VersionOperation::Replace,
             Self::Delta { wide: false, .. } => VersionOperation::Delta,
             Self::Delta { wide: true, .. } => VersionOperation::Delta64,
-            Self::Lock => VersionOperation::WriteLock,
+            Self::Lock | Self::Nothing => VersionOperation::WriteLock,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Updates from their beginning to their end, deletes, locks, escrow.
 
 use super::{TableCursor, not_prepared};
-use crate::btree::{self, Versioning, Work};
+use crate::btree::{self, Tree, TreeCursor, Versioning, View, Work};
 use crate::error::{Error, JetErr, Result};
 use crate::table::definition::Counters;
 use crate::table::long_value::LongValue;
@@ -36,6 +36,8 @@ pub(super) struct Update {
     pub(super) old: Option<(Vec<u8>, Vec<u8>)>,
     /// Long values made for it, which nobody else knows.
     pub(super) made: Vec<LongValueId>,
+    /// What the session saw when that record was read and locked.
+    view: Option<View>,
 }
 
 impl TableCursor {
@@ -121,7 +123,7 @@ impl TableCursor {
         }
         self.number(work, services, &mut row, kind)?;
         let old = old.filter(|_| kind != Prepare::InsertCopy);
-        self.update = Some(Update { kind, row, old, made });
+        self.update = Some(Update { kind, row, old, made, view: work.view() });
         Ok(())
     }
 
@@ -166,11 +168,13 @@ impl TableCursor {
     /// Carries the prepared update out; returns the record's bookmark. The cursor stays where it is.
     ///
     /// # Errors
-    /// `UpdateNotPrepared`; those of [`Updater::insert`] and [`Updater::replace`], and the update stays
-    /// prepared.
+    /// `UpdateNotPrepared`; `SessionWriteConflict` when the session has changed the record otherwise since, `WriteConflict`
+    /// when another one has, which it can once the transaction has ended that prepared; those of [`Updater::insert`]
+    /// and [`Updater::replace`]. The update stays prepared.
     pub fn update(&mut self, work: &mut Work, services: &dyn Services) -> Result<Vec<u8>> {
         let update = self.update.as_ref().ok_or_else(not_prepared)?;
         let table = self.table.clone();
+        check_unchanged(work, &table.tree, update)?;
         let updater = Updater { table: &table, services };
         let bookmark = match &update.old {
             None => updater.insert(work, &update.row)?,
@@ -219,6 +223,31 @@ impl TableCursor {
         self.records.will_change(work);
         Updater { table: &table, services }.delete(work, &bookmark, &record)
     }
+}
+
+/// Checks that the record of an update is still what the update began with. Index entries and long values follow from the
+/// difference to that: of another record they would be wrong.
+fn check_unchanged(work: &Work, tree: &Tree, update: &Update) -> Result<()> {
+    let Some((bookmark, before)) = &update.old else { return Ok(()) };
+    let view = work.view();
+    if view.is_some() && view == update.view {
+        // Locked since, and the session has changed nothing.
+        return Ok(());
+    }
+    // That it is gone, and whatever others do from here on, the change itself finds out.
+    let bookmark = Bookmark { key: bookmark, data: &[] };
+    let mut now = TreeCursor::new(tree.clone());
+    if !now.seek_exact(work, bookmark)? || now.data() == before {
+        return Ok(());
+    }
+    let is_own = view.zip(update.view).is_some_and(|(now, then)| now.is_of_transaction(then));
+    let (code, sentence) = match is_own {
+        true => (JetErr::SessionWriteConflict, "the session has changed the record since this update began"),
+        false => {
+            (JetErr::WriteConflict, "the record was changed since the transaction that began this update")
+        }
+    };
+    Err(Error::new(code, sentence))
 }
 
 /// The default of a column, said explicitly.

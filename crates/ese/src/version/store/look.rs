@@ -68,7 +68,7 @@ impl VersionStore {
                     subtract(&mut image, *offset, *by, *wide);
                     before = Some(image.into());
                 }
-                Change::Lock => {}
+                Change::Lock | Change::Nothing => {}
             }
         }
         match (exists, before) {
@@ -96,7 +96,7 @@ impl VersionStore {
                 Change::FlagDelete => now.0 = true,
                 Change::Replace { before, .. } => now.1 = before.clone(),
                 // Nothing that anybody could have a key of.
-                Change::Delta { .. } | Change::Lock => continue,
+                Change::Delta { .. } | Change::Lock | Change::Nothing => continue,
             }
             steps.push(Past { version: version.clone(), after });
         }
