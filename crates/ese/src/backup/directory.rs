@@ -27,6 +27,29 @@ pub struct DirectoryMode {
     pub atomic: bool,
 }
 
+impl DirectoryMode {
+    /// Makes a missing folder if that is allowed. Logs alone are no backup: for them there has to be one.
+    ///
+    /// # Errors
+    /// InvalidPath for a folder that is missing; MissingFullBackup when it would have been made for a full
+    /// backup; those of the disk.
+    pub fn find_or_create(self, disk: &dyn Disk, root: &Path, create: bool) -> Result<()> {
+        if create && !self.incremental {
+            disk.create_dir_all(root).map_err(|cause| Error::io(cause, "make the backup folder", root))?;
+        }
+        if is_dir(disk, root) {
+            return Ok(());
+        }
+        let (code, detail) = match create {
+            true => {
+                (JetErr::MissingFullBackup, "there is no full backup to add logs to: the folder is missing")
+            }
+            false => (JetErr::InvalidPath, "the backup folder does not exist"),
+        };
+        Err(Error::new(code, detail).file(root))
+    }
+}
+
 /// A backup folder made ready for one backup.
 #[derive(Debug)]
 pub struct BackupDirectory {
@@ -39,20 +62,14 @@ impl BackupDirectory {
     /// empty folder for the copies.
     ///
     /// # Errors
-    /// InvalidPath when the folder is missing and `create` is false; BackupDirectoryNotEmpty when it
-    /// holds what this kind of backup must not meet; DeleteBackupFileFail and MakeBackupDirectoryFail.
+    /// Those of [`DirectoryMode::find_or_create`]; BackupDirectoryNotEmpty when it holds what this kind of
+    /// backup must not meet; DeleteBackupFileFail and MakeBackupDirectoryFail.
     pub fn prepare(disk: &dyn Disk, root: &Path, mode: DirectoryMode, create: bool) -> Result<Self> {
         let units: usize = root.to_string_lossy().encode_utf16().count();
         if units >= PATH_LIMIT {
             return Err(Error::new(JetErr::InvalidPath, "the backup folder's path is too long"));
         }
-        if create {
-            disk.create_dir_all(root).map_err(|cause| Error::io(cause, "make the backup folder", root))?;
-        }
-        if !is_dir(disk, root) {
-            let detail = "the backup folder does not exist";
-            return Err(Error::new(JetErr::InvalidPath, detail).file(root));
-        }
+        mode.find_or_create(disk, root, create)?;
         let directory = Self { root: root.to_path_buf(), mode };
         directory.remove_work(disk)?;
         directory.make_room(disk)?;
@@ -77,7 +94,18 @@ impl BackupDirectory {
         }
     }
 
-    /// Makes the copies the backup. They must have been synced.
+    /// Where the backup is that logs are added to, before they are; none for a full backup.
+    pub(super) fn continued(&self, disk: &dyn Disk) -> Option<PathBuf> {
+        let new = self.root.join(NEW);
+        match (self.mode.incremental, self.mode.atomic && is_dir(disk, &new)) {
+            (true, true) => Some(new),
+            (true, false) => Some(self.home()),
+            (false, _) => None,
+        }
+    }
+
+    /// Makes the copies the backup. They must have been synced, and logs must continue what is there
+    /// ([`super::continuity`]).
     ///
     /// # Errors
     /// Whatever the disk says; an earlier atomic backup is whole then.
@@ -88,6 +116,9 @@ impl BackupDirectory {
             rename(disk, &work, &self.home())?;
             sync(disk, &self.root)?;
             return remove_folder(disk, &self.root.join(OLD));
+        }
+        if self.mode.atomic {
+            self.make_old(disk)?;
         }
         let home = self.home();
         for entry in entries(disk, &work)? {
@@ -113,18 +144,16 @@ impl BackupDirectory {
 
     fn make_room(&self, disk: &dyn Disk) -> Result<()> {
         let (new, old) = (self.root.join(NEW), self.root.join(OLD));
-        if self.mode.atomic {
-            if is_dir(disk, &new) {
-                // Both there: the crash came after the new one was whole.
-                remove_folder(disk, &old)?;
-                sync(disk, &self.root)?;
-                rename(disk, &new, &old)?;
-                sync(disk, &self.root)?;
-            } else if self.mode.incremental && !is_dir(disk, &old) {
+        if self.mode.atomic && self.mode.incremental {
+            // What is refused later leaves everything where it is.
+            if !is_dir(disk, &new) && !is_dir(disk, &old) {
                 let detail = "there is no atomic backup to add logs to";
                 return Err(Error::new(JetErr::InvalidPath, detail).file(&old));
             }
             return Ok(());
+        }
+        if self.mode.atomic {
+            return self.make_old(disk);
         }
         let in_the_way = if self.mode.incremental {
             is_dir(disk, &new) || is_dir(disk, &old)
@@ -134,6 +163,19 @@ impl BackupDirectory {
         if in_the_way {
             let detail = "the backup folder already holds something";
             return Err(Error::new(JetErr::BackupDirectoryNotEmpty, detail).file(&self.root));
+        }
+        Ok(())
+    }
+
+    /// Makes the last complete backup the old one.
+    fn make_old(&self, disk: &dyn Disk) -> Result<()> {
+        let (new, old) = (self.root.join(NEW), self.root.join(OLD));
+        if is_dir(disk, &new) {
+            // Both there: the crash came after the new one was whole.
+            remove_folder(disk, &old)?;
+            sync(disk, &self.root)?;
+            rename(disk, &new, &old)?;
+            sync(disk, &self.root)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! JetBeginExternalBackup, JetEndExternalBackup and JetBackup, and for what it leaves open
 //! microsoft/Extensible-Storage-Engine, dev/ese/src/ese/backup.cxx.
 
+pub mod continuity;
 pub mod database_stream;
 pub mod directory;
 pub mod external;

@@ -1,5 +1,6 @@
 //! Backup to a folder (JetBackup): runs the external backup itself and writes what it delivers.
 
+use super::continuity;
 use super::directory::{BackupDirectory, DirectoryMode};
 use super::external::{ATOMIC, BackupSummary, EndOptions, ExternalBackup, FileHandle, INCREMENTAL};
 use super::output::Output;
@@ -59,7 +60,8 @@ impl ExternalBackup {
     ///
     /// # Errors
     /// All of the calls that it makes; InvalidGrbit; InvalidPath, BackupDirectoryNotEmpty,
-    /// DeleteBackupFileFail, MakeBackupDirectoryFail, FileAlreadyExists and the disk's.
+    /// DeleteBackupFileFail, MakeBackupDirectoryFail, FileAlreadyExists and the disk's; those of
+    /// [`continuity::check`] for logs that do not continue the backup in the folder.
     pub fn backup_to(
         &self,
         request: DirectoryRequest<'_>,
@@ -95,14 +97,17 @@ impl ExternalBackup {
         request: DirectoryRequest<'_>,
         status: &mut dyn FnMut(Status),
     ) -> Result<BackupSummary> {
-        let disk = self.parts().disk.as_ref();
+        let shared = &self.parts().disk;
+        let disk = shared.as_ref();
         let mode = DirectoryMode {
             incremental: request.flags & INCREMENTAL != 0,
             atomic: request.flags & ATOMIC != 0,
         };
         let directory = BackupDirectory::prepare(disk, folder, mode, request.create)?;
-        let promoted =
-            self.copy_files(&directory.target(), mode, status).and_then(|()| directory.promote(disk));
+        let promoted = self
+            .copy_files(&directory.target(), mode, status)
+            .and_then(|()| continuity::check(shared, &directory))
+            .and_then(|()| directory.promote(disk));
         if let Err(error) = promoted {
             if let Err(left) = directory.discard(disk) {
                 tracing::warn!(error = %left, "files of the failed backup stay in its folder");

@@ -5,6 +5,7 @@ use super::frame::{Connection, Kind, SERVER_LIMIT};
 use super::message::{
     Begun, Ended, Failed, FileHead, FileKind, Hello, Logs, Sent, SocketBackupKind, kind, malformed,
 };
+use crate::backup::continuity;
 use crate::backup::directory::{BackupDirectory, DirectoryMode};
 use crate::backup::output::Output;
 use crate::backup::to_directory::patch_name;
@@ -28,7 +29,7 @@ pub struct ReceiveRequest<'a> {
     pub folder: &'a Path,
     /// The kind of backup.
     pub kind: SocketBackupKind,
-    /// The folder is made when it is missing.
+    /// The folder of a full backup is made when it is missing.
     pub create: bool,
     /// How long the server may take for a message.
     pub patience: Duration,
@@ -65,8 +66,9 @@ pub struct Received {
 ///
 /// # Errors
 /// FileNotFound, FileAccessDenied when nobody serves there; what the program says; ReadVerifyFailure and
-/// LogReadVerifyFailure for files that come damaged; those of the folder and its disk. On failure nothing of
-/// it stays in the folder, except that a failure of the program after the files were all durable leaves them.
+/// LogReadVerifyFailure for files that come damaged; those of the folder and its disk; those of
+/// [`continuity::check`] for logs that do not continue the backup in the folder. On failure nothing of it stays in
+/// the folder, except that a failure of the program after the files were all durable leaves them.
 pub fn receive(
     socket: &Path,
     disk: &Arc<dyn Disk>,
@@ -95,14 +97,11 @@ pub fn receive_from(
         (Ok(payload), Ok(())) => Begun::decode(payload)?,
         (Err(error), _) | (_, Err(error)) => return Err(error),
     };
-    if request.create {
-        disk.create_dir_all(request.folder)
-            .map_err(|cause| Error::io(cause, "make the backup folder", request.folder))?;
-    }
+    let mode = DirectoryMode { incremental: request.kind.is_logs_only(), atomic: true };
+    mode.find_or_create(disk.as_ref(), request.folder, request.create)?;
     let _ours = disk
         .lock_dir(request.folder)
         .map_err(|cause| Error::io(cause, "lock the backup folder", request.folder))?;
-    let mode = DirectoryMode { incremental: request.kind.is_logs_only(), atomic: true };
     let directory = BackupDirectory::prepare(disk.as_ref(), request.folder, mode, request.create)?;
     let mut taker = Taker {
         connection: &mut connection,
@@ -115,6 +114,7 @@ pub fn receive_from(
     };
     let promoted = taker
         .take_all(&begun, request.kind)
+        .and_then(|logs| continuity::check(disk, &directory).map(|()| logs))
         .and_then(|logs| directory.promote(disk.as_ref()).map(|()| (logs, taker.sent)));
     let (logs, sent) = match promoted {
         Ok(done) => done,
