@@ -140,9 +140,9 @@ fn a_crash_keeps_the_tree_and_not_the_value() {
     assert_eq!(crate::setup::rows(&table, None), [(5, Some(1))]);
 }
 
-/// One session, after some hesitation, deletes the table while another puts its first long value into it. Gives why
+/// One session, after some hesitation, deletes the table while another, perhaps later, puts its first long value into it. Gives why
 /// the one and the other could not.
-fn deleted_beside_the_first_one(hesitation: usize) -> (Option<JetErr>, Option<JetErr>) {
+fn deleted_beside_the_first_one(hesitation: usize, delay: usize) -> (Option<JetErr>, Option<JetErr>) {
     let world = World::new();
     let (deleter, theirs) = world.session();
     let (session, database) = world.session();
@@ -158,6 +158,7 @@ fn deleted_beside_the_first_one(hesitation: usize) -> (Option<JetErr>, Option<Je
         deleted.err().map(|error| error.code())
     })
     .unwrap();
+    (0..delay).for_each(|_| ese::sync::thread::yield_now());
     let put = database.open_table("T").and_then(|table| {
         table.prepare(Prepare::Insert)?;
         let done = table
@@ -200,9 +201,14 @@ fn a_deleted_table_takes_its_tree_with_it_under_the_scheduler() {
     let all = Arc::new(Mutex::new(Vec::new()));
     let gather = all.clone();
     model::check(23, 150, move || {
-        // The writer has a long way to go: the deleter waits for it for up to about as long.
-        let hesitation = gather.lock().len() % 10 * 40;
-        let outcome = deleted_beside_the_first_one(hesitation);
+        // The writer has a long way to go: the deleter waits for it for up to about as long, or it for the deleter.
+        let (turn, most) = (gather.lock().len(), 40);
+        let wait = turn / 2 % 10 * most;
+        let outcome = if turn % 2 == 0 {
+            deleted_beside_the_first_one(wait, 0)
+        } else {
+            deleted_beside_the_first_one(0, wait)
+        };
         assert!(is_explained(&outcome), "{outcome:?}");
         gather.lock().push(outcome);
     });
@@ -218,7 +224,7 @@ fn a_deleted_table_takes_its_tree_with_it_under_the_scheduler() {
 #[test]
 fn a_table_takes_its_tree_with_it() {
     for hesitation in 0..20 {
-        let outcome = deleted_beside_the_first_one(hesitation);
+        let outcome = deleted_beside_the_first_one(hesitation, 0);
         assert!(is_explained(&outcome), "{outcome:?}");
     }
 }
