@@ -59,8 +59,11 @@ pub(crate) fn run(args: Args, out: &Output) -> Result<ExitCode> {
     let result = live.and_then(|live| {
         let logs = logs.unwrap_or_else(|| target.private().join("logs"));
         let result = restore(&backup, &to, &mut target, &logs, page_size);
-        if let (Err(_), Some(live)) = (&result, live) {
-            live.undo()?;
+        // What failed first is what has to be told.
+        if let (Err(_), Some(live)) = (&result, live)
+            && let Err(left) = live.undo()
+        {
+            eprintln!("ese: cleaning up: {left:#}");
         }
         result
     });
