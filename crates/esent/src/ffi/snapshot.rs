@@ -124,7 +124,10 @@ fn freeze<F: Form>(id: JET_OSSNAPID, count: Out<u32>, array: Out<usize>, grbit: 
     PROCESS.snapshots().with(id, |snapshot| (snapshot.freeze(), false))?;
     tell::<F>(id, count, array).inspect_err(|_| {
         // Nobody learnt of the freeze: nobody would thaw.
-        let _ = PROCESS.snapshots().with(id, |snapshot: &mut Snapshot| (snapshot.end(true), true));
+        let thawed = PROCESS.snapshots().with(id, |snapshot: &mut Snapshot| (snapshot.end(true), true));
+        if let Err(error) = thawed {
+            tracing::error!(%error, "the instances stay frozen until the time-out, after a freeze that nobody learnt of");
+        }
     })
 }
 
