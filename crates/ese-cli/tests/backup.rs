@@ -124,6 +124,33 @@ fn a_database_attached_in_place_can_be_backed_up_incrementally() {
 }
 
 #[test]
+fn logs_that_leave_a_gap_in_a_folder_are_refused() {
+    let Some((scratch, path)) = database("logs_that_leave_a_gap_in_a_folder_are_refused") else { return };
+    let folder = |name: &str| scratch.path().join(name);
+    let logs = folder("logs");
+    let full = ["--in-place", "--logs", logs.to_str().expect("a name")];
+    let incremental = [&full[..], &["--incremental"]].concat();
+    succeeds(&backup(&path, &folder("first"), &full));
+    succeeds(&backup(&path, &folder("second"), &full));
+    let (files, kept) = (find(&folder("first"), ""), find(&logs, ".log"));
+    for (to, reason) in [("first", "JET_errMissingFileToBackup"), ("none", "JET_errMissingFullBackup")] {
+        let refused = backup(&path, &folder(to), &incremental);
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains(reason), "{said}");
+    }
+    assert_eq!(find(&folder("first"), ""), files);
+    assert!(!folder("none").exists());
+    let left = find(&logs, ".log");
+    assert!(kept.iter().all(|log| left.contains(log)), "{kept:?}, then {left:?}");
+    succeeds(&backup(&path, &folder("second"), &incremental));
+    for sound in ["first", "second"] {
+        let verified = ese().arg("verify").arg(folder(sound)).output().expect("the command");
+        succeeds(&verified);
+    }
+}
+
+#[test]
 fn what_cannot_be_backed_up_is_refused_with_the_reason() {
     let Some((scratch, path)) = database("what_cannot_be_backed_up_is_refused_with_the_reason") else {
         return;

@@ -231,6 +231,40 @@ fn a_program_that_goes_on_writing_is_backed_up_from_outside() {
 }
 
 #[test]
+fn logs_that_do_not_continue_the_backup_of_a_folder_are_refused() {
+    let (ours, other) = (Scratch::new(), Scratch::new());
+    let engines = [&ours, &other].map(|scratch| {
+        let engine = scratch.engine(30);
+        engine.serve_backups(&scratch.path("sock")).expect("a socket");
+        succeeds(&mut scratch.backup(&[]));
+        engine
+    });
+    let folder = ours.path("backup");
+    let logs = names(&other.path("logs"));
+    for kind in ["--incremental", "--differential"] {
+        let mut into_ours = ese();
+        into_ours.arg("backup").arg("--socket").arg(other.path("sock")).arg("--to").arg(&folder).arg(kind);
+        fails(&mut into_ours, "JET_errBadLogSignature");
+    }
+    assert_eq!(names(&folder), ["new"]);
+    succeeds(ese().arg("verify").arg(&folder));
+    are_all(&ours.restored(), 30);
+    assert!(logs.iter().all(|log| names(&other.path("logs")).contains(log)), "logs are gone");
+    let begin = Instant::now();
+    for scratch in [&ours, &other] {
+        // The backup of a client that was refused ends when the program hears of it.
+        while !scratch.backup(&["--incremental"]).output().expect("the command").status.success() {
+            assert!(begin.elapsed() < LIMIT, "the refused backup goes on");
+        }
+        succeeds(ese().arg("verify").arg(scratch.path("backup")));
+        are_all(&scratch.restored(), 30);
+    }
+    for engine in engines {
+        engine.term(TermOptions::default()).expect("the end");
+    }
+}
+
+#[test]
 fn ese_serve_holds_databases_and_serves_them() {
     let scratch = Scratch::new();
     scratch.engine(300).term(TermOptions::default()).expect("the end");
