@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
+enum { SESSIONS = 4 };
+
 static JET_INSTANCE instance;
 static JET_SESID session, other;
 static JET_DBID dbid, other_dbid;
@@ -12,6 +14,20 @@ static JET_TABLEID table, other_table;
 static JET_COLUMNID number, text;
 static atomic_int ended;
 static int context;
+
+/* No more sessions than was said, and one that ends makes room. */
+static void sessions(void)
+{
+    JET_SESID more[SESSIONS];
+    for (int i = 2; i < SESSIONS; i++)
+        EXPECT(JET_errSuccess, JetBeginSessionA(instance, &more[i], NULL, NULL));
+    EXPECT(JET_errOutOfSessions, JetBeginSessionA(instance, &more[0], NULL, NULL));
+    EXPECT(JET_errSuccess, JetEndSession(more[2], 0));
+    EXPECT(JET_errSuccess, JetBeginSessionA(instance, &more[2], NULL, NULL));
+    EXPECT(JET_errOutOfSessions, JetBeginSessionA(instance, &more[0], NULL, NULL));
+    for (int i = 2; i < SESSIONS; i++)
+        EXPECT(JET_errSuccess, JetEndSession(more[i], 0));
+}
 
 static void start(const char *folder, const char *database)
 {
@@ -21,12 +37,14 @@ static void start(const char *folder, const char *database)
     EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramLogFilePath, 0, folder));
     EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramMaxVerPages, 8, NULL));
     EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramPreferredVerPages, 6, NULL));
+    EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramMaxSessions, SESSIONS, NULL));
     EXPECT(JET_errSuccess, JetInit(&instance));
     EXPECT(JET_errAlreadyInitialized,
            JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramMaxVerPages, 9, NULL));
     EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramPreferredVerPages, 7, NULL));
     EXPECT(JET_errSuccess, JetBeginSessionA(instance, &session, NULL, NULL));
     EXPECT(JET_errSuccess, JetBeginSessionA(instance, &other, NULL, NULL));
+    sessions();
     EXPECT(JET_errSuccess, JetCreateDatabaseA(session, database, NULL, &dbid, 0));
     EXPECT(JET_errSuccess, JetOpenDatabaseA(other, database, NULL, &other_dbid, 0));
     EXPECT(JET_errSuccess, JetCreateTableA(session, dbid, "t", 0, 0, &table));
