@@ -162,6 +162,15 @@ struct Stretch {
     is_backup: bool,
 }
 
+/// Storage knows the log, which asks the attachments, which know storage: however it ends, that is undone.
+struct EndLogging(Arc<Storage>);
+
+impl Drop for EndLogging {
+    fn drop(&mut self) {
+        self.0.end_logging();
+    }
+}
+
 impl Recovery<'_> {
     fn run(&self, status: &mut dyn FnMut(Status)) -> Result<RestoreSummary> {
         let Self { parts, request } = *self;
@@ -230,7 +239,8 @@ impl Recovery<'_> {
         }
         let cache = parts.cache.clone().unwrap_or_else(|| PageCache::new(CACHE_BYTES));
         let storage = Storage::new(cache, VERSION_BYTES, None);
-        let attachments = Arc::new(Attachments::new(storage));
+        let attachments = Arc::new(Attachments::new(storage.clone()));
+        let _end = EndLogging(storage);
         let start = LogPosition::start_of(given.lowest);
         let paths = databases.iter().map(|d| (d.signature, d.path.clone())).collect();
         events.report(&Event::new(id::RECOVERY_STARTED, []));
