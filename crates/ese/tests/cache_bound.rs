@@ -185,7 +185,7 @@ fn a_scan_reads_many_pages_at_once() {
 }
 
 #[test]
-fn the_checkpoint_distance_is_kept_and_caches_can_be_quiesced() {
+fn caches_can_be_quiesced() {
     let world = world();
     let (session, table) = world.open();
     let insert = |key: i64| {
