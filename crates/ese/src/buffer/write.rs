@@ -111,6 +111,26 @@ impl CachedFile {
         Ok(self.write_batch(&pages, Patience::Wait)?.written)
     }
 
+    /// Writes the pages whose Begin0 lies more than `bytes` behind the log's end, and syncs: for whoever wants the
+    /// checkpoint to get on now. Nothing when the oldest of them is not before `open`, the Begin0 of a transaction
+    /// that goes on: it would be changed again with the same one. Nobody may hold latches on this thread.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub fn write_older(&self, bytes: u64, open: Option<LogPosition>) -> Result<()> {
+        /// What one caller writes at most; the next one may go on.
+        const BATCHES: usize = 32;
+        let is_due = |at: LogPosition| {
+            at.is_some() && open.is_none_or(|open| at < open) && self.parts.log.bytes_since(at) > bytes
+        };
+        for _ in 0..BATCHES {
+            if !is_due(self.dirty().oldest_begin0()) || self.write_oldest()? == 0 {
+                break;
+            }
+        }
+        if is_due(self.unsynced.oldest()) { self.sync() } else { Ok(()) }
+    }
+
     fn batch_pages(&self, bytes: usize) -> usize {
         (bytes / self.page_size().bytes()).clamp(1, BATCH_PAGES)
     }

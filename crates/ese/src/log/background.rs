@@ -26,6 +26,21 @@ impl Log {
         *self.write_waker.lock() = Some(waker);
     }
 
+    /// Names the jobs to wake when the log has grown by a stride; see [`Self::set_stride`].
+    pub fn set_followers(&self, wakers: Vec<Waker>) {
+        *self.followers.lock() = wakers;
+    }
+
+    /// Wakes the followers whenever the log has grown by so many bytes; 0 for never. Until it is called they are
+    /// never woken.
+    pub fn set_stride(&self, bytes: u64) {
+        self.tail.lock().set_stride(bytes);
+    }
+
+    pub(super) fn wake_followers(&self) {
+        self.followers.lock().iter().for_each(Waker::wake);
+    }
+
     pub(super) fn wake_writer(&self) {
         let waker = self.write_waker.lock().clone();
         if let Some(waker) = waker {

@@ -61,6 +61,10 @@ pub(super) struct Tail {
     in_flight: usize,
     /// Whether the background writer was told that there is something for it.
     announced: bool,
+    /// By how much it grows until its followers are told again; 0 for never.
+    stride: u64,
+    /// By how much it has grown since they were told.
+    come: u64,
     /// Why nothing can be appended any more.
     pub(super) failure: Option<JetErr>,
     /// A reserve log is in use: only [`Urgency::Rollback`] is welcome.
@@ -80,6 +84,8 @@ impl Tail {
             full: VecDeque::new(),
             in_flight: 0,
             announced: false,
+            stride: 0,
+            come: 0,
             failure: None,
             quiescing: false,
             closed: false,
@@ -111,6 +117,20 @@ impl Tail {
         let announce = !self.announced && self.full.len() * SEGMENT_BYTES > bytes;
         self.announced |= announce;
         announce
+    }
+
+    /// Its followers want to be told whenever it has grown by so many bytes, segments counted as a whole; 0 for never.
+    pub(super) fn set_stride(&mut self, bytes: u64) {
+        self.stride = bytes;
+    }
+
+    /// Whether to tell its followers that it has grown; once for each stride.
+    pub(super) fn has_come_a_stride(&mut self) -> bool {
+        let has_come = self.stride > 0 && self.come >= self.stride;
+        if has_come {
+            self.come = 0;
+        }
+        has_come
     }
 
     /// Whether a record may be appended now.
@@ -246,6 +266,7 @@ impl Tail {
     fn close_segment(&mut self) {
         let number = self.place.segment;
         if let Some(image) = self.open.take() {
+            self.come += SEGMENT_BYTES as u64;
             self.full.push_back(Pending { generation: self.generation, number, image });
             self.place = Place::start_of(number.saturating_add(1));
         }
@@ -269,6 +290,7 @@ impl Tail {
             return Err(Error::new(JetErr::LogSequenceEnd, "").position(self.position()));
         }
         self.close_segment();
+        self.come += u64::from((self.last + 1).saturating_sub(self.place.segment)) * SEGMENT_BYTES as u64;
         self.generation = self.generation.next();
         self.place = Place::START;
         Ok(self.generation)

@@ -88,6 +88,8 @@ pub struct Log {
     pub(super) room: Condvar,
     pub(super) next: NextFile,
     pub(super) write_waker: Mutex<Option<Waker>>,
+    /// Who is told when it has grown by a stride.
+    pub(super) followers: Mutex<Vec<Waker>>,
 }
 
 impl Log {
@@ -112,6 +114,7 @@ impl Log {
             stream,
             next,
             write_waker: Mutex::new(None),
+            followers: Mutex::default(),
         }
     }
 
@@ -178,9 +181,13 @@ impl Log {
             if tail.failure.is_some() || tail.waiting_bytes() <= self.config.buffer_bytes {
                 let result = work(&mut tail);
                 let announce = tail.announce_above(self.config.buffer_bytes / 2);
+                let has_come = tail.has_come_a_stride();
                 drop(tail);
                 if announce {
                     self.wake_writer();
+                }
+                if has_come {
+                    self.wake_followers();
                 }
                 return result;
             }

@@ -147,7 +147,7 @@ impl Instance {
             storage.versions.set_preferred(version_bytes(&parameters, id));
         }
         if id == ParamId::CheckpointDepthMax {
-            running.distance.set_depth(parameters.checkpoint_depth());
+            running.set_checkpoint_depth(parameters.checkpoint_depth());
         }
         if SIZE_PARAMETERS.contains(&id) && self.0.environment.cache.is_none() {
             let bytes = cache_bytes(&parameters, running.page_size, ese_vfs::memory_bytes());
@@ -376,7 +376,8 @@ impl Instance {
         let cache = running.attachments.storage().cache.statistics();
         let log = running.log.as_ref().map(|log| log.statistics()).unwrap_or_default();
         let version_bytes = running.attachments.storage().versions.bytes() as u64;
-        Ok(Statistics { log, cache, version_bytes })
+        let checkpoint_lag = running.keeper.as_ref().map_or(0, |keeper| keeper.lag());
+        Ok(Statistics { log, cache, version_bytes, checkpoint_lag })
     }
 
     /// Lets every background job take one step, for an instance without threads.
@@ -432,6 +433,8 @@ pub struct Statistics {
     pub cache: CacheStatistics,
     /// Bytes of its version store that are in use now.
     pub version_bytes: u64,
+    /// Bytes of the log from the checkpoint to its end, what JET_paramCheckpointDepthMax is about; 0 without a log.
+    pub checkpoint_lag: u64,
 }
 
 /// A way to the instance's backup that keeps the instance's parts alive.

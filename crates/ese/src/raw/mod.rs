@@ -15,6 +15,8 @@ mod maintain;
 mod new_index;
 mod opens;
 mod page_jobs;
+#[cfg(test)]
+mod page_jobs_tests;
 mod recover;
 mod resize;
 mod restore;

@@ -3,10 +3,11 @@
 use crate::buffer::{CachedFile, PageWriterHost};
 use crate::checkpoint::Checkpointer;
 use crate::database::Attachments;
+use crate::error::Result;
 use crate::log::Log;
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::job::{Job, Step};
+use crate::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How far behind the log's end pages and checkpoint may stay; may change at any time.
@@ -30,8 +31,18 @@ impl Distance {
         self.is_quiescing.store(is_quiescing, Ordering::Relaxed);
     }
 
+    /// JET_paramCheckpointDepthMax.
+    fn depth(&self) -> u64 {
+        self.depth.load(Ordering::Relaxed)
+    }
+
     fn bytes(&self) -> u64 {
-        if self.is_quiescing.load(Ordering::Relaxed) { 0 } else { self.depth.load(Ordering::Relaxed) }
+        if self.is_quiescing.load(Ordering::Relaxed) { 0 } else { self.depth() }
+    }
+
+    /// By how many bytes the log grows until the jobs here look again: time alone says nothing of how fast it grows.
+    pub(super) fn stride(&self) -> u64 {
+        (self.bytes() / 16).max(1)
     }
 }
 
@@ -51,26 +62,89 @@ impl PageWriterHost for PageHost {
     }
 }
 
-/// Lets the checkpoint follow the pages that are written.
-pub(super) struct CheckpointFollower {
+/// What keeps the checkpoint within its distance.
+pub(super) struct CheckpointKeeper {
     log: Arc<Log>,
     attachments: Arc<Attachments>,
     checkpoint: Arc<Checkpointer>,
     distance: Arc<Distance>,
-    is_failing: bool,
+    /// Held by the session that does the background's work.
+    helping: Mutex<()>,
 }
 
-impl CheckpointFollower {
-    /// How often it looks.
-    pub(super) const PERIOD: Duration = Duration::from_secs(1);
-
+impl CheckpointKeeper {
     pub(super) fn new(
         log: Arc<Log>,
         attachments: Arc<Attachments>,
         checkpoint: Arc<Checkpointer>,
         distance: Arc<Distance>,
     ) -> Self {
-        Self { log, attachments, checkpoint, distance, is_failing: false }
+        Self { log, attachments, checkpoint, distance, helping: Mutex::new(()) }
+    }
+
+    /// Bytes of the log from the checkpoint to the end.
+    pub(super) fn lag(&self) -> u64 {
+        // The end first: if the checkpoint moves meanwhile this is less, not more.
+        let tip = self.log.tip();
+        self.log.distance(self.checkpoint.position(), tip)
+    }
+
+    /// Lets the checkpoint follow the pages that are written; whether it moved.
+    fn follow(&self) -> Result<bool> {
+        // Each move costs syncs and header writes: only for a step that saves recovery some reading.
+        let transactions = &self.attachments.storage().transactions;
+        let to = crate::checkpoint::reach(&self.log, transactions, &*self.attachments);
+        let worth = (self.log.file_bytes() / 4).min(self.distance.bytes() / 8).max(1);
+        if self.log.distance(self.checkpoint.position(), to) < worth {
+            return Ok(false);
+        }
+        self.checkpoint.follow(&self.log, transactions)
+    }
+
+    /// Called by a session that has committed and holds nothing: when the background does not keep up it does a part of
+    /// its work, one session at a time; when that is not enough either the others wait for it. Nothing is gained,
+    /// and nobody helps, while an open transaction holds the checkpoint.
+    pub(super) fn help(&self) {
+        let depth = self.distance.depth();
+        let lag = self.lag();
+        if lag <= depth {
+            return;
+        }
+        let helping = match lag > depth.saturating_add(depth / 2) {
+            true => Some(self.helping.lock()),
+            false => self.helping.try_lock(),
+        };
+        if helping.is_none() || self.lag() <= depth {
+            return;
+        }
+        if let Err(error) = self.catch_up(depth) {
+            // What it means for the instance is noted where it happened; the commit has succeeded.
+            tracing::warn!(%error, "pages cannot be written for the checkpoint");
+        }
+    }
+
+    /// Writes what keeps the checkpoint so far back and moves it.
+    fn catch_up(&self, depth: u64) -> Result<()> {
+        let open = self.attachments.storage().transactions.oldest_begin0();
+        for attachment in self.attachments.all().iter().filter(|a| !a.is_read_only()) {
+            attachment.pages.write_older(depth / 2, open)?;
+        }
+        self.follow().map(drop)
+    }
+}
+
+/// Lets the checkpoint follow in the background.
+pub(super) struct CheckpointFollower {
+    keeper: Arc<CheckpointKeeper>,
+    is_failing: bool,
+}
+
+impl CheckpointFollower {
+    /// How often it looks, if the log does not grow by [`Distance::stride`] before.
+    pub(super) const PERIOD: Duration = Duration::from_secs(1);
+
+    pub(super) fn new(keeper: Arc<CheckpointKeeper>) -> Self {
+        Self { keeper, is_failing: false }
     }
 }
 
@@ -80,14 +154,7 @@ impl Job for CheckpointFollower {
     }
 
     fn step(&mut self) -> Step {
-        // Each move costs syncs and header writes: only for a step that saves recovery some reading.
-        let to =
-            crate::checkpoint::reach(&self.log, &self.attachments.storage().transactions, &*self.attachments);
-        let worth = (self.log.file_bytes() / 4).min(self.distance.bytes()).max(1);
-        if self.log.distance(self.checkpoint.position(), to) < worth {
-            return Step::Idle;
-        }
-        match self.checkpoint.follow(&self.log, &self.attachments.storage().transactions) {
+        match self.keeper.follow() {
             Ok(moved) => {
                 self.is_failing = false;
                 if moved { Step::Ran } else { Step::Idle }

@@ -2,7 +2,7 @@
 
 use super::defragment::Defragmentations;
 use super::dropped::DroppedTrees;
-use super::page_jobs::Distance;
+use super::page_jobs::{CheckpointKeeper, Distance};
 use super::schema::{OpenSchema, Schemas};
 use super::session::SessionInner;
 use crate::backup::external::ExternalBackup;
@@ -38,6 +38,8 @@ pub(super) struct Running {
     pub(super) checkpoint: Arc<Checkpointer>,
     /// How far pages and checkpoint may stay behind.
     pub(super) distance: Arc<Distance>,
+    /// What sees to that; none without a log.
+    pub(super) keeper: Option<Arc<CheckpointKeeper>>,
     pub(super) page_size: PageSize,
     pub(super) sessions: Mutex<Sessions>,
     pub(super) backup: Arc<ExternalBackup>,
@@ -164,9 +166,30 @@ impl Running {
         }
     }
 
+    /// How far pages and checkpoint may stay behind, from now on.
+    pub(super) fn set_checkpoint_depth(&self, bytes: u64) {
+        self.distance.set_depth(bytes);
+        self.distance_changed();
+    }
+
     /// Everything is to be written as soon as it can be, or that is over.
     pub(super) fn quiesce(&self, is_quiescing: bool) {
         self.distance.quiesce(is_quiescing);
+        self.distance_changed();
+    }
+
+    /// A session has committed and holds nothing: it helps the background if that does not keep up. Without threads
+    /// whoever takes the steps decides.
+    pub(super) fn committed(&self) {
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| self.has_threads) {
+            keeper.help();
+        }
+    }
+
+    fn distance_changed(&self) {
+        if let Some(log) = &self.log {
+            log.set_stride(self.distance.stride());
+        }
         // The jobs for pages and checkpoint may sleep.
         self.jobs.lock().iter().for_each(JobRunner::wake);
     }

@@ -6,7 +6,7 @@ use super::dropped::{DroppedTrees, FreeDropped};
 use super::format_version::check_stream_version;
 use super::hooks::Hooks;
 use super::instance::Environment;
-use super::page_jobs::{CheckpointFollower, Distance, PageHost};
+use super::page_jobs::{CheckpointFollower, CheckpointKeeper, Distance, PageHost};
 use super::running::{Running, Sessions};
 use super::schema::Schemas;
 use crate::backup::external::{BackupParts, BackupSettings, ExternalBackup};
@@ -133,6 +133,7 @@ pub(super) fn start(
     hooks.keep_logs_for(&backup);
     let distance = Distance::new(parameters.checkpoint_depth());
     let mut jobs = Vec::new();
+    let mut keeper = None;
     let clean = run(environment, CleanupJob::new(cleanup.clone()), Some(CleanupJob::PERIOD))?;
     let relief: Arc<dyn Relief> = cleanup.clone();
     storage.versions.set_cleanup(Some(clean.waker()), Some(Arc::downgrade(&relief)));
@@ -149,9 +150,13 @@ pub(super) fn start(
         for attachment in attachments.all() {
             attachment.pages.set_writer(Some(pages.waker()));
         }
-        let follow =
-            CheckpointFollower::new(log.clone(), attachments.clone(), checkpoint.clone(), distance.clone());
+        let parts = (log.clone(), attachments.clone(), checkpoint.clone(), distance.clone());
+        let keep = Arc::new(CheckpointKeeper::new(parts.0, parts.1, parts.2, parts.3));
+        let follow = CheckpointFollower::new(keep.clone());
         let follow = run(environment, follow, Some(CheckpointFollower::PERIOD))?;
+        keeper = Some(keep);
+        log.set_followers(vec![pages.waker(), follow.waker()]);
+        log.set_stride(distance.stride());
         jobs.extend([prepare, write, pages, follow]);
     }
     let schemas = Arc::<Schemas>::default();
@@ -172,6 +177,7 @@ pub(super) fn start(
         attachments,
         checkpoint,
         distance,
+        keeper,
         page_size: parameters.page_size(),
         sessions: Mutex::new(Sessions { most: parameters.max_sessions(), ..Sessions::default() }),
         backup,

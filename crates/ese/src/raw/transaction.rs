@@ -118,8 +118,14 @@ impl Session {
     pub fn commit_transaction(&self, lazy: bool) -> Result<()> {
         self.running().check_alive()?;
         let mut state = self.state()?;
-        let _moving = self.running().moving.enter_all(state.changed, self.id());
-        state.commit(self.running(), lazy)
+        let moving = self.running().moving.enter_all(state.changed, self.id());
+        state.commit(self.running(), lazy)?;
+        let is_over = state.work.transaction().level() == 0;
+        drop((moving, state));
+        if is_over {
+            self.running().committed();
+        }
+        Ok(())
     }
 
     /// Rolls the innermost level back, or all of them.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod defragment;
+mod depth;
 mod flat;
 mod many;
 mod versions;

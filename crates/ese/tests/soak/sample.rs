@@ -17,6 +17,8 @@ pub(super) struct Sample {
     logs: u64,
     /// Bytes of the version store.
     versions: u64,
+    /// Bytes of the log behind the checkpoint.
+    behind: u64,
     /// Open file handles.
     handles: u64,
 }
@@ -35,7 +37,7 @@ fn resident() -> u64 {
 }
 
 impl Sample {
-    pub(super) const HEAD: &str = "    time   memory   database     logs   versions  handles";
+    pub(super) const HEAD: &str = "    time   memory   database     logs   versions     behind  handles";
 
     pub(super) fn take(time: Duration, instance: &Instance, database: &Path, folder: &Path) -> Self {
         // Logs come and go while they are counted.
@@ -45,12 +47,14 @@ impl Sample {
             .filter_map(|entry| entry.metadata().ok())
             .map(|facts| facts.len())
             .sum();
+        let statistics = instance.statistics().unwrap_or_default();
         Self {
             time,
             memory: resident(),
             file: std::fs::metadata(database).map_or(0, |facts| facts.len()),
             logs,
-            versions: instance.statistics().map_or(0, |statistics| statistics.version_bytes),
+            versions: statistics.version_bytes,
+            behind: statistics.checkpoint_lag,
             handles: handles(folder),
         }
     }
@@ -61,12 +65,13 @@ impl fmt::Display for Sample {
         let mb = |bytes: u64| bytes as f64 / 1e6;
         write!(
             f,
-            "{:6.1} s {:5.1} MB {:7.1} MB {:5.1} MB {:7.2} MB {:8}",
+            "{:6.1} s {:5.1} MB {:7.1} MB {:5.1} MB {:7.2} MB {:7.2} MB {:8}",
             self.time.as_secs_f64(),
             mb(self.memory),
             mb(self.file),
             mb(self.logs),
             mb(self.versions),
+            mb(self.behind),
             self.handles
         )
     }
@@ -78,8 +83,8 @@ type Column = (&'static str, fn(&Sample) -> u64, [f64; 2]);
 /// From so long a run on the first third of it is more than what caches and allocators need to fill up.
 const LONG: Duration = Duration::from_secs(300);
 
-/// What grew, if anything did after the first third.
-pub(super) fn judge(samples: &[Sample]) -> Option<String> {
+/// What grew, if anything did after the first third, and whether the checkpoint was ever more than `behind` bytes behind.
+pub(super) fn judge(samples: &[Sample], behind: u64) -> Option<String> {
     let is_long = samples.last().is_some_and(|last| last.time >= LONG);
     let warm = samples.get(samples.len() / 3..).unwrap_or_default();
     let columns: [Column; 5] = [
@@ -89,7 +94,7 @@ pub(super) fn judge(samples: &[Sample]) -> Option<String> {
         ("the version store", |s| s.versions, [8e6, 4e6]),
         ("open handles", |s| s.handles, [8.0, 2.0]),
     ];
-    let grown: Vec<String> = columns
+    let mut wrong: Vec<String> = columns
         .iter()
         .filter_map(|(name, value, slack)| {
             let values: Vec<f64> = warm.iter().map(|sample| value(sample) as f64).collect();
@@ -99,7 +104,11 @@ pub(super) fn judge(samples: &[Sample]) -> Option<String> {
             is_growth.then(|| format!("{name} grew by {growth:.0} over {mean:.0}"))
         })
         .collect();
-    (!grown.is_empty()).then(|| grown.join("; "))
+    let most = samples.iter().map(|sample| sample.behind).max().unwrap_or(0);
+    if most > behind {
+        wrong.push(format!("the checkpoint was {most} bytes behind"));
+    }
+    (!wrong.is_empty()).then(|| wrong.join("; "))
 }
 
 /// By how much the straight line that fits best rises over all values.
@@ -124,18 +133,21 @@ fn growth_is_told_from_noise() {
             file: 50_000_000,
             logs: 9_000_000,
             versions: at % 3 * 1_000_000,
+            behind: at % 7 * 1_000_000,
             handles: 30 + at % 2,
         };
         (0..60).map(sample).collect()
     };
     for step in [1, 10] {
-        assert_eq!(judge(&of(|at| 100_000_000 + at * 7919 % 5 * 4_000_000, step)), None);
+        assert_eq!(judge(&of(|at| 100_000_000 + at * 7919 % 5 * 4_000_000, step), 6_000_000), None);
         // The beginning does not count.
-        assert_eq!(judge(&of(|at| 100_000_000.min(at * 10_000_000), step)), None);
-        let leak = judge(&of(|at| 100_000_000 + at * 1_000_000, step)).unwrap();
+        assert_eq!(judge(&of(|at| 100_000_000.min(at * 10_000_000), step), 6_000_000), None);
+        let leak = judge(&of(|at| 100_000_000 + at * 1_000_000, step), 6_000_000).unwrap();
         assert!(leak.starts_with("memory grew by 39"), "{leak}");
     }
     // What a short run may still fill up is a leak in a long one.
-    assert_eq!(judge(&of(|at| 100_000_000 + at * 200_000, 1)), None);
-    assert!(judge(&of(|at| 100_000_000 + at * 200_000, 10)).is_some());
+    assert_eq!(judge(&of(|at| 100_000_000 + at * 200_000, 1), 6_000_000), None);
+    assert!(judge(&of(|at| 100_000_000 + at * 200_000, 10), 6_000_000).is_some());
+    let behind = judge(&of(|_| 100_000_000, 10), 5_999_999);
+    assert_eq!(behind.unwrap(), "the checkpoint was 6000000 bytes behind");
 }
