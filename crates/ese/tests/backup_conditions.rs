@@ -1,9 +1,10 @@
 //! The condition of a real instance, as a backup hears of it at its beginning and at its end.
 
-use ese::JetErr;
-use ese::backup::external::EndOptions;
+use ese::backup::external::{EndOptions, ExternalBackup, FileHandle};
 use ese::backup::state::Phase;
 use ese::raw::{InitOptions, Instance, TermOptions};
+use ese::sync::{Arc, Mutex};
+use ese::{JetErr, Result};
 use ese_format::log::LogHeader;
 use ese_format::{Generation, LogTime, PageSize, Signature};
 use ese_testbench::code;
@@ -101,4 +102,46 @@ fn file_already_exists_for_two_databases_of_one_name() {
     assert_eq!(code(world.back_up(0)), JetErr::FileAlreadyExists);
     assert!(world.names("/out").is_empty(), "nothing of the failed backup stays");
     assert_eq!(end(&world.instance), JetErr::NoBackup);
+}
+
+/// What every function of a backup says, the begin first.
+fn every_function(instance: &Instance) -> Vec<JetErr> {
+    let with = |call: &dyn Fn(&ExternalBackup) -> Result<()>| {
+        code(instance.backup().and_then(|backup| call(&backup)))
+    };
+    vec![
+        begin(instance),
+        with(&|backup| backup.attach_info().map(drop)),
+        with(&|backup| backup.open_file(Path::new(DATABASES[0])).map(drop)),
+        with(&|backup| backup.read_file(FileHandle(1), &mut vec![0; 16 * 4096]).map(drop)),
+        with(&|backup| backup.close_file(FileHandle(1))),
+        with(&|backup| backup.log_info().map(drop)),
+        with(&|backup| backup.truncate_info().map(drop)),
+        with(&|backup| backup.truncate().map(drop)),
+        end(instance),
+    ]
+}
+
+#[test]
+fn every_function_hears_of_the_instances_condition() {
+    let world = World::new(11);
+    let again = world.instance.clone();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let gather = heard.clone();
+    let ask = move || {
+        gather.lock().extend(every_function(&again));
+        JetErr::Success
+    };
+    world.meanwhile(ask, || world.instance.term(TermOptions::default()).unwrap());
+    let heard = std::mem::take(&mut *heard.lock());
+    assert!(heard.len() > 9, "it was asked at several steps of the term");
+    assert!(heard.iter().all(|code| *code == JetErr::TermInProgress), "{heard:?}");
+    assert_eq!(every_function(&world.instance), [JetErr::NotInitialized; 9]);
+
+    let world = World::new(12);
+    let backup = world.instance.backup().unwrap();
+    backup.begin(0).unwrap();
+    world.disk.add_fault(Fault::once(OpKind::Sync, Effect::DeviceError).for_good());
+    backup.end(EndOptions::from_flags(2).unwrap()).unwrap();
+    assert_eq!(every_function(&world.instance), [JetErr::InstanceUnavailable; 9]);
 }

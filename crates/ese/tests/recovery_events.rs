@@ -9,6 +9,7 @@ use ese::recovery::RedoOptions;
 use ese::restore::map::{MapEntry, RestoreMap};
 use ese::{JetErr, Result};
 use ese_format::Generation;
+use ese_format::log::LogHeader;
 use ese_testbench::code;
 use ese_testbench::disk::{DATABASES, damage};
 use ese_testbench::restore::{World, environment, parameters};
@@ -355,4 +356,43 @@ fn damage_in_a_log_behind_the_backup_is_torn_at_its_end_and_corrupt_before() {
         assert_eq!(ids(&events), [204, id, 205]);
         assert_eq!(strings(&events, id)[0], log);
     }
+}
+
+/// Logs that stand where a restore goes on, and are not those that it could go on in.
+#[test]
+fn existing_logs_that_do_not_fit_are_reported_by_name() {
+    let world = World::new(20);
+    world.back_up(0).unwrap();
+    let other = World::new(21);
+    other.back_up(0).unwrap();
+    other.back_up(1).unwrap();
+    let at = |name: &str| format!("/newlog/{name}");
+    let try_with = |name: &str, log: &[u8]| {
+        world.disk.install(Path::new(&at(name)), log).unwrap();
+        let (done, events) = events_of(&world, || world.restore(Some("/new"), "/newlog").0);
+        world.remove(&at(name));
+        (code(done), events)
+    };
+    let (refused, events) = try_with("edb00002.log", &other.content("/out/edb00002.log"));
+    assert_eq!(refused, JetErr::ExistingLogFileHasBadSignature);
+    assert_eq!(ids(&events), [457, 454, 205]);
+    assert_eq!(strings(&events, 457), [at("edb00002.log")]);
+
+    // Another log of the backup's number, and one that follows another one of that number.
+    let mut again = LogHeader::decode(&world.content("/out/edb00001.log")).unwrap();
+    again.created.raw[0] ^= 1;
+    let mut log = again.encode().unwrap();
+    log.resize(64 << 10, 0);
+    let (refused, events) = try_with("edb00001.log", &log);
+    assert_eq!(refused, JetErr::ExistingLogFileIsNotContiguous);
+    assert_eq!(ids(&events), [458, 454, 205]);
+    assert_eq!(strings(&events, 458), [at("edb00001.log"), at("edb00001.log")]);
+    again.previous_created = again.created;
+    again.generation = Generation(2);
+    let mut log = again.encode().unwrap();
+    log.resize(64 << 10, 0);
+    let (refused, events) = try_with("edb00002.log", &log);
+    assert_eq!(refused, JetErr::ExistingLogFileIsNotContiguous);
+    assert_eq!(ids(&events), [458, 454, 205]);
+    assert_eq!(strings(&events, 458), [at("edb00001.log"), at("edb00002.log")]);
 }

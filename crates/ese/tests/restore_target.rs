@@ -144,3 +144,20 @@ fn the_folder_of_the_target_cannot_take_the_logs_of_the_undo() {
     let result = external_restore(&world.environment(), &busy, &request, &mut |_| {});
     assert_eq!(code(result), JetErr::LogFilePathInUse);
 }
+
+#[test]
+fn a_target_that_ends_is_refused() {
+    let world = world(6);
+    let copy = world.content("/new/a.edb");
+    let (environment, target) = (world.environment(), world.instance.clone());
+    let ask = move || {
+        let map = map();
+        let parameters = parameters("/newlog", "/newlog");
+        code(external_restore_into(&environment, &parameters, &request(&map), &target, &mut |_| {}))
+    };
+    let term = || world.instance.term(TermOptions::default()).unwrap();
+    assert_eq!(world.meanwhile(ask, term), [JetErr::TermInProgress]);
+    assert!(world.content("/new/a.edb") == copy);
+    let ended = restore_into(&world, &world.instance).0;
+    assert_eq!(code(ended), JetErr::BadRestoreTargetInstance);
+}

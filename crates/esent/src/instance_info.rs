@@ -4,8 +4,8 @@ use crate::memory;
 use crate::pointer::Form;
 use crate::process::Entry;
 use crate::text::to_text;
-use ese::Result;
 use ese::sync::Arc;
+use ese::{Error, JetErr, Result};
 
 /// Words of one structure: handle, name, count of databases, their paths, their names for people, and
 /// a member that has had no meaning since Windows XP.
@@ -24,21 +24,29 @@ impl Block {
         self.pointers.push(at);
     }
 
-    fn push_text<F: Form>(&mut self, text: &str) -> usize {
+    /// More words, all zero; where they begin.
+    fn push_words(&mut self, count: usize) -> Result<usize> {
+        let start = self.words.len();
+        self.words.try_reserve(count).map_err(|error| Error::new(JetErr::OutOfMemory, error.to_string()))?;
+        self.words.resize(start + count, 0);
+        Ok(start)
+    }
+
+    fn push_text<F: Form>(&mut self, text: &str) -> Result<usize> {
         let mut units = F::encode(text);
         units.push(F::Unit::default());
-        let start = self.words.len();
-        self.words.extend(F::bytes(&units).chunks(8).map(|chunk| {
+        let bytes = F::bytes(&units);
+        let start = self.push_words(bytes.len().div_ceil(8))?;
+        for (place, chunk) in self.words[start..].iter_mut().zip(bytes.chunks(8)) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_le_bytes(word)
-        }));
-        start
+            *place = u64::from_le_bytes(word);
+        }
+        Ok(start)
     }
 
     /// Turns indices into addresses and gives the block to the caller.
     fn hand_out(mut self) -> usize {
-        self.words.shrink_to_fit();
         let base = self.words.as_ptr() as u64;
         for at in self.pointers {
             self.words[at] = base + 8 * self.words[at];
@@ -48,27 +56,30 @@ impl Block {
 }
 
 /// Describes instances; gives the address of the array.
+///
+/// # Errors
+/// JET_errOutOfMemory; JET_errUnicodeTranslationFail for a path that is no text.
 pub(crate) fn describe<F: Form>(entries: &[Arc<Entry>]) -> Result<usize> {
-    let mut block = Block { words: vec![0; entries.len() * WORDS], pointers: Vec::new() };
+    let mut block = Block { words: Vec::new(), pointers: Vec::new() };
+    block.push_words(entries.len() * WORDS)?;
     for (at, entry) in entries.iter().enumerate() {
         let at = at * WORDS;
         let databases = entry.databases();
         block.words[at] = entry.handle() as u64;
         if !entry.name().is_empty() {
-            let name = block.push_text::<F>(entry.name());
+            let name = block.push_text::<F>(entry.name())?;
             block.set_pointer(at + 1, name);
         }
         block.words[at + 2] = databases.len() as u64;
         if databases.is_empty() {
             continue;
         }
-        let paths = block.words.len();
-        block.words.resize(paths + 2 * databases.len(), 0);
+        let paths = block.push_words(2 * databases.len())?;
         block.set_pointer(at + 3, paths);
         // Databases have no names for people: an array of nulls.
         block.set_pointer(at + 4, paths + databases.len());
         for (n, path) in databases.iter().enumerate() {
-            let text = block.push_text::<F>(to_text(path)?);
+            let text = block.push_text::<F>(to_text(path)?)?;
             block.set_pointer(paths + n, text);
         }
     }

@@ -8,7 +8,9 @@ use ese_format::empty::EmptyDatabase;
 use ese_format::{LogTime, PageSize, Signature};
 use ese_vfs::{Disk, RealDisk};
 use std::convert::Infallible;
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -71,7 +73,7 @@ fn restores_go_on_into_an_instance_and_init_follows_a_map() {
 
 /// The wide forms, with names of more than ASCII.
 #[test]
-fn names_in_utf_16() {
+fn backups_of_names_in_utf_16() {
     let root = tempfile::tempdir().unwrap();
     let folder = |name: &str| -> PathBuf {
         let path = root.path().join(name);
@@ -141,6 +143,34 @@ fn backups_and_services_are_stopped() {
 }
 
 #[test]
+fn a_surrogate_backup_is_recorded() {
+    let root = tempfile::tempdir().unwrap();
+    let [first, second, logs, other, backup] =
+        ["1.edb", "2.edb", "logs", "other", "backup"].map(|name| root.path().join(name));
+    for folder in [&logs, &other, &backup] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    for (random, database) in [(1, &first), (2, &second)] {
+        std::fs::write(database, empty_database_of(random)).unwrap();
+    }
+    let program = common::compile("surrogate", root.path());
+    common::run(&program, &[&first, &second, &logs, &other, &backup]);
+}
+
+#[test]
+fn a_freeze_without_a_thread_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let (database, logs) = (root.path().join("test.edb"), root.path().join("logs"));
+    std::fs::create_dir(&logs).unwrap();
+    std::fs::write(&database, empty_database()).unwrap();
+    // The program goes on as nobody.
+    for (path, mode) in [(root.path(), 0o755), (&logs, 0o777), (&database, 0o666)] {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    common::run(&common::compile("no_threads", root.path()), &[&database, &logs]);
+}
+
+#[test]
 fn sessions_databases_logs_and_errors_tell() {
     let root = tempfile::tempdir().unwrap();
     let (database, logs) = (root.path().join("test.edb"), root.path().join("logs"));
@@ -186,8 +216,12 @@ fn one_instance_with_folders_in_wide_text() {
 const HEADERS: usize = 2 * 4096;
 
 fn empty_database() -> Vec<u8> {
+    empty_database_of(0x1234_5678)
+}
+
+fn empty_database_of(random: u32) -> Vec<u8> {
     let time = LogTime::from_utc(2026, 1, 2, 3, 4, 5, 6);
-    let signature = Signature { random: 0x1234_5678, created: time, computer: [0; 16] };
+    let signature = Signature { random, created: time, computer: [0; 16] };
     let mut file = Vec::new();
     let write = |at: u64, bytes: &[u8]| -> Result<(), Infallible> {
         let at = usize::try_from(at).unwrap();

@@ -3,6 +3,7 @@
 //! One chore, one module. To add one: the `mod` line, a variant and an arm in `main`.
 #![forbid(unsafe_code)]
 
+mod backup_codes;
 mod bench;
 mod concurrent;
 mod conformance;

@@ -147,16 +147,19 @@ impl Sequence {
     /// Adds the logs of an instance that runs.
     ///
     /// # Errors
-    /// Those of [`Self::extend`]; MissingCurrentLogFiles when they end before they should.
+    /// Those of [`Self::extend`]; MissingRestoreLogFiles when they end before they should.
     pub fn extend_to_target(&mut self, target: &TargetLogs, events: &dyn EventSink) -> Result<()> {
         let archives = target.files.archives()?.into_iter().filter(|a| a.generation <= target.last);
         for archive in archives {
             self.add(&target.files, &archive.path, CurrentLog::IsNot, events)?;
         }
-        match self.last < target.last {
-            true => self.gap(&target.files, events),
-            false => Ok(()),
+        if self.last >= target.last {
+            return Ok(());
         }
+        let missing = target.files.archive(self.last.next());
+        events.report(&Event::new(id::BACKUP_LOG_MISSING, [missing.display().to_string()]));
+        let detail = "a log that the running instance has closed is missing";
+        Err(Error::new(JetErr::MissingRestoreLogFiles, detail).file(missing))
     }
 
     /// Adds the logs that a folder has above these, the current one included. Those that the folder has

@@ -254,12 +254,13 @@ fn open<F: Form>(
     Ok(())
 }
 
-/// A file's whole path; an empty one is JET_errInvalidParameter here.
+/// A file's whole path. No name and an empty one are JET_errInvalidParameter here, one that is no text is
+/// JET_errInvalidPath.
 fn required_name<F: Form>(name: Text<F>) -> Result<PathBuf> {
-    let path = required_path(name).map_err(|error| match error.code() {
-        JetErr::InvalidPath => error.with_code(JetErr::InvalidParameter),
-        _ => error,
-    })?;
+    if name.get()?.is_none_or(|name| name.is_empty()) {
+        return Err(Error::new(JetErr::InvalidParameter, "the file has no name"));
+    }
+    let path = required_path(name)?;
     std::path::absolute(&path).map_err(|e| Error::io(e, "find the whole path", &path))
 }
 

@@ -29,6 +29,12 @@ const TYPE_CHECKPOINT: u32 = 4;
 /// Sizes of JET_DBINFOMISC and its three longer forms; each begins with the one before.
 const MISC_SIZES: [u32; 4] = [216, 296, 300, 348];
 
+/// The kind of a backup that was taken by a snapshot of the operating system.
+const KIND_SNAPSHOT: u32 = 1;
+
+/// The bit of the last byte of a backup's time that says so.
+const BY_SNAPSHOT: u8 = 1;
+
 jet_api! {
     /// Tells about a database file that need not be attached.
     fn JetGetDatabaseFileInfoA | JetGetDatabaseFileInfo(
@@ -131,8 +137,8 @@ pub(crate) fn misc(h: &DatabaseHeader) -> Vec<u8> {
     time(&mut out, h.detach_time);
     position(&mut out, h.detach_position);
     signature(&mut out, h.log_signature);
-    backup(&mut out, h.last_full_backup);
-    backup(&mut out, h.last_incremental_backup);
+    previous(&mut out, h.last_full_backup, h.last_full_backup_kind);
+    previous(&mut out, h.last_incremental_backup, h.last_incremental_backup_kind);
     backup(&mut out, h.current_full_backup);
     number(&mut out, h.flags & 1);
     // Only engines before 1998 upgraded a database in place.
@@ -158,8 +164,8 @@ pub(crate) fn misc(h: &DatabaseHeader) -> Vec<u8> {
     time(&mut out, h.bad_checksum_time);
     number(&mut out, h.bad_checksum_count_old);
     number(&mut out, h.max_committed.0);
-    backup(&mut out, h.last_copy_backup);
-    backup(&mut out, h.last_differential_backup);
+    previous(&mut out, h.last_copy_backup, h.last_copy_backup_kind);
+    previous(&mut out, h.last_differential_backup, h.last_differential_backup_kind);
     out
 }
 
@@ -184,6 +190,14 @@ fn backup(out: &mut Vec<u8>, value: BackupInfo) {
     out.extend(value.to_bytes());
 }
 
+/// A backup that is remembered; its time also tells whether it was taken by a snapshot of the operating system
+/// (fOSSnapshot of JET_BKLOGTIME; microsoft/Extensible-Storage-Engine, dev/ese/src/ese/util.cxx).
+fn previous(out: &mut Vec<u8>, mut value: BackupInfo, kind: u32) {
+    let [.., last] = &mut value.time.raw;
+    *last = *last & !BY_SNAPSHOT | u8::from(kind == KIND_SNAPSHOT);
+    backup(out, value);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,5 +220,19 @@ mod tests {
         assert_eq!(at(offset_of!(JET_DBINFOMISC4, cbPageSize)), 8192);
         assert_eq!(at(offset_of!(JET_DBINFOMISC4, genCommitted)), 77);
         assert_eq!(at(offset_of!(JET_DBINFOMISC4, bkinfoDiffPrev) + 20), 0x0A0B_0C0D);
+    }
+
+    #[test]
+    fn the_time_of_a_backup_says_whether_it_was_a_snapshot() {
+        let mut header = DatabaseHeader::new(PageSize::K4);
+        header.last_full_backup.time.raw = [0xFE; 8];
+        header.last_copy_backup.time.raw = [0xFF; 8];
+        (header.last_full_backup_kind, header.last_copy_backup_kind) = (1, 0);
+        let bytes = misc(&header);
+        let time = |offset: usize| &bytes[offset + 8..offset + 16];
+        let last = |offset: usize| time(offset)[7];
+        assert_eq!(last(offset_of!(JET_DBINFOMISC4, bkinfoFullPrev)), 0xFF);
+        assert_eq!(last(offset_of!(JET_DBINFOMISC4, bkinfoCopyPrev)), 0xFE);
+        assert!(time(offset_of!(JET_DBINFOMISC4, bkinfoFullPrev))[..7].iter().all(|byte| *byte == 0xFE));
     }
 }

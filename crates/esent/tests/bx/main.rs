@@ -6,6 +6,7 @@
 mod counted;
 mod place;
 
+mod codes;
 mod lists;
 mod modes;
 mod restore;

@@ -367,7 +367,7 @@ int main(int argc, char **argv)
     EXPECT(JET_errSuccess, JetBeginExternalBackupInstance(instance, 0));
     EXPECT(JET_errSuccess, JetEndExternalBackupInstance2(instance, JET_bitBackupEndAbort));
     EXPECT(JET_errSuccess, JetBeginExternalBackupInstance(instance, 0));
-    EXPECT(-800, JetEndExternalBackupInstance(instance)); /* errBackupAbortByCaller is no public name */
+    EXPECT(-800, JetEndExternalBackupInstance(instance)); /* errBackupAbortByCaller, no public name */
 
     /* The engine can do it all by itself. */
     EXPECT(JET_errInvalidGrbit, JetBackupInstanceA(instance, folder_backup, 0x4000, NULL));

@@ -125,6 +125,24 @@ static JET_LOGINFO_W back_up(JET_INSTANCE instance, const char *database, const 
     return range;
 }
 
+/* A freeze tells of the instance, by its name and with the path of its database. */
+static void snapshot(JET_INSTANCE instance, const JET_WCHAR *database)
+{
+    JET_OSSNAPID id = 0;
+    JET_ULONG count = 0;
+    JET_INSTANCE_INFO_W *frozen = NULL, *again = NULL;
+
+    EXPECT(JET_errSuccess, JetOSSnapshotPrepare(&id, 0));
+    EXPECT(JET_errSuccess, JetOSSnapshotFreezeW(id, &count, &frozen, 0));
+    CHECK(count == 1 && frozen->hInstanceId == instance && is_same(frozen->szInstanceName, u"größe"));
+    CHECK(frozen->cDatabases == 1 && is_same(frozen->szDatabaseFileName[0], database));
+    EXPECT(JET_errSuccess, JetOSSnapshotGetFreezeInfoW(id, &count, &again, 0));
+    CHECK(count == 1 && again != frozen && is_same(again->szDatabaseFileName[0], database));
+    EXPECT(JET_errSuccess, JetFreeBuffer((char *)frozen));
+    EXPECT(JET_errSuccess, JetFreeBuffer((char *)again));
+    EXPECT(JET_errSuccess, JetOSSnapshotThaw(id, 0));
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 6);
@@ -147,6 +165,7 @@ int main(int argc, char **argv)
     CHECK(count == 1 && is_same(running->szInstanceName, u"größe"));
     CHECK(running->cDatabases == 1 && is_same(running->szDatabaseFileName[0], old));
     EXPECT(JET_errSuccess, JetFreeBuffer((char *)running));
+    snapshot(instance, old);
     back_up(instance, database, backup);
     range = back_up(instance, database, backup);
     EXPECT(JET_errSuccess, JetBackupInstanceW(instance, utf16(folder, own), 0, watch(JET_snpBackup)));

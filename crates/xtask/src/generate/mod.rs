@@ -11,6 +11,7 @@ mod params;
 mod sort_weights;
 mod structs;
 
+use crate::backup_codes::{self, Codes};
 use crate::conformance::{self, Statement};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -86,13 +87,21 @@ fn outputs() -> Result<Vec<Output>> {
         Output::text("crates/esent/tests/c/layout.c", header::check_file(&tables)?),
     ];
     outputs.append(&mut sort_weights::outputs()?);
-    outputs.push(Output::text(conformance::PAGE, conformance::page(&checklist()?)?));
+    outputs.push(Output::text(conformance::PAGE, conformance::page(&checklist()?, |_| conformance::HOLDS)?));
+    let codes = backup_codes()?;
+    codes.check(&workspace())?;
+    outputs.push(Output::text(backup_codes::PAGE, codes.page()));
     Ok(outputs)
 }
 
 /// The acceptance checklist of backup and restore.
 pub(crate) fn checklist() -> Result<BTreeMap<String, Statement>> {
     conformance::checklist(&workspace(), &table("backup_reasons")?)
+}
+
+/// The return codes of backup and restore, and their tests.
+pub(crate) fn backup_codes() -> Result<Codes> {
+    Codes::read(&table("backup_functions")?, &table("backup_codes")?, &table("errors")?)
 }
 
 /// The symbols that `libesent.so` exports, read from its sources: the header declares no others.
