@@ -268,16 +268,3 @@ fn bx_157_term_is_refused() {
     assert!(world.header(DATABASES[0]).last_full_backup.is_some());
     world.instance.backup_to_begin().unwrap().begin(INCREMENTAL).unwrap();
 }
-
-/// A term with leave to stop the backup ends both; the event log says that the server stopped it.
-#[test]
-fn bx_158_term_stops_the_backup() {
-    let world = World::new(5);
-    world.instance.backup().unwrap().begin(0).unwrap();
-    let term = || world.instance.term(TermOptions { stop_backup: true, ..TermOptions::default() });
-    let (done, events) = world.events_of(term);
-    done.unwrap();
-    assert!(events.iter().any(|event| event.id == 226));
-    assert!(!world.instance.is_running());
-    assert!(DATABASES.iter().all(|file| world.header(file).is_clean()));
-}

@@ -10,6 +10,7 @@ mod end;
 mod folder;
 mod kinds;
 mod log_info;
+mod log_sizes;
 mod open_file;
 mod read_file;
 mod restore;

@@ -326,16 +326,26 @@ fn bx_086_reads_are_repeated() {
     assert_eq!(bench.events.events().pop().unwrap().strings[3], "2", "failures");
 }
 
-/// A page that stays bad is tried 17 times.
+/// A page that stays bad is tried 17 times: one that is damaged, and one that the device does not give.
 #[test]
 fn bx_087_seventeen_attempts() {
-    let bench = Bench::default();
-    bench.backup.begin(0).unwrap();
-    let opened = bench.backup.open_file(path(DB)).unwrap();
-    bench.disk.add_fault(Fault::once(OpKind::Read, Effect::DeviceError).of("1.edb").for_good());
-    let reads = bench.disk.reads();
-    assert_eq!(code(bench.backup.read_file(opened.handle, &mut vec![0; 4 * PAGE])), JetErr::DiskIO);
-    assert_eq!(bench.disk.reads() - reads, 17);
+    let tried = |spoil: fn(&Bench), expected: JetErr| {
+        let bench = Bench::default();
+        bench.backup.begin(0).unwrap();
+        let opened = bench.backup.open_file(path(DB)).unwrap();
+        spoil(&bench);
+        let reads = bench.disk.reads();
+        assert_eq!(code(bench.backup.read_file(opened.handle, &mut vec![0; 4 * PAGE])), expected);
+        bench.disk.reads() - reads
+    };
+    // The second page after the two headers.
+    let damage = |bench: &Bench| bench.damage(DB, 3 * PAGE as u64 + 100);
+    assert_eq!(tried(damage, JetErr::ReadVerifyFailure), 17);
+    let device = |bench: &Bench| {
+        let fault = Fault::once(OpKind::Read, Effect::DeviceError).of("1.edb").for_good();
+        bench.disk.add_fault(fault);
+    };
+    assert_eq!(tried(device, JetErr::DiskIO), 17);
 }
 
 /// A page of zeros, never initialised, is no damage.

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use ese::JetErr;
-use ese::raw::{AttachOptions, StopService};
+use ese::raw::StopService;
 
 /// Stopping a backup that does not run is no error and does not stop the next one.
 #[test]
@@ -10,27 +10,6 @@ fn bx_159_a_stop_without_a_backup() {
     let bench = Bench::default();
     bench.backup.stop();
     bench.full();
-}
-
-/// After the services stopped, what was begun can be ended: rollback, tables, databases, detach, sessions. New
-/// transactions are refused.
-#[test]
-fn bx_162_only_clean_up_goes_on() {
-    let world = World::new(1);
-    let rows = Rows::create(&world.instance, DATABASES[0]);
-    let other = world.instance.begin_session().unwrap();
-    rows.session.begin_transaction(false).unwrap();
-    rows.add(1, 10).unwrap();
-    world.instance.stop_service_with(StopService::empty()).unwrap();
-    let stopped = JetErr::ClientRequestToStopJetService;
-    assert_eq!(code(other.begin_transaction(false)), stopped);
-    assert_eq!(code(world.instance.begin_session()), stopped);
-    assert_eq!(code(other.attach(path(DATABASES[1]), AttachOptions::default())), stopped);
-    rows.session.rollback_transaction(true).unwrap();
-    // Table and database are closed by the drop, and the detach finds nobody who has it open.
-    drop(rows);
-    other.detach(Some(path(DATABASES[0]))).unwrap();
-    assert!(world.header(DATABASES[0]).is_clean());
 }
 
 /// What was stopped in part can go on; what was stopped altogether cannot.

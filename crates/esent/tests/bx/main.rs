@@ -10,5 +10,6 @@ mod codes;
 mod lists;
 mod modes;
 mod restore;
+mod service;
 mod snapshot;
 mod stream;
