@@ -67,8 +67,8 @@ impl Place {
         let instance = Instance::new(Environment::default(), self.parameters("logs"));
         instance.init(InitOptions::default()).unwrap();
         let session = instance.begin_session().unwrap();
-        if self.path("a.edb").exists() {
-            session.attach(&self.path("a.edb"), AttachOptions::default()).unwrap();
+        for database in ["a.edb", "b.edb"].map(|name| self.path(name)).iter().filter(|path| path.exists()) {
+            session.attach(database, AttachOptions::default()).unwrap();
         }
         let done = work(&instance, &session);
         drop(session);
@@ -293,6 +293,33 @@ fn logs_do_not_come_into_a_folder_without_a_full_backup() {
     }
     place.back_up(Way::Engine(0), SocketBackupKind::Incremental, &full).unwrap();
     assert_eq!(place.restored(&full), 10);
+}
+
+#[test]
+fn logs_do_not_come_into_a_folder_that_lacks_one_of_several_databases() {
+    let place = Place::new("edb");
+    place.run(|_, session| drop(session.create(&place.path("b.edb"), Default::default()).unwrap()));
+    for (round, way) in (1..).zip(WAYS) {
+        let folder = place.path(&format!("folder {round}"));
+        place.full(way, &folder);
+        place.write(10 * round..10 * round + 10);
+        let copies: Vec<_> = files(&folder).into_iter().collect();
+        let of_b = |path: &Path| path.file_stem().is_some_and(|stem| stem == "b");
+        for (path, _) in copies.iter().filter(|(path, _)| of_b(path)) {
+            fs::remove_file(path).unwrap();
+        }
+        place.refused(way, SocketBackupKind::Incremental, &folder, JetErr::MissingFullBackup);
+        // With it, they come, and it does not matter that it is detached by then.
+        for (path, bytes) in copies.iter().filter(|(path, _)| of_b(path)) {
+            fs::write(path, bytes.as_deref().unwrap()).unwrap();
+        }
+        place.back_up(way, SocketBackupKind::Incremental, &folder).unwrap();
+        let aside = place.path("aside");
+        fs::rename(place.path("b.edb"), &aside).unwrap();
+        place.back_up(way, SocketBackupKind::Incremental, &folder).unwrap();
+        assert_eq!(place.restored(&folder), usize::try_from(10 * round).unwrap());
+        fs::rename(&aside, place.path("b.edb")).unwrap();
+    }
 }
 
 #[test]

@@ -88,3 +88,33 @@ fn logs_are_deleted_only_when_the_headers_remember_the_backup() {
     bench.to_folder(Some("/out"), ATOMIC | INCREMENTAL).unwrap();
     assert!(bench.names("/out/old").contains(&"1.edb".to_owned()));
 }
+
+/// The log fails at every write. Up to the promotion nothing of the backup stays; behind it all of it does.
+#[test]
+fn a_backup_whose_end_fails_keeps_its_complete_folder() {
+    let (mut before, mut behind, mut remembered) = (0, 0, 0);
+    for writes in 0.. {
+        let bench = Bench::default();
+        let fault = Fault::once(OpKind::Write, Effect::DeviceError).of("log").for_good();
+        bench.disk.add_fault(fault.after(writes));
+        if bench.to_folder(Some("/out"), ATOMIC).is_ok() {
+            break;
+        }
+        let is_remembered = bench.database(1).header().last_full_backup.is_some();
+        assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
+        match bench.names("/out").as_slice() {
+            [] => {
+                assert!(!is_remembered);
+                before += 1;
+            }
+            [new] => {
+                assert_eq!(new, "new");
+                assert_eq!(bench.names("/out/new"), ["1.edb", "1.pat", "edb00001.log"]);
+                assert_eq!(bench.archives(), [1], "no log is deleted");
+                if is_remembered { remembered += 1 } else { behind += 1 }
+            }
+            names => panic!("{names:?}"),
+        }
+    }
+    assert!(before > 0 && behind > 0 && remembered > 0, "{before} before, {behind} and {remembered} behind");
+}

@@ -9,10 +9,11 @@ use super::to_directory::PATCH_EXTENSION;
 use crate::database::backup_copy::CheckedCopy;
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink};
-use crate::log::{LogFiles, read_log_header};
+use crate::log::{LogFiles, LogReader, ReadOptions, read_log_header};
+use crate::recovery::attached_at_end;
 use crate::sync::Arc;
 use ese_format::log::LogHeader;
-use ese_format::primitives::{Generation, LogTime, Signature};
+use ese_format::primitives::{Generation, LogPosition, LogTime, Signature};
 use ese_vfs::Disk;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,11 +22,11 @@ use std::path::{Path, PathBuf};
 const BASE_LETTERS: usize = 3;
 
 /// Checks that the logs copied for a backup and the files that are in its folder already make one backup:
-/// database copies of the logs' stream, and all logs from the first that those need to the last new one. A
-/// full backup continues nothing and passes. Nothing is changed.
+/// copies of all databases that are attached where the new logs end, of the logs' stream, and all logs from the
+/// first that those need to the last new one. A full backup continues nothing and passes. Nothing is changed.
 ///
 /// # Errors
-/// MissingFullBackup for a folder without a database copy, or without logs; BadLogSignature for a backup of
+/// MissingFullBackup for a folder without the copy of a database, or without logs; BadLogSignature for a backup of
 /// another log stream; MissingFileToBackup when logs between those in the folder and the new ones are missing;
 /// InvalidLogSequence when a log is another one than that of the same number in the folder, does not follow the
 /// one before it, or the folder holds later ones; those of reading a log or a copy in the folder that is
@@ -36,7 +37,17 @@ pub fn check(disk: &Arc<dyn Disk>, directory: &BackupDirectory) -> Result<()> {
     let copies = copies(disk.as_ref(), &folder)?;
     let all = new.join(disk, &folder)?;
     let first = unbroken(&all, &new.files, &folder)?;
-    copies.iter().try_for_each(|copy| new.serve(disk.as_ref(), copy, first, &folder))
+    let mut there = Vec::new();
+    for copy in &copies {
+        there.push(new.serve(disk.as_ref(), copy, first, &folder)?);
+    }
+    match new.attached()?.into_iter().find(|(signature, _)| !there.contains(signature)) {
+        Some((_, path)) => {
+            let detail = format!("the full backup has no copy of the database {path}");
+            Err(no_full_backup(&detail, &folder))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What ties a log to its neighbours.
@@ -116,8 +127,21 @@ impl NewLogs {
         Ok(all)
     }
 
-    /// Whether a database copy can use these logs and those from `first` on before them.
-    fn serve(&self, disk: &dyn Disk, copy: &Path, first: Generation, folder: &Path) -> Result<()> {
+    /// The databases that are attached where these logs end: identity and path.
+    fn attached(&self) -> Result<Vec<(Signature, String)>> {
+        let Some((last, _)) = self.links.last_key_value() else { return Ok(Vec::new()) };
+        let options = ReadOptions {
+            signature: Some(self.signature),
+            hard_restore_to: Some(*last),
+            last: Some(*last),
+            ..ReadOptions::default()
+        };
+        let mut reader = LogReader::open(self.files.clone(), LogPosition::start_of(*last), options)?;
+        Ok(attached_at_end(&mut reader, *last)?.into_values().collect())
+    }
+
+    /// Whether a database copy can use these logs and those from `first` on before them: which database it is.
+    fn serve(&self, disk: &dyn Disk, copy: &Path, first: Generation, folder: &Path) -> Result<Signature> {
         let copy_of = CheckedCopy::inspect(disk, copy, &Silent)?;
         if copy_of.header().log_signature != self.signature {
             return Err(foreign("the folder holds a database of another log stream", copy));
@@ -126,7 +150,7 @@ impl NewLogs {
         if lowest < first {
             return Err(missing(&self.files, lowest, folder));
         }
-        Ok(())
+        Ok(copy_of.signature())
     }
 }
 

@@ -145,24 +145,36 @@ impl LostLogs<'_> {
         }
         let options = ReadOptions { last: Some(last), ..ReadOptions::default() };
         let mut reader = LogReader::open(files.clone(), LogPosition::start_of(first), options)?;
-        let mut attached = BTreeMap::new();
-        while let Some(event) = reader.next_event()? {
-            match event {
-                ReadEvent::Generation(header) if header.generation == first => {
-                    for entry in &header.attached {
-                        attached.insert(entry.dbid, (entry.signature, entry.path()));
-                    }
-                }
-                ReadEvent::Generation(_) => {}
-                ReadEvent::Record(raw) => match raw.decode()? {
-                    LogRecord::CreateDb(r) => drop(attached.insert(r.dbid, (r.signature, r.path_text()))),
-                    LogRecord::AttachDb(r) => drop(attached.insert(r.dbid, (r.signature, r.path_text()))),
-                    LogRecord::DetachDb(r) => drop(attached.remove(&r.dbid)),
-                    r if ends_attachments(&r) => attached.clear(),
-                    _ => {}
-                },
-            }
-        }
-        Ok(attached)
+        attached_at_end(&mut reader, first)
     }
 }
+
+/// The databases, by number, that are attached where the logs of a reader end, which begins with generation `first`.
+///
+/// # Errors
+/// Those of the reader.
+pub(crate) fn attached_at_end(
+    reader: &mut LogReader,
+    first: Generation,
+) -> Result<BTreeMap<u8, (Signature, String)>> {
+    let mut attached = BTreeMap::new();
+    while let Some(event) = reader.next_event()? {
+        match event {
+            ReadEvent::Generation(header) if header.generation == first => {
+                for entry in &header.attached {
+                    attached.insert(entry.dbid, (entry.signature, entry.path()));
+                }
+            }
+            ReadEvent::Generation(_) => {}
+            ReadEvent::Record(raw) => match raw.decode()? {
+                LogRecord::CreateDb(r) => drop(attached.insert(r.dbid, (r.signature, r.path_text()))),
+                LogRecord::AttachDb(r) => drop(attached.insert(r.dbid, (r.signature, r.path_text()))),
+                LogRecord::DetachDb(r) => drop(attached.remove(&r.dbid)),
+                r if ends_attachments(&r) => attached.clear(),
+                _ => {}
+            },
+        }
+    }
+    Ok(attached)
+}
+

@@ -26,6 +26,7 @@ mod versions;
 pub use analysis::Analysis;
 pub use attach::{Paths, Purpose, RedoOptions};
 pub use lost::LostLogs;
+pub(crate) use lost::attached_at_end;
 pub use progress::Percent;
 pub use redo::{Redo, RedoParts};
 pub use sessions::OpenWork;
