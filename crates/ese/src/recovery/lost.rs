@@ -177,4 +177,3 @@ pub(crate) fn attached_at_end(
     }
     Ok(attached)
 }
-
