@@ -18,7 +18,7 @@ fn nothing_acknowledged_is_lost() {
     let folder = tempfile::tempdir().expect("a folder");
     let kept = folder.path().join("kept");
     let output = ese()
-        .args(["--json", "demo", "--seconds", "2", "--writers", "3", "--keep"])
+        .args(["--json", "demo", "--seconds", "2", "--writers", "8", "--readers", "2", "--keep"])
         .arg(&kept)
         .output()
         .expect("the command");

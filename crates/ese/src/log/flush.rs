@@ -152,6 +152,10 @@ impl Log {
     fn lead(&self, writer: Box<Writer>, reach: Reach) -> Result<()> {
         let mut lead = Lead { log: self, writer: Some(writer), served: Vec::new(), has_failed: false };
         let Some(writer) = lead.writer.as_mut() else { return Ok(()) };
+        // Who failed before had the writer: what it could not write is lost, and nothing may be written behind that.
+        if let Some(code) = self.tail.lock().failure {
+            return Err(Error::new(code, "logging has stopped"));
+        }
         match self.round(writer, reach) {
             Ok(served) => {
                 lead.served = served;

@@ -8,6 +8,8 @@
 mod backup_host;
 mod defragment;
 mod dropped;
+#[cfg(test)]
+mod failed_log_tests;
 mod format_version;
 mod hooks;
 mod instance;

@@ -10,12 +10,11 @@ use crate::sync::Arc;
 use ese_vfs::{Disk, SimDisk};
 use std::path::Path;
 
-const PATH: &str = "/db/a.edb";
+pub(super) const PATH: &str = "/db/a.edb";
 const DEPTH: u64 = 64 << 10;
 
 /// Without threads: the background does nothing.
-fn start() -> Instance {
-    let disk = SimDisk::new(9);
+pub(super) fn start(disk: &SimDisk) -> Instance {
     disk.create_dir_all(Path::new("/db")).unwrap();
     let mut parameters = Parameters::new();
     for (id, value) in [(ParamId::LogFilePath, "/log"), (ParamId::SystemPath, "/log")] {
@@ -29,7 +28,7 @@ fn start() -> Instance {
         parameters.set_integer(id, value).unwrap();
     }
     let environment = Environment {
-        disk: Arc::new(disk),
+        disk: Arc::new(disk.clone()),
         clock: Arc::new(SeededClock::new(4)),
         events: Arc::new(TracingSink),
         threads: false,
@@ -68,7 +67,7 @@ fn help(instance: &Instance) {
 
 #[test]
 fn a_session_helps_when_the_checkpoint_is_too_far_behind() {
-    let instance = start();
+    let instance = start(&SimDisk::new(9));
     let (session, other) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
     fill(&session, &instance, 0, 4 * DEPTH);
     help(&instance);

@@ -88,14 +88,9 @@ impl PendingPages {
     /// What the log has up to `end` takes the place of the image: the transaction as committed, or the image
     /// itself. The pages wait for that from now on.
     pub(super) fn replaced_by(&self, version: &Version, end: LogPosition) {
-        self.replaced_but(version, end, PageNumber::NONE);
-    }
-
-    /// The same; `but` waits anyway.
-    fn replaced_but(&self, version: &Version, end: LogPosition, but: PageNumber) {
         let file = version.file.as_ref().and_then(|file| file.upgrade());
         self.remove_after(version, |page| {
-            if let Some(file) = file.as_ref().filter(|_| page != but) {
+            if let Some(file) = &file {
                 file.raise_durable(page, end);
             }
         });
@@ -165,7 +160,8 @@ impl PendingPages {
         let mut end = LogPosition::NONE;
         for version in waiting {
             end = log_before_image(&log, &version, page)?;
-            self.replaced_but(&version, end, page);
+            // This page as well: if the log fails now the next attempt to write it finds no image that waits.
+            self.replaced_by(&version, end);
         }
         Ok(if end.is_some() { PageRelease::After(end) } else { PageRelease::Free })
     }

@@ -18,3 +18,14 @@ pub fn any(rng: &mut SimRng, operations: u64) -> Fault {
     let fault = Fault::once(kind, effect).after(skip);
     if rng.chance(1, 2) { fault.for_good() } else { fault }
 }
+
+/// How many different faults [`of`] knows.
+pub const VARIETIES: u64 = 12;
+
+/// One of a kind: the next one of a database or of the log, or a later one; once, or all from then on.
+pub fn of(kind: OpKind, variety: u64) -> Fault {
+    let files = if variety.is_multiple_of(2) { ".edb" } else { ".log" };
+    let effect = if variety / 2 % 3 == 2 { Effect::StorageFull } else { Effect::DeviceError };
+    let fault = Fault::once(kind, effect).of(files).after(variety / 2 * 2);
+    if (variety / 2).is_multiple_of(2) { fault.for_good() } else { fault }
+}

@@ -95,6 +95,17 @@ pub enum End {
     RolledBack,
 }
 
+/// A key that was said to be taken.
+#[derive(Debug, Clone)]
+pub struct Duplicate {
+    /// The record that was not written, and what it would have been the first to have: its number, its code.
+    pub row: Item,
+    pub keys: Vec<Item>,
+    /// What the transaction had changed by then, and when that was.
+    pub own: Writes,
+    pub when: u64,
+}
+
 /// One outermost transaction.
 #[derive(Debug, Clone)]
 pub struct Transaction {
@@ -111,6 +122,8 @@ pub struct Transaction {
     pub reads: Vec<Seen>,
     /// Items one of whose changes was refused as a conflict, and when.
     pub conflicts: Vec<(Vec<Item>, u64)>,
+    /// Inserts and changes that were refused because a key is taken.
+    pub duplicates: Vec<Duplicate>,
     /// Items that it tried to change, and when it began to.
     pub touched: Vec<(Item, u64)>,
     /// When it was about to begin, and when it had ended, on the clock of the history.
@@ -132,6 +145,7 @@ impl Transaction {
             added: BTreeMap::new(),
             reads: Vec::new(),
             conflicts: Vec::new(),
+            duplicates: Vec::new(),
             touched: Vec::new(),
             from,
             to: u64::MAX,

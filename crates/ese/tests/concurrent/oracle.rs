@@ -1,7 +1,7 @@
 //! Whether a history is one of snapshot isolation: in the order of the commits each transaction saw what was
 //! committed before it began, and of two that changed the same thing one began after the other's commit.
 
-use crate::history::{End, History, Item, Order, Read, Row, Seen, Transaction, Value};
+use crate::history::{Duplicate, End, History, Item, Order, Read, Row, Seen, Transaction, Value};
 use crate::rows::COUNTERS;
 use crate::setup::{Setup, VISITORS};
 use ese::sync::Arc;
@@ -120,6 +120,14 @@ pub fn check(history: &History) -> Vec<String> {
     numbers(history, &mut wrong);
     for (at, transaction) in history.transactions.iter().enumerate() {
         let snapshot = order.at(transaction.begun);
+        for duplicate in &transaction.duplicates {
+            if !is_taken(history, (at, transaction), snapshot, duplicate) {
+                wrong.push(format!(
+                    "transaction {at} of worker {} (begun {}): nobody has {:?}, and yet {:?} was refused",
+                    transaction.worker, transaction.begun, duplicate.keys, duplicate.row
+                ));
+            }
+        }
         for seen in &transaction.reads {
             if let Some(what) = read(snapshot, seen) {
                 wrong.push(format!(
@@ -197,6 +205,27 @@ fn conflicts(history: &History, wrong: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// Whether a key was taken: by a record that the transaction sees, or by somebody who was at the same key during its
+/// life, perhaps to give it up.
+fn is_taken(history: &History, me: (usize, &Transaction), snapshot: &State, duplicate: &Duplicate) -> bool {
+    let mut view = snapshot.clone();
+    for (item, value) in &duplicate.own {
+        view.put(item, value.clone());
+    }
+    let rows = view.rows(duplicate.row.table());
+    let is_seen = rows.into_iter().any(|(id, row)| {
+        let item = Item::Row(duplicate.row.table().clone(), id);
+        let code = Item::Code(duplicate.row.table().clone(), row.code.clone());
+        duplicate.keys.contains(&item) || duplicate.keys.contains(&code) && item != duplicate.row
+    });
+    let others = history.transactions.iter().enumerate().filter(|(other, _)| *other != me.0);
+    let mut rivals = others.filter(|(_, other)| other.to > me.1.from);
+    let meets = |(_, rival): (usize, &Transaction)| {
+        rival.touched.iter().any(|(item, since)| duplicate.keys.contains(item) && *since < duplicate.when)
+    };
+    is_seen || rivals.any(meets)
 }
 
 fn unique(state: &State, at: usize, wrong: &mut Vec<String>) {

@@ -9,8 +9,12 @@ use crate::{keeper, log_order, oracle};
 use ese::raw::{InitOptions, TermOptions};
 use ese::sync::atomic::{AtomicBool, Ordering};
 use ese::sync::{Arc, Mutex, thread};
-use ese_vfs::{Fault, SimDisk};
+use ese_vfs::{Fault, OpKind, SimDisk};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How outcomes call writes and syncs that failed because the disk did.
+pub const WRITES: &str = "write faults";
+pub const SYNCS: &str = "sync faults";
 
 /// What is done to the disk while the sessions work.
 #[derive(Debug, Clone)]
@@ -82,6 +86,13 @@ pub fn run(setup: Setup, trouble: &Trouble) -> Outcome {
     let ended = instance.term(TermOptions::default());
     drop(instance);
     disk.clear_faults();
+    for struck in disk.trace().iter().filter(|operation| operation.fault.is_some()) {
+        history.lock().count(match struck.kind {
+            OpKind::Write => WRITES,
+            OpKind::Sync => SYNCS,
+            _ => "other faults",
+        });
+    }
     let history = std::mem::take(&mut *history.lock());
     outcome.transactions = history.transactions.len() as u64;
     outcome.reads = history.transactions.iter().map(|transaction| transaction.reads.len() as u64).sum();

@@ -1,6 +1,6 @@
 //! One session: its transactions, and what it notes of them.
 
-use crate::history::{End, History, Item, Order, Read, Row, Seen, Transaction, Value, Writes};
+use crate::history::{Duplicate, End, History, Item, Order, Read, Row, Seen, Transaction, Value, Writes};
 use crate::rows::{self, GUEST_COLUMN, GUEST_INDEX, Open};
 use crate::setup::{AMOUNT, COUNTERS, Setup, TABLES};
 use ese::raw::{Database, Instance, Session};
@@ -175,7 +175,10 @@ impl Worker {
                 (End::Committed, after.map(|stamp| self.shared.base + stamp.0));
             transaction.is_durable = result.is_ok() && !lazy && !transaction.is_read_only();
         }
-        transaction.to = to;
+        if result.is_ok() || after != before {
+            // Else it is still open, and in the way of others if it cannot be rolled back either.
+            transaction.to = to;
+        }
         history.count(if lazy { "lazy" } else { "durable" });
         result
     }
@@ -201,8 +204,12 @@ impl Worker {
         let mut items = vec![item.clone()];
         let after =
             value.as_ref().and_then(|value| if let Value::Row(row) = value { Some(&**row) } else { None });
-        let codes = before.into_iter().chain(after).map(|row| row.code.clone());
-        items.extend(codes.map(|code| Item::Code(item.table().clone(), code)));
+        let code = |row: &Row| Item::Code(item.table().clone(), row.code.clone());
+        items.extend(before.into_iter().chain(after).map(code));
+        // What nobody else may have.
+        let mut keys: Vec<Item> = before.is_none().then(|| item.clone()).into_iter().collect();
+        let changed = after.filter(|after| before.is_none_or(|before| before.code != after.code));
+        keys.extend(changed.map(code));
         {
             let mut history = self.shared.history.lock();
             let now = history.tick();
@@ -214,22 +221,28 @@ impl Worker {
                 self.now.writes.insert(item.clone(), value);
                 Ok(Ended::Done)
             }
-            Err(error) => self.refused(items, error),
+            Err(error) => self.refused(items, keys, error),
         }
     }
 
-    fn refused(&self, items: Vec<Item>, error: Error) -> Result<Ended> {
+    fn refused(&self, items: Vec<Item>, keys: Vec<Item>, error: Error) -> Result<Ended> {
         use JetErr as E;
-        let is_definition = !matches!(items.first(), Some(Item::Row(..)));
+        let row = items.first().filter(|item| matches!(item, Item::Row(..))).cloned();
         match error.code() {
             E::WriteConflict => {
                 let mut history = self.shared.history.lock();
                 let now = history.tick();
                 history.transactions[self.at].conflicts.push((items, now));
             }
-            E::KeyDuplicate => {}
+            E::KeyDuplicate if let Some(row) = row => {
+                let own = self.now.writes.clone();
+                let mut history = self.shared.history.lock();
+                let when = history.tick();
+                let duplicate = Duplicate { row, keys, own, when };
+                history.transactions[self.at].duplicates.push(duplicate);
+            }
             E::TableInUse | E::TableDuplicate | E::IndexDuplicate | E::ColumnDuplicate | E::IndexInUse
-                if is_definition => {}
+                if row.is_none() => {}
             _ => return Err(error),
         }
         self.count(error.code().name());

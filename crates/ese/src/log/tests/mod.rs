@@ -371,6 +371,31 @@ fn failures_stop_the_log_as_documented() {
 }
 
 #[test]
+fn nothing_is_written_behind_a_hole() {
+    let disk = SimDisk::new(22);
+    let log = Arc::new(create(&disk));
+    let at = log.append(&record(1, 20)).unwrap();
+    log.flush(at.end).unwrap();
+    let durable = log.durable();
+    // While the write of these is on its way to fail, others append what fills segments behind them.
+    log.append(&record(2, 20)).unwrap();
+    let (appending, times) = (Arc::downgrade(&log), Mutex::new(0));
+    disk.add_fault(Fault::once(OpKind::Write, Effect::DeviceError).of(".log"));
+    disk.set_hook(Some(Arc::new(move || {
+        let is_first = std::mem::replace(&mut *times.lock(), 1) == 0;
+        if let Some(log) = appending.upgrade().filter(|_| is_first) {
+            log.append(&record(3, 9000)).unwrap();
+        }
+    })));
+    assert_eq!(log.flush(log.tip()).unwrap_err().code(), JetErr::LogWriteFail);
+    disk.set_hook(None);
+    let operations = disk.operations();
+    // Who has seen that the buffer is full, but not yet that the log has failed.
+    assert_eq!(log.write_ahead().unwrap_err().code(), JetErr::LogWriteFail);
+    assert_eq!((disk.operations(), log.durable()), (operations, durable));
+}
+
+#[test]
 fn the_operating_systems_files_do_as_well() {
     let dir = tempfile::tempdir().unwrap();
     let disk: Arc<dyn Disk> = Arc::new(ese_vfs::RealDisk::new());
