@@ -5,6 +5,7 @@ use ese::api::{ColumnType, TableDefinition};
 use ese::buffer::PageCache;
 use ese::clock::SystemClock;
 use ese::error::JetErr;
+use ese::params::ParamId;
 use ese::raw::{Instance, Session, Table, TermOptions};
 use ese::sync::Arc;
 use ese::table::{KeepOptions, Prepare, Seek};
@@ -36,6 +37,7 @@ fn world() -> World {
     let disk = disk_with(7, &["/e"]);
     let cache = PageCache::new(PAGES * PAGE_BYTES);
     let bench = Bench::new(&disk, 7).clock(Arc::new(SystemClock::new())).threads(true).cache(cache.clone());
+    let bench = bench.set(ParamId::MaxSessions, 600);
     let instance = bench.folders("/e/", "/e/").circular(true).start();
     let session = instance.begin_session().unwrap();
     let database = session.create(Path::new("/e/x.edb"), Default::default()).unwrap();
@@ -142,6 +144,57 @@ fn memory_stays_within_the_bound_whoever_works() {
     drop((long, reader));
     world.instance.term(TermOptions::default()).unwrap();
     assert_eq!(world.cache.used(), 0);
+}
+
+/// Each of hundreds of sessions stands on a record of its own and is in a transaction of its own: what that takes is no
+/// page of the cache.
+#[test]
+fn memory_stays_within_the_bound_with_hundreds_of_sessions() {
+    const SESSIONS: i64 = 400;
+    let world = world();
+    let mut standing = 0;
+    let most = world.watched(|| {
+        let mut sessions: Vec<_> = (0..SESSIONS).map(|_| world.open()).collect();
+        thread::scope(|scope| {
+            for (number, (session, table)) in (0..).zip(&mut sessions) {
+                scope.spawn(move || {
+                    session.begin_transaction(false).unwrap();
+                    for at in 0..6 {
+                        // Far from each other, so that each is another page.
+                        seek(table, at * 1600 + number * 4);
+                        if at % 2 == 0 {
+                            table.prepare(Prepare::Replace).unwrap();
+                            let value = [number as u8; RECORD_BYTES];
+                            table.set_value(BYTES, 1, Some(&value), KeepOptions::default()).unwrap();
+                            table.update().unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        // Where each stands is far more than the cache holds.
+        for (number, (session, table)) in (0..).zip(&sessions) {
+            assert_eq!(table.value(KEY, 1, false).unwrap().unwrap(), (8000 + number * 4i64).to_le_bytes());
+            standing = standing.max(world.cache.used());
+            session.commit_transaction(true).unwrap();
+        }
+    });
+    assert!(
+        standing <= (PAGES + ABOVE) * PAGE_BYTES,
+        "{} pages for sessions that stand",
+        standing / PAGE_BYTES
+    );
+    // Each thread that waits for the room of a page has that counted.
+    let threads = SESSIONS as usize;
+    assert!(most <= (PAGES + ABOVE + threads) * PAGE_BYTES, "{} pages were in memory", most / PAGE_BYTES);
+    let (_session, table) = world.open();
+    for number in 0..SESSIONS {
+        for at in 0..6 {
+            seek(&table, at * 1600 + number * 4);
+            let byte = if at % 2 == 0 { number } else { at * 1600 + number * 4 };
+            assert_eq!(table.value(BYTES, 1, false).unwrap().unwrap(), [byte as u8; RECORD_BYTES]);
+        }
+    }
 }
 
 #[test]

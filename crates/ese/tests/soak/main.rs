@@ -152,7 +152,7 @@ fn run(soak: &Soak) {
         verdict.as_deref().unwrap_or("nothing grew, the checkpoint kept its depth")
     );
     assert_eq!(verdict, None);
-    counts.check();
+    counts.check(soak.time);
 }
 
 #[test]
