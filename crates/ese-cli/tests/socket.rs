@@ -11,6 +11,8 @@ use ese::api::{ColumnType, Table, TableDefinition, Transaction, open};
 use ese::raw::{Instance, TermOptions};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -318,6 +320,42 @@ fn a_server_that_dies_fails_its_client_and_the_next_one_serves() {
     let server = scratch.serve();
     succeeds(&mut scratch.backup(&[]));
     are_all(&scratch.restored(), 2000);
+    server.end();
+}
+
+/// The mode of the socket keeps other users away, and so does the program when somebody has opened it to them.
+/// Only the superuser can become another user; for others the engine's own tests stand in.
+#[test]
+fn another_user_gets_no_backup() {
+    const NOBODY: u32 = 65534;
+    let is_superuser = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !is_superuser {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.engine(10).term(TermOptions::default()).expect("an end");
+    let server = scratch.serve();
+    let mode = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
+    };
+    // Where that user can run the command, and write.
+    let program = scratch.path("ese");
+    fs::copy(ese().get_program(), &program).expect("a copy");
+    fs::create_dir(scratch.path("backup")).expect("a folder");
+    mode(scratch.0.path(), 0o755);
+    mode(&program, 0o755);
+    mode(&scratch.path("backup"), 0o777);
+    let backup = || {
+        let mut command = Command::new(&program);
+        command.args(scratch.backup(&[]).get_args()).current_dir("/").uid(NOBODY).gid(NOBODY);
+        command
+    };
+    fails(&mut backup(), "JET_errFileAccessDenied");
+    mode(&scratch.path("sock"), 0o666);
+    fails(&mut backup(), "only the same user is served");
+    assert_eq!(names(&scratch.path("backup")), [""; 0]);
+    succeeds(&mut scratch.backup(&[]));
+    are_all(&scratch.restored(), 10);
     server.end();
 }
 

@@ -342,12 +342,19 @@ fn one_backup_at_a_time_and_a_limit_of_connections() {
     assert_eq!(bench.receive(SocketBackupKind::Full).unwrap_err().code(), JetErr::BackupInProgress);
     assert_eq!(names(&bench.path("backup")), [""; 0]);
     assert_eq!(bench.instance.backup().unwrap().begin(0).unwrap_err().code(), JetErr::BackupInProgress);
-    let _second = bench.connect();
+    let second = bench.connect();
+    // The third is told so, and then hung up on.
     let mut third = bench.connect();
-    let refused = third.receive(SERVER_LIMIT).map(|_| ()).unwrap_err();
-    assert_eq!(refused.code(), JetErr::BackupAbortByCaller, "the third is hung up on");
-    drop(first);
+    assert_eq!(third.receive(SERVER_LIMIT).unwrap().0, kind::FAILED);
+    let over = third.receive(SERVER_LIMIT).map(|_| ()).unwrap_err();
+    assert_eq!(over.code(), JetErr::BackupAbortByCaller);
+    let refused = bench.receive(SocketBackupKind::Full).unwrap_err();
+    assert_eq!(refused.code(), JetErr::OutOfSessions);
+    assert!(refused.to_string().contains("too many clients"), "{refused}");
+    assert_eq!(names(&bench.path("backup")), [""; 0]);
+    drop((first, second));
     bench.must_become_idle();
+    bench.must_serve();
 }
 
 #[test]

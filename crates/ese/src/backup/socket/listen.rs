@@ -69,11 +69,17 @@ impl BackupServer {
     /// FileAlreadyExists when something else is there or another process serves there; InvalidPath for a path
     /// that is too long for a socket; FileAccessDenied, DiskIO and the like from the system.
     pub fn start(path: &Path, served: Arc<dyn Served>, limits: Limits) -> Result<Self> {
+        Self::start_for(path, served, limits, is_same_user)
+    }
+
+    /// As [`Self::start`], for whom `may_come` lets in.
+    fn start_for(path: &Path, served: Arc<dyn Served>, limits: Limits, may_come: MayCome) -> Result<Self> {
         let listener = bind(path)?;
         let failed = |cause: io::Error| Error::io(cause, "serve backups at a socket", path);
         let identity = fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()));
         let (wake, woken) = UnixStream::pair().map_err(failed)?;
-        let shared = Arc::new(Shared { served, limits, one: Mutex::default(), live: Mutex::default() });
+        let shared =
+            Arc::new(Shared { served, limits, may_come, one: Mutex::default(), live: Mutex::default() });
         let thread =
             thread::spawn("backup socket", move || accept_all(&listener, &woken, &shared)).map_err(failed)?;
         Ok(Self { path: path.to_path_buf(), identity, wake: Some(wake), thread: Some(thread) })
@@ -144,9 +150,13 @@ fn remove_stale(path: &Path) -> Result<()> {
     }
 }
 
+/// Says whether the process at the other end of a connection is one to hear.
+type MayCome = fn(&UnixStream) -> io::Result<bool>;
+
 struct Shared {
     served: Arc<dyn Served>,
     limits: Limits,
+    may_come: MayCome,
     /// Held by the client that has the backup.
     one: Mutex<()>,
     /// The connections that are served, to hang up on them.
@@ -174,7 +184,7 @@ fn accept_all(listener: &UnixListener, woken: &UnixStream, shared: &Arc<Shared>)
             join(threads.remove(&known));
         }
         match meet(number, stream, shared) {
-            Ok(thread) => drop(threads.insert(number, thread)),
+            Ok(thread) => threads.extend(thread.map(|thread| (number, thread))),
             Err(error) => tracing::warn!(%error, "a client of the backup socket is not served"),
         }
     }
@@ -213,14 +223,20 @@ fn wait_for_client(listener: &UnixListener, woken: &UnixStream) -> bool {
     }
 }
 
-/// Starts the thread of a client.
-fn meet(number: u64, stream: UnixStream, shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+/// Starts the thread of a client; none for one too many, which is told so.
+fn meet(number: u64, stream: UnixStream, shared: &Arc<Shared>) -> Result<Option<JoinHandle<()>>> {
+    let failed = |cause| Error::io(cause, "serve a client of", "the backup socket");
     {
         let mut live = shared.live.lock();
         if live.len() >= shared.limits.connections {
-            return Err(io::Error::other("there are too many connections"));
+            drop(live);
+            let error = Error::new(JetErr::OutOfSessions, "the backup socket has too many clients already");
+            tracing::warn!(%error, "a client of the backup socket is not served");
+            // It is a short message into an empty buffer: nobody waits for that client.
+            refuse(&mut Connection::new(stream, shared.limits.hello)?, &error);
+            return Ok(None);
         }
-        live.insert(number, stream.try_clone()?);
+        live.insert(number, stream.try_clone().map_err(failed)?);
     }
     let (guard, served) = (Live { number, shared: shared.clone() }, shared.clone());
     thread::spawn("backup client", move || {
@@ -229,6 +245,8 @@ fn meet(number: u64, stream: UnixStream, shared: &Arc<Shared>) -> io::Result<Joi
             tracing::warn!(%error, "a backup by the socket failed");
         }
     })
+    .map(Some)
+    .map_err(failed)
 }
 
 /// Takes a connection off the list on drop.
@@ -244,7 +262,7 @@ impl Drop for Live {
 }
 
 fn serve_client(stream: UnixStream, shared: &Shared) -> Result<()> {
-    let same_user = is_same_user(&stream);
+    let same_user = (shared.may_come)(&stream);
     let mut connection = Connection::new(stream, shared.limits.hello)?;
     let mut result = match same_user {
         Ok(true) => Ok(()),
@@ -278,4 +296,48 @@ fn is_same_user(stream: &UnixStream) -> io::Result<bool> {
 #[cfg(not(target_os = "linux"))]
 fn is_same_user(_stream: &UnixStream) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::socket::{ReceiveRequest, SocketBackupKind, receive};
+    use ese_vfs::{Disk, RealDisk};
+
+    /// Has a backup for nobody.
+    struct Unasked;
+
+    impl Served for Unasked {
+        fn with_backup(&self, _: &mut dyn FnMut(&ExternalBackup)) -> Result<()> {
+            panic!("a client that may not come got as far as the backup")
+        }
+    }
+
+    fn refused(may_come: MayCome) -> Error {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("backup.sock");
+        let _server =
+            BackupServer::start_for(&socket, Arc::new(Unasked), Limits::default(), may_come).unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+        let target = folder.path().join("backup");
+        let kind = SocketBackupKind::Full;
+        let request =
+            ReceiveRequest { folder: &target, kind, create: true, patience: Duration::from_secs(5) };
+        let error = receive(&socket, &disk, request, &mut |_| {}).unwrap_err();
+        assert!(!target.exists(), "nothing is made for a backup that does not begin");
+        error
+    }
+
+    #[test]
+    fn a_client_of_another_user_is_refused_before_the_backup_is_asked() {
+        let error = refused(|_| Ok(false));
+        assert_eq!(error.code(), JetErr::FileAccessDenied);
+        assert!(error.to_string().contains("only the same user is served"), "{error}");
+    }
+
+    #[test]
+    fn a_client_whose_user_cannot_be_told_is_refused() {
+        let error = refused(|_| Err(io::ErrorKind::Unsupported.into()));
+        assert!(error.to_string().contains("ask who the client is"), "{error}");
+    }
 }
