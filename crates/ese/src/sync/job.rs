@@ -161,13 +161,15 @@ impl JobRunner {
         Waker(self.signal.clone())
     }
 
-    /// Ends the job after the step that it is in, and waits for that. Calling it again does nothing.
+    /// Ends the job after the step that it is in, and waits for that, unless the job itself calls: then its thread
+    /// ends when it has returned. Calling it again does nothing.
     /// Returns false if the job's thread panicked.
     pub fn stop(&self) -> bool {
         self.signal.state.lock().stopped = true;
         self.signal.changed.notify_all();
         let thread = self.thread.lock().take();
         match thread {
+            Some(thread) if thread.is_current() => true,
             Some(thread) => thread.join().is_ok(),
             None => {
                 self.work.lock().end();
@@ -234,6 +236,34 @@ mod tests {
         while number.load(Ordering::SeqCst) != wanted {
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    #[test]
+    fn a_job_may_stop_itself() {
+        struct Selfish(Arc<Mutex<Option<JobRunner>>>, Arc<AtomicU32>);
+        impl Job for Selfish {
+            fn name(&self) -> &str {
+                "selfish"
+            }
+            fn step(&mut self) -> Step {
+                let runner = self.0.lock().take();
+                match runner {
+                    Some(runner) => {
+                        drop(runner);
+                        self.1.fetch_add(1, Ordering::SeqCst);
+                        Step::Ran
+                    }
+                    None => Step::Idle,
+                }
+            }
+            fn finish(&mut self) {
+                self.1.fetch_add(10, Ordering::SeqCst);
+            }
+        }
+        let (place, count) = (Arc::default(), Arc::new(AtomicU32::new(0)));
+        let job = Selfish(Arc::clone(&place), count.clone());
+        *place.lock() = Some(JobRunner::start(job, Some(Duration::from_millis(1))).unwrap());
+        wait_for(&count, 11);
     }
 
     #[test]

@@ -23,6 +23,15 @@ impl<T> JoinHandle<T> {
             Inner::Model(handle) => handle.join(),
         }
     }
+
+    /// Whether it is the thread that asks.
+    pub fn is_current(&self) -> bool {
+        match &self.0 {
+            Inner::Plain(handle) => handle.thread().id() == std::thread::current().id(),
+            #[cfg(feature = "sim")]
+            Inner::Model(handle) => handle.thread().id() == shuttle::thread::current().id(),
+        }
+    }
 }
 
 /// Starts a thread. Fails when the system has no more of them.

@@ -14,6 +14,7 @@ static JET_TABLEID table, other_table;
 static JET_COLUMNID number, text;
 static atomic_int ended;
 static int context;
+static const char *database_path;
 
 /* No more sessions than was said, and one that ends makes room. */
 static void sessions(void)
@@ -127,12 +128,44 @@ static void thin_out(void)
     CHECK(count(session, table) == 856);
 }
 
+/* A callback may call: no lock is held meanwhile. It also asks for what was told of to end, and begins it anew. */
+static void call_back(void)
+{
+    const JET_GRBIT begin = JET_bitDefragmentBatchStart, end = JET_bitDefragmentBatchStop;
+    JET_SESID sesid;
+    JET_DBID database;
+    JET_TABLEID tableid;
+    JET_ULONG passes = 1;
+    JET_API_PTR most = 0;
+
+    EXPECT(JET_errSuccess, JetGetSystemParameterA(instance, JET_sesidNil, JET_paramMaxSessions, &most, NULL, 0));
+    CHECK(most == SESSIONS);
+    EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramPreferredVerPages, 7, NULL));
+    EXPECT(JET_errSuccess, JetBeginSessionA(instance, &sesid, NULL, NULL));
+    EXPECT(JET_errSuccess, JetOpenDatabaseA(sesid, database_path, NULL, &database, 0));
+    EXPECT(JET_errSuccess, JetOpenTableA(sesid, database, "t", NULL, 0, 0, &tableid));
+    EXPECT(JET_errSuccess, JetBeginTransaction(sesid));
+    EXPECT(JET_errSuccess, insert(sesid, tableid, 1 << 20));
+    EXPECT(JET_errSuccess, JetRollback(sesid, 0));
+    if (ended == 0) {
+        EXPECT(JET_wrnDefragNotRunning, JetDefragmentA(sesid, database, NULL, NULL, NULL, end));
+        EXPECT(JET_errSuccess, JetDefragmentA(sesid, database, NULL, &passes, NULL, begin));
+        /* It may be over by now. */
+        JET_ERR stopped = JetDefragmentA(sesid, database, NULL, NULL, NULL, end);
+        CHECK(stopped == JET_errSuccess || stopped == JET_wrnDefragNotRunning);
+    }
+    EXPECT(JET_errSuccess, JetCloseTable(sesid, tableid));
+    EXPECT(JET_errSuccess, JetCloseDatabase(sesid, database, 0));
+    EXPECT(JET_errSuccess, JetEndSession(sesid, 0));
+}
+
 static JET_ERR JET_API told(JET_SESID sesid, JET_DBID database, JET_TABLEID tableid, JET_CBTYP cbtyp, void *arg1,
                             void *arg2, void *given, JET_API_PTR unused)
 {
     CHECK(sesid == session && database == dbid && tableid == JET_tableidNil);
     CHECK(cbtyp == JET_cbtypOnlineDefragCompleted && !arg1 && !arg2 && !unused);
     CHECK(!given || given == &context);
+    call_back();
     ended++;
     return JET_errSuccess;
 }
@@ -192,6 +225,7 @@ static void defragment(const char *database)
 int main(int argc, char **argv)
 {
     CHECK(argc == 3);
+    database_path = argv[2];
     start(argv[1], argv[2]);
     versions();
     thin_out();
