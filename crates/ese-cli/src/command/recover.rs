@@ -3,7 +3,7 @@
 use crate::exit::ExitCode;
 use crate::fields::{Fields, Value};
 use crate::output::Output;
-use crate::progress;
+use crate::progress::{Stage, Work, bytes_of_logs};
 use anyhow::{Context, Result};
 use ese::raw::{Environment, RecoverRequest, recover};
 use ese::recovery::RedoOptions;
@@ -45,12 +45,10 @@ pub(crate) fn run(args: Args, out: &Output) -> Result<ExitCode> {
         redo |= RedoOptions::IGNORE_MISSING_DATABASE;
     }
     let request = RecoverRequest { base_name: &args.base, logs: &args.logs, to: args.to.as_deref(), redo };
-    let bar = progress::bar(100, "percent");
-    let recovered = recover(&Environment::default(), &request, &mut |status| {
-        bar.set_position(status.done().into());
-    })
-    .with_context(|| format!("recovering {} in {}", args.base, args.logs.display()))?;
-    bar.finish_and_clear();
+    let work = Work::new(vec![Stage { up_to: 100, bytes: bytes_of_logs(&args.logs) }]);
+    let recovered = recover(&Environment::default(), &request, &mut |status| work.at(status.done()))
+        .with_context(|| format!("recovering {} in {}", args.base, args.logs.display()))?;
+    work.finish();
     let mut fields = Fields::new();
     let databases = recovered.databases.iter().map(|path| Value::from(path.display().to_string()));
     fields.add("databases", Value::List(databases.collect()));

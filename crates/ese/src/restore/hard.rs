@@ -96,7 +96,7 @@ const CACHE_BYTES: usize = 64 << 20;
 const VERSION_BYTES: usize = 1 << 30;
 
 /// So much of the hundred goes to verifying and copying pages, the rest to the replay.
-const PAGES_SHARE: u32 = Status::TOTAL / 2;
+pub const PAGES_SHARE: u32 = Status::TOTAL / 2;
 
 /// Recovers restored databases. Nothing is changed before every check has passed that needs no replay: of the logs
 /// and their sequence, of headers and trailers, of every page.

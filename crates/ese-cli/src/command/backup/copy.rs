@@ -18,7 +18,7 @@ pub(super) fn copy(source: &dyn File, database: &Path, folder: &Path) -> Result<
     let file = RealDisk::new()
         .open(&target, OpenMode::CreateNew)
         .with_context(|| format!("making {}", target.display()))?;
-    let bar = progress::bar(bytes, "bytes copied");
+    let bar = progress::bytes(bytes);
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut done = 0;
     while done < bytes {

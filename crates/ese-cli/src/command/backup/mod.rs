@@ -7,7 +7,7 @@ use crate::command::private::PrivateFolder;
 use crate::exit::ExitCode;
 use crate::fields::Fields;
 use crate::output::Output;
-use crate::progress;
+use crate::progress::{self, Stage};
 use crate::source::{Source, holds_logs};
 use anyhow::{Context, bail, ensure};
 use ese::backup::external::{ATOMIC, BackupSummary, INCREMENTAL};
@@ -218,12 +218,14 @@ fn back_up(
     session
         .attach(database, AttachOptions::default())
         .with_context(|| format!("attaching {}", database.display()))?;
-    let bar = progress::bar(100, "percent");
+    // Only full backups tell how far they are.
+    let bytes = if flags & INCREMENTAL == 0 { progress::size(database) } else { 0 };
+    let work = progress::Work::new(vec![Stage { up_to: 99, bytes }]);
     let request = DirectoryRequest { folder: Some(to), flags, create: true };
     let summary = instance
         .backup()?
-        .backup_to(request, &mut |status| bar.set_position(status.done().into()))
+        .backup_to(request, &mut |status| work.at(status.done()))
         .with_context(|| format!("backing up to {}", to.display()))?;
-    bar.finish_and_clear();
+    work.finish();
     Ok(summary)
 }

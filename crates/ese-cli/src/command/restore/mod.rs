@@ -96,12 +96,13 @@ fn restore(
     let restoring = || format!("restoring {}", backup.display());
     let databases = backup_databases(&environment, &parameters, backup).with_context(restoring)?;
     target.make(databases.iter().filter_map(|path| path.file_name().map(OsString::from)).collect())?;
-    let bar = progress::bar(100, "percent");
+    let of_backup = databases.first().and_then(|path| path.parent()).unwrap_or(backup);
+    let work = progress::restore(&databases, &[of_backup, logs]);
     let summary = restore_folder(&environment, &parameters, backup, Some(to), &mut |status| {
-        bar.set_position(status.done().into());
+        work.at(status.done());
     })
     .with_context(restoring)?;
-    bar.finish_and_clear();
+    work.finish();
     let mut fields = Fields::new();
     fields.add("backup", backup.display().to_string());
     let databases = summary.databases.iter().map(|restored| Value::from(restored.path.display().to_string()));

@@ -9,7 +9,7 @@ use crate::output::Output;
 use crate::progress;
 use anyhow::{Context, Result};
 use ese::maintain::backup_set::{BackupSetReport, DatabaseReport, verify_backup_set};
-use ese::raw::{Environment, restore_folder};
+use ese::raw::{Environment, backup_databases, restore_folder};
 use ese::sync::Arc;
 use ese_vfs::{Disk, RealDisk};
 use std::fs;
@@ -122,12 +122,14 @@ fn rehearse(folder: &Path, place: &Path) -> Result<(Fields, bool)> {
     }
     let folder = std::path::absolute(folder).with_context(|| format!("finding {}", folder.display()))?;
     let parameters = restore::parameters(&logs, restore::page_size(&folder)?)?;
-    let bar = progress::bar(100, "percent of the drill");
-    let summary = restore_folder(&Environment::default(), &parameters, &folder, Some(&to), &mut |status| {
-        bar.set_position(status.done().into());
-    })
-    .context("restoring the backup")?;
-    bar.finish_and_clear();
+    let environment = Environment::default();
+    let copies = backup_databases(&environment, &parameters, &folder).context("restoring the backup")?;
+    let of_backup = copies.first().and_then(|path| path.parent()).unwrap_or(&folder);
+    let work = progress::restore(&copies, &[of_backup]);
+    let summary =
+        restore_folder(&environment, &parameters, &folder, Some(&to), &mut |status| work.at(status.done()))
+            .context("restoring the backup")?;
+    work.finish();
     let mut is_sound = true;
     let mut databases = Vec::new();
     for restored in &summary.databases {
