@@ -13,6 +13,7 @@ mod failed_log_tests;
 mod format_version;
 mod hooks;
 mod instance;
+mod limits;
 mod maintain;
 mod new_index;
 mod opens;

@@ -2,6 +2,7 @@
 
 use super::defragment::Defragmentations;
 use super::dropped::DroppedTrees;
+use super::limits::OpenLimits;
 use super::page_jobs::{CheckpointKeeper, Distance};
 use super::schema::{OpenSchema, Schemas};
 use super::session::SessionInner;
@@ -55,6 +56,8 @@ pub(super) struct Running {
     /// Whether background jobs have threads.
     pub(super) has_threads: bool,
     pub(super) schemas: Arc<Schemas>,
+    /// How many cursors and tables are open.
+    pub(super) open_limits: Arc<OpenLimits>,
     /// Where large sorts go on.
     pub(super) scratch: Scratch,
     /// By table: entered by whoever changes records of it, or ends a transaction that has, or a level of one; stopped by

@@ -6,6 +6,7 @@ use super::dropped::{DroppedTrees, FreeDropped};
 use super::format_version::check_stream_version;
 use super::hooks::Hooks;
 use super::instance::Environment;
+use super::limits::OpenLimits;
 use super::page_jobs::{CheckpointFollower, CheckpointKeeper, Distance, PageHost};
 use super::running::{Running, Sessions};
 use super::schema::Schemas;
@@ -190,6 +191,7 @@ pub(super) fn start(
         defragmentations: Defragmentations::default(),
         has_threads: environment.threads,
         schemas,
+        open_limits: OpenLimits::new(parameters),
         scratch,
         moving: Standstills::default(),
     })

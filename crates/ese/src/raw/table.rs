@@ -1,5 +1,6 @@
 //! Tables as a session has them open.
 
+use super::limits::OpenPlace;
 use super::running::place_of;
 use super::schema::OpenSchema;
 use super::session::{Database, Session};
@@ -24,6 +25,7 @@ pub struct Table {
     cursor: Mutex<TableCursor>,
     /// The cursor's definition holds as long as the catalog counts so many changes.
     known_until: AtomicU64,
+    _place: OpenPlace,
 }
 
 /// No count of changes.
@@ -33,7 +35,8 @@ impl Database {
     /// Opens a table.
     ///
     /// # Errors
-    /// `ObjectNotFound`; `PrimaryIndexCorrupted`, `SecondaryIndexCorrupted` as JET_paramEnableIndexChecking says;
+    /// `ObjectNotFound`; `OutOfCursors`, `TooManyOpenTables` as JET_paramMaxCursors and JET_paramMaxOpenTables
+    /// say; `PrimaryIndexCorrupted`, `SecondaryIndexCorrupted` as JET_paramEnableIndexChecking says;
     /// those of reading the catalog.
     pub fn open_table(&self, name: &str) -> Result<Table> {
         self.open_table_as(name, false).map(|(table, _)| table)
@@ -47,20 +50,26 @@ impl Database {
         let session = self.session();
         let schema = session.running().schema(self.attachment())?;
         let mut state = session.state()?;
-        let (object, definition, warning) = reading(&mut state, |state| {
+        let limits = &session.running().open_limits;
+        let (object, definition, warning, place) = reading(&mut state, |state| {
             let object = schema.catalog.find(&state.work, name)?.ok_or_else(|| {
                 Error::new(JetErr::ObjectNotFound, format!("there is no table {name}")).file(self.path())
             })?;
             schema.opens.opened(object);
             let known = session
                 .check_table(&schema, state, object, read_only)
-                .and_then(|warning| Ok((object, schema.table(&state.work, object)?, warning)));
+                .and_then(|warning| Ok((schema.table(&state.work, object)?, warning)))
+                .and_then(|(definition, warning)| {
+                    let place = limits.enter(schema.attachment.id, &definition)?;
+                    Ok((object, definition, warning, place))
+                });
             known.inspect_err(|_| schema.opens.closed(object))
         })?;
         drop(state);
         let cursor = Mutex::new(TableCursor::new(definition));
         let known_until = AtomicU64::new(UNKNOWN);
-        Ok((Table { session: session.clone(), schema, object, cursor, known_until }, warning))
+        let table = Table { session: session.clone(), schema, object, cursor, known_until, _place: place };
+        Ok((table, warning))
     }
 
     /// The names of all tables, those of the engine included.
@@ -288,9 +297,11 @@ impl Table {
     /// Another cursor on the table, before its first record.
     ///
     /// # Errors
-    /// `ObjectNotFound` when the table is gone.
+    /// `ObjectNotFound` when the table is gone; `OutOfCursors`.
     pub fn duplicate(&self) -> Result<Table> {
         let definition = self.with(|cursor, _, _| Ok(cursor.table().clone()))?;
+        let limits = &self.session.running().open_limits;
+        let place = limits.enter(self.schema.attachment.id, &definition)?;
         self.schema.opens.opened(self.object);
         Ok(Table {
             session: self.session.clone(),
@@ -298,6 +309,7 @@ impl Table {
             object: self.object,
             cursor: Mutex::new(TableCursor::new(definition)),
             known_until: AtomicU64::new(UNKNOWN),
+            _place: place,
         })
     }
 

@@ -3,12 +3,15 @@
 use ese::JetErr;
 use ese::api::{Table, Transaction};
 use ese::buffer::PageCache;
+use ese::database::CreateOptions;
 use ese::raw::{AttachOptions, Attached, Environment, InitOptions, Instance, Session, TermOptions};
-use ese::sync::thread;
+use ese::sync::{Mutex, thread};
 use ese_testbench::Bench;
 use ese_testbench::check::assert_sound;
+use ese_testbench::disk::{DATABASE, disk};
 use ese_testbench::queue::{check_blobs, create, ids, put};
-use ese_vfs::RealDisk;
+use ese_vfs::{Disk, RealDisk};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -116,4 +119,55 @@ fn instances_and_their_databases_do_not_get_in_each_others_way() {
     for (n, d) in (0..INSTANCES).flat_map(|n| (0..DATABASES).map(move |d| (n, d))) {
         assert_sound(&RealDisk::new(), path(n, d));
     }
+}
+
+/// The names of all attached databases go into the header of each log, which has little room for them.
+#[test]
+fn attached_names_have_a_limit_together() {
+    // Each of about 720 UTF-16 units: two are more than the header takes.
+    let folder = |n: usize| format!("/data/{}", format!("{n}").repeat(240));
+    let path = |n: usize| Path::new(&folder(n)).join("n".repeat(240)).join("m".repeat(230)).join("a.edb");
+    let disk = disk(3);
+    (0..3).for_each(|n| disk.create_dir_all(path(n).parent().unwrap()).unwrap());
+    let instance = Bench::new(&disk, 3).start();
+    let session = instance.begin_session().unwrap();
+    drop(create(&session, &path(0)));
+    let refused = session.create(&path(1), CreateOptions::default()).err().unwrap();
+    assert_eq!(refused.code(), JetErr::TooManyAttachedDatabases);
+    assert!(disk.metadata(&path(1)).is_err(), "a file was left");
+    // One with a shorter name has room, and so has the other instead of the first.
+    drop(create(&session, Path::new("/data/short.edb")));
+    session.detach(Some(&path(0))).unwrap();
+    drop(create(&session, &path(1)));
+    let refused = session.attach(&path(0), AttachOptions::default()).unwrap_err();
+    assert_eq!(refused.code(), JetErr::TooManyAttachedDatabases);
+    drop(session);
+    instance.term(TermOptions::default()).unwrap();
+    assert_sound(&disk, path(0));
+}
+
+/// While one session has a database for itself nobody else opens it, and nobody has it for himself.
+#[test]
+fn a_database_under_maintenance_is_locked() {
+    let disk = disk(3);
+    let instance = Bench::new(&disk, 3).start();
+    let (session, other) = (instance.begin_session().unwrap(), instance.begin_session().unwrap());
+    let path = Path::new(DATABASE);
+    let open = create(&session, path);
+    let in_use = other.check_structure(path, 1, Arc::new(|_, _| {})).map(drop).unwrap_err();
+    assert_eq!(in_use.code(), JetErr::DatabaseInUse);
+    drop(open);
+    let codes = Arc::new(Mutex::new(BTreeSet::new()));
+    let (told, also) = (codes.clone(), other.clone());
+    let progress = Arc::new(move |_, _| {
+        let path = Path::new(DATABASE);
+        let locked = also.open(path).map(drop).unwrap_err().code();
+        let in_use = also.check_structure(path, 1, Arc::new(|_, _| {})).map(drop).unwrap_err().code();
+        let attached = also.detach(Some(path)).unwrap_err().code();
+        told.lock().extend([locked, in_use, attached].map(JetErr::name));
+    });
+    assert!(session.check_structure(path, 1, progress).unwrap().findings.is_empty());
+    let said: Vec<_> = codes.lock().iter().copied().collect();
+    assert_eq!(said, ["JET_errDatabaseInUse", "JET_errDatabaseLocked"]);
+    drop(other.open(path).unwrap());
 }

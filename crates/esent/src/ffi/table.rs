@@ -98,9 +98,14 @@ pub(super) fn cursor(sesid: JET_SESID, tableid: JET_TABLEID) -> Result<Arc<Curso
     PROCESS.sessions().find_serving(sesid)?.tables().find(tableid)
 }
 
-/// Opens a table that was just made, for this session alone.
+/// Opens a table that was just made, for this session alone. If no more can be open it has not been made.
 pub(super) fn open_made(session: &SessionEntry, dbid: JET_DBID, name: &str) -> Result<JET_TABLEID> {
-    let table = session.with_database(dbid, |database| database.open_table(name))?;
+    let table = session.with_database(dbid, |database| {
+        database.open_table(name).inspect_err(|_| {
+            // What is said is why it was not opened.
+            let _ = database.delete_table(name);
+        })
+    })?;
     keep(session, table, dbid, DENY_READ)
 }
 

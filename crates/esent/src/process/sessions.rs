@@ -1,7 +1,7 @@
 //! Sessions behind opaque numbers, and the databases they have open.
 
-use super::Entry;
 use super::tables::OpenTables;
+use super::{Entry, PROCESS};
 use crate::types::{JET_API_PTR, JET_DBID, JET_GRBIT, JET_INSTANCE, JET_SESID};
 use ese::database::CreateOptions;
 use ese::raw::{AttachOptions, Attached, Database, Resize, Resized, Session};
@@ -222,13 +222,29 @@ impl SessionEntry {
     /// Attaches a database; a warning when it was attached already.
     ///
     /// # Errors
-    /// Those of [`Session::attach`].
+    /// Those of [`Session::attach`]; JET_errDatabaseSharingViolation when another instance of the process has it.
     pub fn attach(&self, path: &Path, options: AttachOptions) -> Result<Option<JetErr>> {
-        Ok(match self.session.attach(path, options)? {
+        Ok(match self.session.attach(path, options).map_err(|error| self.or_shared(path, error))? {
             Attached::New => None,
             Attached::Before => Some(JetErr::WrnDatabaseAttached),
             Attached::WithoutIndexes => Some(JetErr::WrnCorruptIndexDeleted),
         })
+    }
+
+    /// What a database that is not to be had is said to be: shared with another instance of the process, where the
+    /// engine only knows that somebody has the file.
+    fn or_shared(&self, path: &Path, error: Error) -> Error {
+        let is_of_file = matches!(error.code(), JetErr::FileAccessDenied | JetErr::DatabaseDuplicate);
+        let Some(path) = is_of_file.then(|| path.canonicalize().ok()).flatten() else { return error };
+        let others = PROCESS.instances().into_iter().filter(|entry| !Arc::ptr_eq(entry, &self.instance));
+        match others.flat_map(|entry| entry.databases()).any(|other| other == path) {
+            true => Error::new(
+                JetErr::DatabaseSharingViolation,
+                "another instance of the process has it attached",
+            )
+            .file(path),
+            false => error,
+        }
     }
 
     /// Detaches a database, or all of the instance.
@@ -242,9 +258,9 @@ impl SessionEntry {
     /// Makes a database, attaches and opens it, and gives its number.
     ///
     /// # Errors
-    /// Those of [`Session::create`].
+    /// Those of [`Session::create`]; JET_errDatabaseSharingViolation as in [`Self::attach`].
     pub fn create_database(&self, path: &Path, options: CreateOptions) -> Result<JET_DBID> {
-        let database = self.session.create(path, options)?;
+        let database = self.session.create(path, options).map_err(|error| self.or_shared(path, error))?;
         let id = JET_DBID::from(database.id());
         self.databases.lock().push(Opening { database, options: 0 });
         Ok(id)

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { SESSIONS = 4 };
+enum { SESSIONS = 4, CURSORS = 6, TABLES = 2 };
 
 static JET_INSTANCE instance;
 static JET_SESID session, other;
@@ -30,6 +30,82 @@ static void sessions(void)
         EXPECT(JET_errSuccess, JetEndSession(more[i], 0));
 }
 
+static JET_ERR open_once_more(JET_TABLEID *tableid, const char *name)
+{
+    return JetOpenTableA(session, dbid, name, NULL, 0, 0, tableid);
+}
+
+/* No more cursors, and no more tables with their indexes, than was said; what is closed makes room. */
+static void cursors_and_tables(void)
+{
+    JET_TABLEID more[CURSORS], a, b;
+    JET_COLUMNDEF column = { .cbStruct = sizeof column, .coltyp = JET_coltypLong };
+    JET_COLUMNID id;
+    for (int i = 0; i < 2; i++) {
+        EXPECT(JET_errSuccess, JetCreateTableA(session, dbid, i ? "b" : "a", 0, 0, &a));
+        EXPECT(JET_errSuccess, JetAddColumnA(session, a, "n", &column, NULL, 0, &id));
+        EXPECT(JET_errSuccess, JetCreateIndexA(session, a, "i", 0, "+n\0", 4, 100));
+        EXPECT(JET_errSuccess, JetCloseTable(session, a));
+    }
+    /* "t" is open twice. */
+    for (int i = 2; i < CURSORS; i++)
+        EXPECT(JET_errSuccess, i % 2 ? JetDupCursor(session, table, &more[i], 0) : open_once_more(&more[i], "t"));
+    EXPECT(JET_errOutOfCursors, open_once_more(&a, "t"));
+    EXPECT(JET_errOutOfCursors, JetDupCursor(session, table, &a, 0));
+    /* What could not be open is not made. */
+    EXPECT(JET_errOutOfCursors, JetCreateTableA(session, dbid, "never", 0, 0, &a));
+    EXPECT(JET_errSuccess, JetCloseTable(session, more[2]));
+    EXPECT(JET_errSuccess, JetDupCursor(session, table, &more[2], 0));
+    EXPECT(JET_errOutOfCursors, open_once_more(&a, "t"));
+    for (int i = 2; i < CURSORS; i++)
+        EXPECT(JET_errSuccess, JetCloseTable(session, more[i]));
+    EXPECT(JET_errObjectNotFound, open_once_more(&a, "never"));
+    /* With its index one more table is too much. */
+    EXPECT(JET_errSuccess, open_once_more(&a, "a"));
+    EXPECT(JET_errTooManyOpenTables, open_once_more(&b, "b"));
+    EXPECT(JET_errSuccess, open_once_more(&b, "a"));
+    EXPECT(JET_errSuccess, JetCloseTable(session, b));
+    EXPECT(JET_errTooManyOpenTables, open_once_more(&b, "b"));
+    EXPECT(JET_errSuccess, JetCloseTable(session, a));
+    EXPECT(JET_errSuccess, open_once_more(&b, "b"));
+    EXPECT(JET_errSuccess, JetCloseTable(session, b));
+}
+
+/* Another instance: it cannot have the database as well, and has room for six of its own. */
+static void elsewhere(const char *folder)
+{
+    JET_INSTANCE second;
+    JET_SESID sesid;
+    JET_DBID database;
+    char path[1024];
+    snprintf(path, sizeof path, "%s/second/", folder);
+    EXPECT(JET_errSuccess, JetCreateInstanceA(&second, "second"));
+    EXPECT(JET_errSuccess, JetSetSystemParameterA(&second, JET_sesidNil, JET_paramSystemPath, 0, path));
+    EXPECT(JET_errSuccess, JetSetSystemParameterA(&second, JET_sesidNil, JET_paramLogFilePath, 0, path));
+    EXPECT(JET_errSuccess, JetSetSystemParameterA(&second, JET_sesidNil, JET_paramCreatePathIfNotExist, 1, NULL));
+    EXPECT(JET_errSuccess, JetInit(&second));
+    EXPECT(JET_errSuccess, JetBeginSessionA(second, &sesid, NULL, NULL));
+    EXPECT(JET_errDatabaseSharingViolation, JetAttachDatabaseA(sesid, database_path, 0));
+    EXPECT(JET_errDatabaseSharingViolation, JetCreateDatabaseA(sesid, database_path, NULL, &database, 0));
+    EXPECT(JET_errDatabaseSharingViolation,
+           JetCreateDatabaseA(sesid, database_path, NULL, &database, JET_bitDbOverwriteExisting));
+    for (int i = 0; i < 6; i++) {
+        snprintf(path, sizeof path, "%s/second/%d.edb", folder, i);
+        EXPECT(JET_errSuccess, JetCreateDatabaseA(sesid, path, NULL, &database, 0));
+    }
+    EXPECT(JET_errDatabaseDuplicate, JetCreateDatabaseA(sesid, path, NULL, &database, 0));
+    EXPECT(JET_errSuccess, JetCloseDatabase(sesid, database, 0));
+    EXPECT(JET_errSuccess, JetDetachDatabaseA(sesid, path));
+    /* One detached makes room for one. */
+    snprintf(path, sizeof path, "%s/second/new.edb", folder);
+    EXPECT(JET_errSuccess, JetCreateDatabaseA(sesid, path, NULL, &database, 0));
+    snprintf(path, sizeof path, "%s/second/5.edb", folder);
+    EXPECT(JET_errTooManyAttachedDatabases, JetAttachDatabaseA(sesid, path, 0));
+    snprintf(path, sizeof path, "%s/second/more.edb", folder);
+    EXPECT(JET_errTooManyAttachedDatabases, JetCreateDatabaseA(sesid, path, NULL, &database, 0));
+    EXPECT(JET_errSuccess, JetTerm2(second, JET_bitTermComplete));
+}
+
 static void start(const char *folder, const char *database)
 {
     JET_COLUMNDEF column = { .cbStruct = sizeof column, .coltyp = JET_coltypLong };
@@ -39,6 +115,10 @@ static void start(const char *folder, const char *database)
     EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramMaxVerPages, 8, NULL));
     EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramPreferredVerPages, 6, NULL));
     EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramMaxSessions, SESSIONS, NULL));
+    EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramMaxCursors, CURSORS, NULL));
+    EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramMaxOpenTables, TABLES, NULL));
+    EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramMaxTemporaryTables, 0, NULL));
+    EXPECT(JET_errSuccess, JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramCachedClosedTables, 0, NULL));
     EXPECT(JET_errSuccess, JetInit(&instance));
     EXPECT(JET_errAlreadyInitialized,
            JetSetSystemParameterA(&instance, JET_sesidNil, JET_paramMaxVerPages, 9, NULL));
@@ -227,6 +307,8 @@ int main(int argc, char **argv)
     CHECK(argc == 3);
     database_path = argv[2];
     start(argv[1], argv[2]);
+    cursors_and_tables();
+    elsewhere(argv[1]);
     versions();
     thin_out();
     defragment(argv[2]);
