@@ -267,6 +267,8 @@ fn a_page_waits_for_its_before_images_or_for_the_commit() {
     let PageRelease::After(end) = store.before_write(1, page).unwrap() else { panic!() };
     assert_eq!(end, log.tip());
     assert!(!a.is_pending());
+    // The page itself keeps that in mind: the next attempt to write it finds nothing that waits.
+    assert_eq!(std::mem::take(&mut *file.0.lock()), [(page, end)]);
     assert_eq!(store.before_write(1, page).unwrap(), PageRelease::Free);
     // What waits moves with its node, and the page that the node has left waits, too: where it is on the disk, redo
     // cannot take the image from it any more. The other page may then not come before the image.
@@ -275,7 +277,7 @@ fn a_page_waits_for_its_before_images_or_for_the_commit() {
     store.nodes_moved(1, page, to, |bookmark| bookmark.key == b"moved");
     let PageRelease::After(end) = store.before_write(1, page).unwrap() else { panic!() };
     assert!(!moved.is_pending());
-    assert_eq!(std::mem::take(&mut *file.0.lock()), [(to, end)]);
+    assert_eq!(std::mem::take(&mut *file.0.lock()), [(to, end), (page, end)]);
     assert_eq!(store.before_write(1, to).unwrap(), PageRelease::Free);
     // What is committed waits for the commit.
     let b = change(&mut s, b"b");
