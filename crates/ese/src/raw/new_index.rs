@@ -3,7 +3,7 @@
 use super::running::place_of;
 use super::table::Table;
 use super::transaction::State;
-use crate::catalog::NewIndex;
+use crate::catalog::{Ddl, NewIndex};
 use crate::error::{Error, JetErr, Result};
 use crate::table::{CatchUp, SecondaryIndex, TableDef, load_index};
 
@@ -51,11 +51,25 @@ impl Table {
         }
     }
 
+    /// While nobody changes records makes the primary index of a table that has none. From then on nobody does who
+    /// does not see it.
+    fn build_primary(&self, new: &NewIndex<'_>) -> Result<()> {
+        let running = self.session.running();
+        running.check_serving()?;
+        let mut state = self.session.state()?;
+        let _standing = running.moving.stop(place_of(self.schema.attachment.id, self.object));
+        let State { work, trees, .. } = &mut *state;
+        let space = &running.attachments.storage().space;
+        Ddl { catalog: &self.schema.catalog, work, space, trees }.create_index(self.object, new)?;
+        state.made_primary(running, &self.schema, self.object);
+        Ok(())
+    }
+
     fn build(&self, new: &NewIndex<'_>, alone: bool) -> Result<()> {
-        let index = self.ddl(|ddl| ddl.create_index(self.object, new))?;
-        if index.is_primary() {
-            return Ok(());
+        if new.grbit & PRIMARY != 0 {
+            return self.build_primary(new);
         }
+        self.ddl(|ddl| ddl.create_index(self.object, new))?;
         let refuses_unproven = self.with(|cursor, work, services| {
             let (table, refuses) = (cursor.table(), services.refuses_unproven_text());
             load_index(work, table, find(table, new)?, &self.session.running().scratch, refuses)?;

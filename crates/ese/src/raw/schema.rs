@@ -5,8 +5,10 @@ use crate::btree::Work;
 use crate::catalog::{Catalog, Table as CatalogTable};
 use crate::database::Attachment;
 use crate::error::{Error, JetErr, Result};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::table::{Counters, TableDef};
+use crate::transaction::{Owner, Stamp};
 use ese_format::ObjectId;
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,6 +34,16 @@ pub(super) struct OpenSchema {
     orders: Mutex<HashMap<ObjectId, u32>>,
     /// One tree of long values is made at a time, and none while a table is being deleted; no root moves meanwhile.
     pub(super) making_long_values: Mutex<()>,
+    primaries: NewPrimaries,
+}
+
+/// The primary indexes that tables got while the database is attached, by who made them: whoever does not see one would
+/// put records into the table's tree in another order.
+#[derive(Default)]
+struct NewPrimaries {
+    all: Mutex<HashMap<ObjectId, Arc<Owner>>>,
+    /// How many, to be asked without the lock.
+    count: AtomicUsize,
 }
 
 impl OpenSchema {
@@ -45,6 +57,7 @@ impl OpenSchema {
             opens: Opens::default(),
             orders: Mutex::default(),
             making_long_values: Mutex::default(),
+            primaries: NewPrimaries::default(),
         }))
     }
 
@@ -70,6 +83,39 @@ impl OpenSchema {
         definitions.insert(id, (table, definition.clone()));
         drop(definitions);
         Ok(definition)
+    }
+
+    /// A table has got a primary index by a transaction that is not committed. Nobody changes records of it right now.
+    pub(super) fn primary_made(&self, table: ObjectId, by: &Arc<Owner>, oldest: Stamp) {
+        let mut all = self.primaries.all.lock();
+        // Everybody sees these by now.
+        all.retain(|_, owner| owner.committed().is_none_or(|at| at >= oldest));
+        all.insert(table, by.clone());
+        self.primaries.count.store(all.len(), Ordering::Release);
+    }
+
+    /// That was rolled back.
+    pub(super) fn primary_undone(&self, table: ObjectId) {
+        let mut all = self.primaries.all.lock();
+        all.remove(&table);
+        self.primaries.count.store(all.len(), Ordering::Release);
+    }
+
+    /// Refuses changes of a table with a primary index that the transaction does not see.
+    ///
+    /// # Errors
+    /// `WriteConflictPrimaryIndex`.
+    pub(super) fn check_primary(&self, table: ObjectId, work: &Work) -> Result<()> {
+        if self.primaries.count.load(Ordering::Acquire) == 0 {
+            return Ok(());
+        }
+        match self.primaries.all.lock().get(&table) {
+            Some(owner) if !work.snapshot().sees(owner) => Err(Error::new(
+                JetErr::WriteConflictPrimaryIndex,
+                "another transaction has given the table a primary index",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// An index with this tree has come to nothing.

@@ -252,6 +252,7 @@ impl Table {
         let place = place_of(self.schema.attachment.id, self.object);
         let _moving = self.session.running().moving.enter(place, self.session.id());
         self.session.running().check_serving()?;
+        self.schema.check_primary(self.object, &state.work)?;
         state.changed.add(place);
         self.act(state, act)
     }

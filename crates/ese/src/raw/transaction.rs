@@ -1,13 +1,15 @@
 //! The transaction of a session.
 
 use super::running::Running;
+use super::schema::OpenSchema;
 use super::session::Session;
 use crate::btree::Work;
 use crate::catalog::TreeLists;
 use crate::error::{Error, JetErr, Result};
-use crate::sync::Places;
+use crate::sync::{Arc, Places};
 use crate::transaction::{LEVELS_MOST, Stamp};
 use crate::undo;
+use ese_format::ObjectId;
 
 /// What the log and the transaction clock call a session and its transactions (ESE: JET_SESSIONINFO). A
 /// transaction sees what was committed with a lower number than it began with.
@@ -28,6 +30,8 @@ pub(super) struct State {
     pub(super) trees: TreeLists,
     /// The places of tables that it has changed.
     pub(super) changed: Places,
+    /// Tables to which it has given a primary index, and the level that has.
+    primaries: Vec<(Arc<OpenSchema>, ObjectId, u8)>,
 }
 
 impl State {
@@ -37,7 +41,7 @@ impl State {
         let transaction = storage.transactions.open()?;
         let work =
             Work::new(running.log.clone(), storage.versions.clone(), storage.space.clone(), transaction);
-        Ok(Self { work, trees: TreeLists::default(), changed: Places::default() })
+        Ok(Self { work, trees: TreeLists::default(), changed: Places::default(), primaries: Vec::new() })
     }
 
     pub(super) fn commit(&mut self, running: &Running, lazy: bool) -> Result<()> {
@@ -50,6 +54,7 @@ impl State {
         // A commit that is in the log has happened, whether or not the log could be made durable.
         if self.work.transaction().level() < level {
             self.ended_level();
+            self.primaries.iter_mut().for_each(|(.., made)| *made = (*made).min(level - 1));
             match level {
                 1 => running.dropped.committed(self.trees.committed()),
                 _ => self.trees.committed_level(level - 1),
@@ -61,7 +66,26 @@ impl State {
     fn ended_level(&mut self) {
         if self.work.transaction().level() == 0 {
             self.changed = Places::default();
+            self.primaries.clear();
         }
+    }
+
+    /// The innermost level has given a table a primary index, and nobody changes records of the table right now.
+    pub(super) fn made_primary(&mut self, running: &Running, schema: &Arc<OpenSchema>, table: ObjectId) {
+        let transaction = self.work.transaction();
+        let oldest = running.attachments.storage().transactions.oldest_snapshot();
+        schema.primary_made(table, transaction.owner(), oldest);
+        self.primaries.push((schema.clone(), table, transaction.level()));
+    }
+
+    /// The level was rolled back.
+    fn undo_primaries(&mut self, level: u8) {
+        self.primaries.retain(|(schema, table, made)| {
+            if *made >= level {
+                schema.primary_undone(*table);
+            }
+            *made < level
+        });
     }
 
     /// A change of the schema has ended: outside of transactions it was one, and what it deleted can go.
@@ -76,6 +100,7 @@ impl State {
         let level = self.work.transaction().level();
         let _announced = (!self.trees.is_empty()).then(|| running.dropped.announce());
         undo::rollback(&mut self.work, &*running.attachments)?;
+        self.undo_primaries(level);
         self.ended_level();
         let trees = self.trees.rolled_back(level);
         // First, so that whoever enters something into them is older than what is noted now.

@@ -1,8 +1,8 @@
 //! Indexes beside other cursors, and what NULL means to them.
 
-use crate::setup::{UNIQUE, World, agree, column, index, insert, part};
+use crate::setup::{PRIMARY, UNIQUE, World, agree, column, index, insert, part};
 use ese::JetErr;
-use ese::catalog::{ColumnOptions, Condition, KeyPart, NewColumn, NewIndex};
+use ese::catalog::{ColumnOptions, Condition, KeyPart, NewColumn, NewIndex, NewTable};
 use ese::raw::Table;
 use ese::table::{KeepOptions, Prepare};
 use ese_format::column::ColumnType;
@@ -215,4 +215,43 @@ fn every_kind_of_index_is_the_same_before_and_after() {
         all
     };
     assert!(read(true) == read(false));
+}
+
+/// A table whose primary index is not committed yet: others would put their records in another order.
+#[test]
+fn nobody_else_inserts_under_a_primary_index_to_come() {
+    for commits in [true, false] {
+        let world = World::new();
+        let (session, database) = &world.first;
+        let columns = [NewColumn::new("id", ColumnType::Long), NewColumn::new("number", ColumnType::Long)];
+        database.create_table(&NewTable { name: "P", columns: &columns, ..NewTable::default() }).unwrap();
+        let (old, olds) = world.session();
+        old.begin_transaction(false).unwrap();
+        assert_eq!(olds.tables().unwrap().iter().filter(|name| *name == "P").count(), 1);
+        session.begin_transaction(false).unwrap();
+        let table = database.open_table("P").unwrap();
+        table.create_index(&index("byId", &[part("id")], UNIQUE | PRIMARY)).unwrap();
+        insert(&table, 7, None).unwrap();
+
+        let (other, theirs) = world.session();
+        other.begin_transaction(false).unwrap();
+        let their_table = theirs.open_table("P").unwrap();
+        assert_eq!(code(insert(&their_table, 5, None)), JetErr::WriteConflictPrimaryIndex);
+        let old_table = olds.open_table("P").unwrap();
+        assert_eq!(code(insert(&old_table, 6, None)), JetErr::WriteConflictPrimaryIndex);
+        match commits {
+            true => session.commit_transaction(false).unwrap(),
+            false => session.rollback_transaction(true).unwrap(),
+        }
+        // Who began before sees no primary index in either case.
+        let after = insert(&old_table, 6, None).map_err(|error| error.code());
+        assert_eq!(after, if commits { Err(JetErr::WriteConflictPrimaryIndex) } else { Ok(()) });
+        old.commit_transaction(false).unwrap();
+        other.rollback_transaction(true).unwrap();
+        other.begin_transaction(false).unwrap();
+        insert(&their_table, 5, None).unwrap();
+        other.commit_transaction(false).unwrap();
+        drop((table, their_table, old_table, other, theirs, old, olds));
+        world.close();
+    }
 }

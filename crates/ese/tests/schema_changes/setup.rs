@@ -16,7 +16,8 @@ use std::path::Path;
 
 /// JET_bitIndexUnique.
 pub const UNIQUE: u32 = 0x1;
-const PRIMARY: u32 = 0x2;
+/// JET_bitIndexPrimary.
+pub const PRIMARY: u32 = 0x2;
 
 pub struct World {
     pub disk: SimDisk,
