@@ -358,6 +358,33 @@ fn damage_in_a_log_behind_the_backup_is_torn_at_its_end_and_corrupt_before() {
     }
 }
 
+/// Logs of the backup that are not one unbroken range of one stream.
+#[test]
+fn given_logs_that_do_not_fit_are_reported() {
+    let world = World::new(22);
+    world.back_up(0).unwrap();
+    world.back_up(1).unwrap();
+    let other = World::new(23);
+    other.back_up(0).unwrap();
+    other.back_up(1).unwrap();
+    world.disk.install(Path::new("/out/edb00002.log"), &other.content("/out/edb00002.log")).unwrap();
+    let (done, events) = events_of(&world, || world.restore(Some("/new"), "/newlog").0);
+    assert_eq!(code(done), JetErr::GivenLogFileHasBadSignature);
+    assert_eq!(ids(&events), [433, 454, 205]);
+    assert_eq!(strings(&events, 433), ["/out/edb00002.log"]);
+
+    let mut second = LogHeader::decode(&other.content("/out/edb00002.log")).unwrap();
+    second.signature = LogHeader::decode(&world.content("/out/edb00001.log")).unwrap().signature;
+    second.previous_created.raw[0] ^= 1;
+    let mut log = second.encode().unwrap();
+    log.resize(64 << 10, 0);
+    world.disk.install(Path::new("/out/edb00002.log"), &log).unwrap();
+    let (done, events) = events_of(&world, || world.restore(Some("/new"), "/newlog").0);
+    assert_eq!(code(done), JetErr::GivenLogFileIsNotContiguous);
+    assert_eq!(ids(&events), [434, 454, 205]);
+    assert_eq!(strings(&events, 434), ["2"]);
+}
+
 /// Logs that stand where a restore goes on, and are not those that it could go on in.
 #[test]
 fn existing_logs_that_do_not_fit_are_reported_by_name() {

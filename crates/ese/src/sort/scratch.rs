@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// What comes behind the name of the temporary database in names of scratch files, and then a number.
 const MARK: &str = ".sort";
 
-/// Where scratch files are made: beside the temporary database, with its name in front of theirs.
+/// Where scratch files are made: beside the temporary database, with its name in front of theirs. Several may have one
+/// place: no file is made that is there already, and one that another one's sweep has removed is used on.
 pub struct Scratch {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
@@ -53,14 +54,22 @@ impl Scratch {
 
     /// A new file, empty.
     pub(super) fn create(&self) -> Result<ScratchFile> {
-        let mut name = self.prefix.clone();
-        name.push(self.next.fetch_add(1, Ordering::Relaxed).to_string());
-        let path = self.folder.join(name);
-        let failed = |error| Error::io(error, "making a scratch file", &path);
-        self.disk.create_dir_all(&self.folder).map_err(failed)?;
-        let file = self.disk.open(&path, OpenMode::Create).map_err(failed)?;
-        let (disk, len) = (self.disk.clone(), AtomicU64::new(0));
-        Ok(ScratchFile(Arc::new(Inner { disk, path, file: Some(file), len })))
+        loop {
+            let mut name = self.prefix.clone();
+            name.push(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+            let path = self.folder.join(name);
+            let failed = |error| Error::io(error, "making a scratch file", &path);
+            self.disk.create_dir_all(&self.folder).map_err(failed)?;
+            match self.disk.open(&path, OpenMode::CreateNew) {
+                Ok(file) => {
+                    let (disk, len) = (self.disk.clone(), AtomicU64::new(0));
+                    return Ok(ScratchFile(Arc::new(Inner { disk, path, file: Some(file), len })));
+                }
+                // Somebody else's.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
     }
 }
 

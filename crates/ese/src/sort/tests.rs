@@ -1,6 +1,6 @@
 use super::*;
 use crate::sync::Arc;
-use ese_vfs::{Disk, OpenMode, SimDisk, SimRng};
+use ese_vfs::{Disk, OpenMode, RealDisk, SimDisk, SimRng};
 use std::path::Path;
 
 const FOLDER: &str = "/temp";
@@ -83,6 +83,36 @@ fn a_sort_that_is_given_up_leaves_nothing() {
     assert_eq!(files(&disk), 1);
     drop(sorter);
     assert_eq!(files(&disk), 0);
+}
+
+/// As two processes with one temporary path have it: neither gets the other's file, and a sweep takes none away from
+/// whoever reads it.
+#[test]
+fn two_sorts_in_one_place_do_not_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    let scratch = || Scratch::beside(Arc::new(RealDisk::new()), &folder.path().join("tmp.edb"));
+    let (mine, theirs) = (scratch(), scratch());
+    let (few, many) = (random(8, 200, 20), random(9, 300, 20));
+    let mut first = Sorter::new(&mine, 100);
+    let mut second = Sorter::new(&theirs, 100);
+    for (at, (key, data)) in many.iter().enumerate() {
+        if let Some((key, data)) = few.get(at) {
+            first.add(key, data).unwrap();
+        }
+        second.add(key, data).unwrap();
+        if at == 150 {
+            scratch().sweep().unwrap();
+        }
+    }
+    assert!(first.spilled() > 0 && second.spilled() > 0);
+    for (sorter, mut expected) in [(first, few), (second, many)] {
+        expected.sort();
+        let mut sorted = sorter.finish().unwrap();
+        for (key, data) in &expected {
+            assert_eq!(sorted.next_pair().unwrap(), Some((&key[..], &data[..])));
+        }
+        assert_eq!(sorted.next_pair().unwrap(), None);
+    }
 }
 
 #[test]

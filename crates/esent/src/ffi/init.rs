@@ -90,7 +90,7 @@ fn init(
     let unknown = || Error::new(JetErr::InvalidGrbit, format!("option bits {grbit:#x}"));
     let options = InitOptions { redo: RedoOptions::from_bits(grbit).ok_or_else(unknown)? };
     let (entry, made) = PROCESS.to_initialize(place.get())?;
-    let result = entry.init(PROCESS.cache(), options, map, progress);
+    let result = PROCESS.initialize(&entry, options, map, progress);
     match (&result, made) {
         (Err(_), true) => PROCESS.remove(entry.handle()),
         (Ok(_), true) => place.set(entry.handle()),

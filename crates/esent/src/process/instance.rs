@@ -9,7 +9,7 @@ use ese::raw::{BackupAccess, Environment, InitOptions, Instance, Session, StopSe
 use ese::restore::map::RestoreMap;
 use ese::sync::{Arc, Mutex};
 use ese::{Error, JetErr, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An instance behind its handle.
 pub struct Entry {
@@ -38,6 +38,11 @@ impl Drop for Restoring<'_> {
 struct Services {
     /// Everything, for good.
     all: bool,
+}
+
+/// The temporary database; none for an instance without temporary tables.
+fn temporary_database(parameters: &Parameters) -> Option<PathBuf> {
+    (parameters.integer(ParamId::MaxTemporaryTables) > 0).then(|| parameters.temp_path())
 }
 
 impl Entry {
@@ -98,32 +103,51 @@ impl Entry {
         engine.set_integer(id, value)
     }
 
-    /// Starts the engine with a page cache to share; returns what to warn of.
+    /// Takes an engine with a page cache to share that [`Self::start`] will start. Not from two threads at once.
     ///
     /// # Errors
-    /// JET_errAlreadyInitialized, JET_errRestoreInProgress; those of [`Instance::init_with_map`].
-    pub fn init(
+    /// JET_errAlreadyInitialized, JET_errRestoreInProgress; JET_errTempPathInUse when one of `others` that has an
+    /// engine has the same temporary database.
+    pub(super) fn prepare(&self, cache: Arc<PageCache>, others: &[Arc<Self>]) -> Result<Instance> {
+        let environment = Environment { cache: Some(cache), ..Environment::default() };
+        let instance = Instance::new(environment, self.engine_parameters()?);
+        if let Some(path) = temporary_database(&instance.parameters())
+            && others.iter().any(|other| other.handle != self.handle && other.has_temporary(&path))
+        {
+            let detail = "another instance has the same temporary database";
+            return Err(Error::new(JetErr::TempPathInUse, detail).file(path));
+        }
+        let mut engine = self.engine.lock();
+        if engine.is_some() {
+            return Err(JetErr::AlreadyInitialized.into());
+        }
+        self.check_not_restoring()?;
+        *engine = Some(instance.clone());
+        Ok(instance)
+    }
+
+    /// Starts the engine that it has; returns what to warn of.
+    ///
+    /// # Errors
+    /// Those of [`Instance::init_with_map`]; the engine is gone then.
+    pub(super) fn start(
         &self,
-        cache: Arc<PageCache>,
+        instance: &Instance,
         options: InitOptions,
         map: &RestoreMap,
         progress: &mut dyn FnMut(Status),
     ) -> Result<Option<JetErr>> {
-        let environment = Environment { cache: Some(cache), ..Environment::default() };
-        let instance = Instance::new(environment, self.engine_parameters()?);
-        {
-            let mut engine = self.engine.lock();
-            if engine.is_some() {
-                return Err(JetErr::AlreadyInitialized.into());
-            }
-            self.check_not_restoring()?;
-            *engine = Some(instance.clone());
-        }
         // Not under the lock: whoever asks meanwhile is told so, and does not wait.
-        instance.init_with_map(options, map, progress).inspect_err(|_| self.forget(&instance))?;
+        instance.init_with_map(options, map, progress).inspect_err(|_| self.forget(instance))?;
         *self.services.lock() = Services::default();
         self.parameters.lock().set_stage(Stage::Running);
         Ok(instance.init_warning())
+    }
+
+    /// Whether it is initialised with this temporary database.
+    fn has_temporary(&self, path: &Path) -> bool {
+        self.engine()
+            .is_ok_and(|engine| temporary_database(&engine.parameters()).is_some_and(|own| own == path))
     }
 
     /// Ends the engine; nothing to do when it is not running. It stays when the engine refuses because a

@@ -17,8 +17,11 @@ pub use snapshots::Snapshots;
 pub use tables::{Cursor, OpenTables};
 
 use crate::types::{JET_INSTANCE, JET_INSTANCE_NIL};
+use ese::backup::to_directory::Status;
 use ese::buffer::{PageCache, SIZE_PARAMETERS, cache_bytes};
 use ese::params::{ParamId, Parameters, Scope, Stage};
+use ese::raw::InitOptions;
+use ese::restore::map::RestoreMap;
 use ese::sync::{Arc, Mutex};
 use ese::{Error, JetErr, Result};
 use std::collections::BTreeMap;
@@ -43,6 +46,8 @@ pub struct Process {
     state: Mutex<State>,
     sessions: Sessions,
     snapshots: Snapshots,
+    /// Held by the thread that finds out whether an instance may start.
+    starting: Mutex<()>,
 }
 
 struct State {
@@ -107,7 +112,12 @@ impl Process {
             next: 0x1000,
             cache: None,
         };
-        Self { state: Mutex::new(state), sessions: Sessions::new(), snapshots: Snapshots::default() }
+        Self {
+            state: Mutex::new(state),
+            sessions: Sessions::new(),
+            snapshots: Snapshots::default(),
+            starting: Mutex::default(),
+        }
     }
 
     /// The snapshot of the operating system, if there is one.
@@ -207,6 +217,25 @@ impl Process {
             Mode::Single => state.only(),
             Mode::Undecided => Err(JetErr::NotInitialized.into()),
         }
+    }
+
+    /// Starts the engine of an instance; returns what to warn of.
+    ///
+    /// # Errors
+    /// JET_errAlreadyInitialized, JET_errRestoreInProgress, JET_errTempPathInUse; those of the engine.
+    pub fn initialize(
+        &self,
+        entry: &Entry,
+        options: InitOptions,
+        map: &RestoreMap,
+        progress: &mut dyn FnMut(Status),
+    ) -> Result<Option<JetErr>> {
+        let cache = self.cache();
+        let instance = {
+            let _one_at_a_time = self.starting.lock();
+            entry.prepare(cache, &self.instances())?
+        };
+        entry.start(&instance, options, map, progress)
     }
 
     /// The page cache that all instances share, as large as the parameters say.

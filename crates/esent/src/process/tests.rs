@@ -87,7 +87,12 @@ fn all_instances_share_one_cache_that_follows_its_parameters() {
         for id in [ParamId::LogFilePath, ParamId::SystemPath] {
             entry.parameters().lock().set_text(id, place.to_str().unwrap()).unwrap();
         }
-        entry.init(process.cache(), InitOptions::default(), &RestoreMap::default(), &mut |_| {}).unwrap();
+        entry
+            .parameters()
+            .lock()
+            .set_text(ParamId::TempPath, place.join("tmp.edb").to_str().unwrap())
+            .unwrap();
+        process.initialize(&entry, InitOptions::default(), &RestoreMap::default(), &mut |_| {}).unwrap();
         assert!(Arc::ptr_eq(&entry.engine().unwrap().cache().unwrap(), &cache));
         let session = entry.begin_session().unwrap();
         drop(session.create(&place.join("x.edb"), ese::database::CreateOptions::default()).unwrap());

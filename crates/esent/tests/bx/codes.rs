@@ -108,6 +108,39 @@ fn restore_in_progress_for_every_function_of_a_backup() {
     ok(jet!(JetTerm(instance)));
 }
 
+/// Of JetInit: what one sorts must not come among what the other one sorts.
+#[test]
+fn temp_path_in_use_by_an_instance_that_runs() {
+    const TEMP_PATH: u32 = 1;
+    const MAX_TEMPORARY_TABLES: u32 = 10;
+    let (place, other_place) = (Place::new(), Place::new());
+    let temporary = place.string("tmp.edb");
+    let instance_with = |place: &Place, tables: usize| {
+        let mut instance = create(place, "logs");
+        let set_path = jet!(JetSetSystemParameterA(in_out(&mut instance), 0, TEMP_PATH, 0, text(&temporary)));
+        ok(set_path);
+        set(&mut instance, MAX_TEMPORARY_TABLES, tables);
+        instance
+    };
+    // Keeps the process in multi-instance mode.
+    let mode_place = Place::new();
+    let _running = Running::new(&mode_place);
+    let mut first = instance_with(&place, 5);
+    ok(jet!(JetInit(in_out(&mut first))));
+    let mut second = instance_with(&other_place, 5);
+    is(jet!(JetInit(in_out(&mut second))), JetErr::TempPathInUse);
+    is(jet!(JetBeginExternalBackupInstance(second, 0)), JetErr::NotInitialized);
+    // Without temporary tables there is nothing that could meet.
+    set(&mut second, MAX_TEMPORARY_TABLES, 0);
+    ok(jet!(JetInit(in_out(&mut second))));
+    ok(jet!(JetTerm(second)));
+    let mut second = instance_with(&other_place, 5);
+    is(jet!(JetInit(in_out(&mut second))), JetErr::TempPathInUse);
+    ok(jet!(JetTerm(first)));
+    ok(jet!(JetInit(in_out(&mut second))));
+    ok(jet!(JetTerm(second)));
+}
+
 #[test]
 fn snapshots_need_an_instance_that_runs() {
     let alone = alone();
@@ -119,7 +152,7 @@ fn snapshots_need_an_instance_that_runs() {
     let running = Running::beside(&other_place, &alone);
     // JET_bitContinueAfterThaw | JET_bitExplicitPrepare.
     ok(jet!(JetOSSnapshotPrepare(out(&mut id), 12)));
-    is(jet!(JetOSSnapshotPrepareInstance(id, resting, 0)), JetErr::NotInitialized);
+    is(jet!(JetOSSnapshotPrepareInstance(id, resting, 0)), JetErr::OSSnapshotNotAllowed);
     ok(jet!(JetOSSnapshotPrepareInstance(id, running.instance, 0)));
     let (mut count, mut array) = (0, 0);
     ok(jet!(JetOSSnapshotFreezeA(id, out(&mut count), out(&mut array), 0)));

@@ -267,6 +267,8 @@ pub(crate) fn set_folders(instance: &mut JET_INSTANCE, place: &Place, logs: &str
         ok(jet!(JetSetSystemParameterA(in_out(instance), 0, id, 0, text(&folder))));
     }
     set(instance, 11, 64);
+    // Two instances with temporary tables need different places for them.
+    set(instance, 10, 0);
     // The cache is a value of its own; a small one is enough.
     set(instance, 100, 1);
 }
