@@ -28,10 +28,7 @@ jet_api! {
         check_bits(grbit, 0)?;
         PROCESS.snapshots().with(snapId, |_| (Ok(()), false))?;
         let engine = PROCESS.instance(instance)?.engine();
-        let engine = engine.map_err(|error| match error.code() {
-            JetErr::NotInitialized => error,
-            _ => error.with_code(JetErr::OSSnapshotNotAllowed),
-        })?;
+        let engine = engine.map_err(|error| error.with_code(JetErr::OSSnapshotNotAllowed))?;
         PROCESS.snapshots().with(snapId, |snapshot| (snapshot.add(&engine), false))
     }
 
