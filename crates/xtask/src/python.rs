@@ -46,25 +46,28 @@ impl Python {
         eprintln!("xtask: installing {} under {}", READERS.join(", "), home.display());
         let made = quiet(Command::new("python3").args(["-m", "venv"]).arg(home.join("venv")))?;
         if made && quiet(Command::new(&venv.interpreter).args(["-m", "pip", "--version"]))? {
-            venv.pip(&[])?;
+            venv.pip(READERS, &[])?;
             return Ok(venv);
         }
         let _ = std::fs::remove_dir_all(home.join("venv"));
         let folder = home.join("site-packages");
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-        beside.pip(&["--target", &folder.to_string_lossy()])?;
+        beside.pip(READERS, &["--target", &folder.to_string_lossy()])?;
         Ok(beside)
     }
 
-    fn pip(&self, options: &[&str]) -> Result<()> {
+    fn pip(&self, packages: &[&str], options: &[&str]) -> Result<()> {
         let status = Command::new(&self.interpreter)
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
             .args(options)
-            .args(READERS)
+            .args(packages)
             .status()
             .context("running pip")?;
         if !status.success() {
-            bail!("pip could not install the readers ({status}): is there a C compiler and a network?");
+            bail!(
+                "pip could not install {} ({status}): is there a C compiler and a network?",
+                packages.join(", ")
+            );
         }
         Ok(())
     }
@@ -91,6 +94,29 @@ impl Python {
             command.env("PYTHONPATH", packages);
         }
     }
+}
+
+/// The library that makes Rust declarations of C headers, for whoever builds RocksDB.
+#[cfg(not(feature = "peers"))]
+const CLANG: &str = "libclang==18.1.1";
+
+/// Tells a command where libclang is, and where the compiler has its headers. Installs it under `target/` unless the
+/// environment names one.
+#[cfg(not(feature = "peers"))]
+pub(crate) fn lend_clang(command: &mut Command) -> Result<()> {
+    if std::env::var_os("LIBCLANG_PATH").is_some() {
+        return Ok(());
+    }
+    let home = workspace::target().join("clang");
+    let library = home.join("clang").join("native");
+    if !library.exists() {
+        Python::prepare()?.pip(&[CLANG], &["--target", &home.to_string_lossy()])?;
+    }
+    let headers = Command::new("cc").arg("-print-file-name=include").output().context("running cc")?;
+    let headers = String::from_utf8(headers.stdout).context("where cc has its headers")?;
+    command.env("LIBCLANG_PATH", &library);
+    command.env("BINDGEN_EXTRA_CLANG_ARGS", format!("-I{}", headers.trim()));
+    Ok(())
 }
 
 /// Runs a command whose failure is an answer, not a problem.

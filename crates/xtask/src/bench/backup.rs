@@ -1,9 +1,10 @@
-//! `cargo xtask bench backup`: a full backup with every page verified, beside `cp` of the same files and SQLite's
-//! online backup of as much data; with writers at work; incremental backups; restore; memory.
+//! `cargo xtask bench backup`: a full backup with every page verified, beside `cp` of the same files and the online
+//! backups of others of as much data; with writers at work; incremental backups; restore; memory.
 
 use super::BackupSettings;
 use super::copying::{Memory, copy_files, drop_from_cache, empty, size_of, sync_folder};
 use super::figures::Rounds;
+use super::peers::{self, Peer};
 use super::stores::{Ese, EseOptions, Record, Store};
 use anyhow::{Context, Result, ensure};
 use ese::backup::external::{ATOMIC, INCREMENTAL};
@@ -17,14 +18,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bytes of the value of a record.
-const VALUE_BYTES: usize = 1000;
+pub(super) const VALUE_BYTES: usize = 1000;
 /// Records of a transaction while a database is filled.
-const BATCH: i64 = 1000;
+pub(super) const BATCH: i64 = 1000;
 /// Writers change records in the first so many MiB: they are resident in the cache.
 const RESIDENT_MIB: i64 = 32;
 /// How long writers are watched.
 const WATCHED: Duration = Duration::from_secs(4);
 const MIB: f64 = (1 << 20) as f64;
+
+/// Records that fill so many MiB: a page of 4 KB takes three.
+pub(super) fn records_of(mib: u64) -> i64 {
+    (mib << 20) as i64 / 4096 * 3
+}
 
 /// An instance with a database of some size, and its folders.
 struct Bench {
@@ -40,8 +46,7 @@ impl Bench {
         empty(&live)?;
         let ese = Ese::create_with(&live, EseOptions { indexed: false, circular: false })?;
         let mut session = ese.session()?;
-        // A page of 4 KB takes three such records.
-        let records = (mib << 20) as i64 / 4096 * 3;
+        let records = records_of(mib);
         let value = vec![7; VALUE_BYTES];
         for first in (0..records).step_by(BATCH as usize) {
             session.begin()?;
@@ -111,46 +116,6 @@ impl Bench {
     }
 }
 
-/// SQLite with as much data.
-struct Sqlite(PathBuf);
-
-impl Sqlite {
-    fn new(folder: &Path, mib: u64) -> Result<Self> {
-        let path = folder.join("bench.sqlite");
-        let connection = rusqlite::Connection::open(&path)?;
-        connection.pragma_update(None, "synchronous", "OFF")?;
-        connection.execute_batch("CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB NOT NULL)")?;
-        let value = vec![7_u8; VALUE_BYTES];
-        let records = (mib << 20) as i64 / 4096 * 3;
-        for first in (0..records).step_by(BATCH as usize) {
-            connection.execute_batch("BEGIN")?;
-            for key in first..(first + BATCH).min(records) {
-                connection.prepare_cached("INSERT INTO t VALUES (?1, ?2)")?.execute((key, &value))?;
-            }
-            connection.execute_batch("COMMIT")?;
-        }
-        drop(connection);
-        std::fs::File::open(&path)?.sync_all()?;
-        Ok(Self(path))
-    }
-
-    /// Its online backup in one go, which ends durable: its bytes.
-    fn back_up(&self, target: &Path) -> Result<u64> {
-        let source = rusqlite::Connection::open(&self.0)?;
-        let copy = target.join("copy.sqlite");
-        let mut connection = rusqlite::Connection::open(&copy)?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        rusqlite::backup::Backup::new(&source, &mut connection)?.run_to_completion(
-            i32::MAX,
-            Duration::ZERO,
-            None,
-        )?;
-        drop(connection);
-        sync_folder(target)?;
-        size_of(target)
-    }
-}
-
 /// MiB per second of what `work` says that it moved.
 fn rate(work: impl FnOnce() -> Result<u64>) -> Result<f64> {
     let begin = Instant::now();
@@ -166,11 +131,11 @@ pub(super) fn run(settings: &BackupSettings) -> Result<ExitCode> {
     println!("Cold: the files are dropped from the system's cache before.\n");
     for mib in [settings.mib / 4, settings.mib / 2, settings.mib] {
         let bench = Bench::new(&folder.join("ese"), mib)?;
-        let sqlite = Sqlite::new(&folder, mib)?;
+        let peers = peers::all(&folder, mib)?;
         let bytes = size_of(&bench.place("backup").join("new"))?;
         println!("{mib} MiB of records: a backup of {:.0} MiB", bytes as f64 / MIB);
-        still(&bench, &sqlite, rounds)?;
-        std::fs::remove_file(&sqlite.0)?;
+        still(&bench, &peers, rounds)?;
+        drop(peers);
         if mib == settings.mib {
             with_writers(&bench, rounds)?;
             incremental(&bench)?;
@@ -183,21 +148,30 @@ pub(super) fn run(settings: &BackupSettings) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Nobody writes: the backup, `cp` and SQLite.
-fn still(bench: &Bench, sqlite: &Sqlite, rounds: usize) -> Result<()> {
+/// Nobody writes: the backup, `cp` and the peers.
+fn still(bench: &Bench, peers: &[Box<dyn Peer>], rounds: usize) -> Result<()> {
+    let targets: Vec<PathBuf> = ["backup", "copy"]
+        .into_iter()
+        .chain(peers.iter().map(|peer| peer.name()))
+        .map(|name| bench.place(name))
+        .collect();
     for cold in [true, false] {
-        let mut figures = [Rounds::default(), Rounds::default(), Rounds::default()];
+        let mut figures: Vec<Rounds> = targets.iter().map(|_| Rounds::default()).collect();
         let mut memory = 0;
         for round in 0..rounds {
-            for at in 0..3 {
+            for at in 0..targets.len() {
                 // Whoever comes first in a round comes last in the next.
-                let at = (at + round) % 3;
+                let at = (at + round) % targets.len();
                 // What is there from the last round goes before the clock starts.
-                empty(&bench.place(["backup", "copy", "sqlite"][at]))?;
+                empty(&targets[at])?;
                 sync_folder(&bench.folder)?;
                 if cold {
                     bench.drop_cache()?;
-                    drop_from_cache(&sqlite.0)?;
+                    for file in
+                        peers.iter().map(|peer| peer.files()).collect::<Result<Vec<_>>>()?.iter().flatten()
+                    {
+                        drop_from_cache(file)?;
+                    }
                 }
                 figures[at].add(match at {
                     0 => {
@@ -207,22 +181,23 @@ fn still(bench: &Bench, sqlite: &Sqlite, rounds: usize) -> Result<()> {
                         rate
                     }
                     1 => rate(|| bench.copy())?,
-                    _ => rate(|| sqlite.back_up(&bench.place("sqlite")))?,
+                    _ => rate(|| peers[at - 2].back_up(&targets[at]))?,
                 });
             }
         }
         let name = if cold { "cold" } else { "warm" };
-        let [backup, copy, peer] = &figures;
-        println!("  {name}  backup        {}", backup.rate());
-        println!("  {name}  cp and sync   {}  ratio {}", copy.rate(), backup.over(copy).ratio());
-        println!("  {name}  SQLite backup {}  ratio {}", peer.rate(), backup.over(peer).ratio());
+        let others = ["cp and sync".to_owned()];
+        let others = others.into_iter().chain(peers.iter().map(|peer| format!("{} backup", peer.name())));
+        println!("  {name}  {:<15} {}", "backup", figures[0].rate());
+        for (other, figure) in others.zip(&figures[1..]) {
+            println!("  {name}  {other:<15} {}  ratio {}", figure.rate(), figures[0].over(figure).ratio());
+        }
         println!(
             "  {name}  memory of the backup beyond what was there before: {:.1} MiB",
             memory as f64 / MIB
         );
     }
-    empty(&bench.place("sqlite"))?;
-    empty(&bench.place("copy"))
+    targets[1..].iter().try_for_each(|target| empty(target))
 }
 
 /// Threads that commit durably until they are dropped.

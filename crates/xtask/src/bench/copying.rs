@@ -14,11 +14,13 @@ pub(super) fn empty(folder: &Path) -> Result<()> {
     .with_context(|| format!("emptying {}", folder.display()))
 }
 
-/// Bytes of the files of a folder.
+/// Bytes of the files of a folder and of those in it.
 pub(super) fn size_of(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
-        bytes += entry?.metadata()?.len();
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { size_of(&entry.path())? } else { metadata.len() };
     }
     Ok(bytes)
 }

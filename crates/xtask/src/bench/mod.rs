@@ -7,6 +7,8 @@ mod copying;
 #[cfg(feature = "peers")]
 mod figures;
 mod measure;
+#[cfg(feature = "peers")]
+mod peers;
 mod read;
 #[cfg(feature = "peers")]
 mod stores;
@@ -15,10 +17,14 @@ mod threads;
 #[cfg(feature = "peers")]
 mod write;
 
+#[cfg(not(feature = "peers"))]
+use crate::python;
 use crate::workspace;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+#[cfg(not(feature = "peers"))]
+use std::process::Command;
+use std::process::ExitCode;
 
 /// What to measure.
 #[derive(Debug, clap::Subcommand)]
@@ -31,8 +37,8 @@ pub(crate) enum Bench {
     /// Many sessions at once: durable commits and reads per second by the number of sessions, beside a bare
     /// loop of write and sync and beside threads that share nothing.
     Threads(Settings),
-    /// Full backups to a folder with every page verified, beside `cp` of the same files and SQLite's online
-    /// backup, alone and with writers; incremental backups, restore, memory.
+    /// Full backups to a folder with every page verified, beside `cp` of the same files and the online backups of
+    /// SQLite and RocksDB, alone and with writers; incremental backups, restore, memory.
     Backup(BackupSettings),
 }
 
@@ -42,6 +48,9 @@ pub(crate) struct BackupSettings {
     /// Size of the largest database in MiB; a half and a quarter of it are measured as well.
     #[arg(long, default_value_t = 2048)]
     mib: u64,
+    /// RocksDB's backup engine as well. To build it takes a C++ compiler and some 20 minutes of processor time.
+    #[arg(long)]
+    rocksdb: bool,
     #[command(flatten)]
     common: Settings,
 }
@@ -102,18 +111,23 @@ impl Bench {
             #[cfg(feature = "peers")]
             Self::Backup(settings) => backup::run(settings),
             #[cfg(not(feature = "peers"))]
-            Self::Backup(settings) => optimised(&settings.common),
+            Self::Backup(BackupSettings { rocksdb: true, .. }) => optimised("rocksdb"),
             #[cfg(not(feature = "peers"))]
-            Self::Write(settings) | Self::Threads(settings) => optimised(settings),
+            Self::Write(settings) | Self::Threads(settings) if settings.lock_times => optimised("lock-times"),
+            #[cfg(not(feature = "peers"))]
+            Self::Backup(_) | Self::Write(_) | Self::Threads(_) => optimised("peers"),
         }
     }
 }
 
-/// Runs this very command again, built to be fast and together with the peers.
-#[cfg_attr(feature = "peers", expect(dead_code, reason = "this is the command that it runs"))]
-fn optimised(settings: &Settings) -> Result<ExitCode> {
-    let features = if settings.lock_times { "peers,lock-times" } else { "peers" };
-    let status = Command::new(workspace::cargo())
+/// Runs this very command again, built to be fast, with some features.
+#[cfg(not(feature = "peers"))]
+fn optimised(features: &str) -> Result<ExitCode> {
+    let mut command = Command::new(workspace::cargo());
+    if features == "rocksdb" {
+        python::lend_clang(&mut command)?;
+    }
+    let status = command
         .args(["run", "--quiet", "--release", "--package", "xtask", "--features", features, "--"])
         .args(std::env::args_os().skip(1))
         .status()

@@ -103,7 +103,7 @@ impl Series {
         note("insert", inserted);
         // Another order than that of the inserts, without a record twice.
         let mixed = |n: usize| (n * 7919 + 13) % count;
-        let mixed = |n: usize| if count % 7919 == 0 { n } else { mixed(n) };
+        let mixed = |n: usize| if count.is_multiple_of(7919) { n } else { mixed(n) };
         for then in self.then {
             let start = Instant::now();
             match then {
