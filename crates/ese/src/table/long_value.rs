@@ -160,14 +160,25 @@ impl<'t> LongValue<'t> {
 
     /// One more record refers to it.
     pub(super) fn refer(&self, work: &mut Work) -> Result<()> {
-        self.count(work, 1)
+        self.count(work, 1).map(drop)
     }
 
     /// One record less refers to it; with the last one it goes.
+    ///
+    /// # Errors
+    /// `WriteConflict` also when others refer to it no more of whom this transaction does not know: whoever is the last
+    /// must take the value along, and it cannot be told yet who that is.
     pub(super) fn release(&self, work: &mut Work) -> Result<()> {
         let root = self.root(work)?;
         if root.references > 1 {
-            return self.count(work, -1);
+            let stood = self.count(work, -1)?;
+            if stood > 1 {
+                return Ok(());
+            }
+            return Err(Error::new(
+                JetErr::WriteConflict,
+                "another transaction gives up the same long value",
+            ));
         }
         let (size, chunk) = (root.size as usize, self.storing.chunk);
         for at in (0..size).step_by(chunk) {
@@ -176,11 +187,11 @@ impl<'t> LongValue<'t> {
         btree::delete(work, self.tree, Bookmark { key: &self.id.root_key(), data: &[] })
     }
 
-    /// The count is the first number of the root.
-    fn count(&self, work: &mut Work, by: i64) -> Result<()> {
+    /// The count is the first number of the root. Returns what stood there, with what others have done to it so far.
+    fn count(&self, work: &mut Work, by: i64) -> Result<i64> {
         let key = self.id.root_key();
         let bookmark = Bookmark { key: &key, data: &[] };
-        btree::add(work, self.tree, bookmark, 0, by, false, Versioning::Versioned).map(drop)
+        btree::add(work, self.tree, bookmark, 0, by, false, Versioning::Versioned)
     }
 
     fn insert_chunk(&self, work: &mut Work, at: usize, data: &[u8]) -> Result<()> {

@@ -76,6 +76,9 @@ pub struct Model {
     /// The commit that last changed, and that last added to a node.
     changed: BTreeMap<Node, u64>,
     added: BTreeMap<Node, u64>,
+    /// Of whom each record that ever was is a copy, or a copy's copy: they may share long values.
+    families: BTreeMap<i32, BTreeSet<usize>>,
+    inserted: usize,
 }
 
 impl Model {
@@ -143,6 +146,31 @@ impl Model {
         if all || open.levels.is_empty() {
             self.open[session] = None;
         }
+    }
+
+    /// A record came, perhaps as a copy.
+    pub fn descends(&mut self, id: i32, from: Option<i32>) {
+        self.inserted += 1;
+        let new = || BTreeSet::from([self.inserted]);
+        let families = from.map_or_else(new, |from| self.families.get(&from).cloned().unwrap_or_default());
+        self.families.entry(id).or_default().extend(families);
+    }
+
+    /// Whether a transaction that the session does not see may have to do with long values of a record: who is the last
+    /// to give one up takes it along, so while that cannot be told it is a conflict.
+    pub fn may_share(&self, session: usize, id: i32) -> bool {
+        let families = &self.families[&id];
+        let is_kin = |node: &Node| match node {
+            Node::Record(other) => {
+                self.families.get(other).is_some_and(|theirs| !theirs.is_disjoint(families))
+            }
+            _ => false,
+        };
+        let since = self.open[session].as_ref().map_or(self.commits, |open| open.since);
+        let others = self.open.iter().enumerate().filter(|(other, _)| *other != session);
+        let mut open = others.filter_map(|(_, open)| open.as_ref()?.levels.last());
+        open.any(|level| level.touched.keys().any(is_kin))
+            || self.changed.iter().any(|(node, commit)| *commit > since && is_kin(node))
     }
 
     /// Whether a session may touch a node.

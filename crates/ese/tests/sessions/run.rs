@@ -132,6 +132,10 @@ fn same<T: PartialEq + Debug>(what: &str, found: ese::Result<T>, wanted: Result<
     }
 }
 
+fn is_conflict<T>(found: &ese::Result<T>) -> bool {
+    found.as_ref().is_err_and(|error| error.code() == JetErr::WriteConflict)
+}
+
 impl Run {
     pub fn new(page_size: PageSize) -> Self {
         let disk = disk(1);
@@ -400,6 +404,7 @@ impl Run {
             Act::Delete => self.change(
                 at,
                 which,
+                true,
                 |model, id| {
                     let Some(id) = id else { return Ok(()) };
                     model.put(at, Some(id), None)
@@ -409,6 +414,7 @@ impl Run {
             Act::Lock => self.change(
                 at,
                 which,
+                false,
                 |model, id| {
                     let Some(id) = id else { return Ok(()) };
                     model.check(at, &Node::Record(id), Touch::Lock)?;
@@ -420,6 +426,7 @@ impl Run {
             Act::Add(by) => self.change(
                 at,
                 which,
+                false,
                 |model, id| {
                     let Some(id) = id else { return Ok(()) };
                     let touch = Touch::Delta { by: by.into(), is_locked: false };
@@ -433,11 +440,12 @@ impl Run {
         }
     }
 
-    /// A change of the current record.
+    /// A change of the current record, with its long values or without.
     fn change(
         &mut self,
         at: usize,
         which: usize,
+        has_values: bool,
         on_model: impl FnOnce(&mut Model, Option<i32>) -> Result<(), JetErr>,
         on_table: impl FnOnce(&Table) -> ese::Result<()>,
     ) {
@@ -453,7 +461,14 @@ impl Run {
                 assert!(code == JetErr::TransReadOnly || current == Err(code), "{code:?}");
                 return;
             }
-            (_, current) => on_model(&mut self.model, current.ok()),
+            (_, current) => {
+                let found = on_table(&self.hands[at].tables[which]);
+                let is_shared = current.is_ok_and(|id| has_values && self.model.may_share(at, id));
+                if !is_shared || !is_conflict(&found) {
+                    same("change", found, on_model(&mut self.model, current.ok()));
+                }
+                return;
+            }
         };
         same("change", on_table(&self.hands[at].tables[which]), wanted);
     }
@@ -518,11 +533,18 @@ impl Run {
             return same("cancel", table.cancel(), Ok(()));
         }
         let id = number(&row[ID]);
-        let old = if takes_place { current.ok().map(|(id, _)| id) } else { None };
-        let wanted = self.model.put(at, old, Some((id, row)));
-        match table.update() {
-            Ok(bookmark) if wanted.is_ok() => self.bookmarks.push((bookmark, id)),
-            found => {
+        let from = if kind == Prepare::Insert { None } else { current.ok().map(|(id, _)| id) };
+        let found = table.update();
+        let is_shared = from.is_some_and(|from| self.model.may_share(at, from));
+        if is_shared && is_conflict(&found) {
+            return same("cancel", table.cancel(), Ok(()));
+        }
+        match (found, self.model.put(at, from.filter(|_| takes_place), Some((id, row)))) {
+            (Ok(bookmark), Ok(())) => {
+                self.bookmarks.push((bookmark, id));
+                self.model.descends(id, from);
+            }
+            (found, wanted) => {
                 same("update", found.map(drop), wanted);
                 same("cancel", table.cancel(), Ok(()));
             }
