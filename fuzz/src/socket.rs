@@ -12,7 +12,7 @@ use ese::clock::SeededClock;
 use ese::event::MemorySink;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{Environment, InitOptions, Instance, Session};
-use ese::sync::{Arc, Mutex, thread};
+use ese::sync::{Arc, Mutex, Rank, thread};
 use ese_vfs::{Disk, SimDisk};
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -179,8 +179,10 @@ impl Live {
             answer
         });
         let backup = self.instance.backup().expect("an instance that runs");
-        let served = ese::backup::socket::frame::Connection::new(near, PATIENCE)
-            .and_then(|mut connection| serve(&mut connection, &backup, &Mutex::new(()), &LIMITS));
+        let served =
+            ese::backup::socket::frame::Connection::new(near, PATIENCE).and_then(|mut connection| {
+                serve(&mut connection, &backup, &Mutex::ranked(Rank::Client, ()), &LIMITS)
+            });
         let answer = client.expect("a thread").join().expect("a client");
         assert_eq!(backup.state().phase, Phase::Idle, "the backup goes on");
         assert_eq!(backup.pinned(), None, "logs are kept for nobody");
@@ -197,7 +199,7 @@ impl Live {
 pub fn server(data: &[u8]) -> bool {
     static LIVE: OnceLock<Mutex<Option<Live>>> = OnceLock::new();
     let Some((choice, rest)) = data.split_first() else { return false };
-    let mut guard = LIVE.get_or_init(Mutex::default).lock();
+    let mut guard = LIVE.get_or_init(|| Mutex::ranked(Rank::Caller, None)).lock();
     if guard.as_ref().is_some_and(|live| live.disk.used() > ROOM || live.conversations == CONVERSATIONS) {
         *guard = None;
     }

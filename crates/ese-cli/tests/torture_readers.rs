@@ -44,10 +44,12 @@ fn images(setup: Setup) -> Vec<(SimDisk, Expected)> {
     let (taken, at, seen) = (images.clone(), disk.clone(), history.clone());
     let rng = Mutex::new(SimRng::new(setup.seed));
     disk.set_hook(Some(Arc::new(move || {
-        let (mut taken, mut rng) = (taken.lock(), rng.lock());
-        if taken.len() < CUTS && at.operations() > ABOUT && rng.chance(1, 30) {
-            taken.push((at.crash(rng.next_u64()), seen.expected()));
+        if taken.lock().len() == CUTS || at.operations() <= ABOUT || !rng.lock().chance(1, 30) {
+            return;
         }
+        let seed = rng.lock().next_u64();
+        let image = (at.crash(seed), seen.expected());
+        taken.lock().push(image);
     })));
     workload::run(setup, &disk, &history).unwrap_or_else(|e| panic!("{setup:?}: {e}"));
     disk.set_hook(None);

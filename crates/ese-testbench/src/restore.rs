@@ -150,7 +150,10 @@ impl World {
     ) -> Vec<JetErr> {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let gather = heard.clone();
-        self.disk.set_hook(Some(Arc::new(move || gather.lock().push(call()))));
+        self.disk.set_hook(Some(Arc::new(move || {
+            let said = call();
+            gather.lock().push(said);
+        })));
         work();
         self.disk.set_hook(None);
         let mut heard = std::mem::take(&mut *heard.lock());

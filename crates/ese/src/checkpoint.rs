@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::log::{Log, write_checkpoint};
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, Mutex, MutexGuard, Rank};
 use crate::transaction::Transactions;
 use ese_format::checkpoint::Checkpoint;
 use ese_format::log::{AttachEntry, DbmsParam};
@@ -68,7 +68,13 @@ impl Checkpointer {
     ) -> Self {
         let mut state = last.unwrap_or_else(|| Checkpoint::new(Signature::NONE, LogPosition::NONE));
         state.params = params;
-        Self { disk, path, databases, hold: Mutex::new(()), state: Mutex::new(state) }
+        Self {
+            disk,
+            path,
+            databases,
+            hold: Mutex::ranked(Rank::CheckpointHold, ()),
+            state: Mutex::new(state),
+        }
     }
 
     /// The stream it belongs to, once that is known.

@@ -238,6 +238,7 @@ impl Cleanup {
             left_over.extract_if(.., |version| is_held(version.node().tree.database)).collect();
         let later: Vec<_> = again.extract_if(.., |put_off| is_held(put_off.tree.database)).collect();
         held.left_over = kept;
+        drop(held);
         self.put_off.lock().extend(later);
     }
 

@@ -4,14 +4,14 @@
 //! there at any instant; bytes of the header that this engine does not know survive; every header write
 //! bears a new flush signature and names no flush map, so that a `.jfm` beside the file is known to be
 //! stale. Threading: any method from any thread; the header lock is held across the header's own writes
-//! only, and nothing is appended to the log or waited for under it.
+//! only, and nothing is appended to the log or waited for under it. Who reads the header does not wait for it.
 
 mod range;
 
 use crate::clock::Clock;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Rank, RwLock, may_wait_for_disk};
 use ese_format::checksum::{Verdict, verify_page};
 use ese_format::database::{
     Access, Chosen, DatabaseHeader, HeaderCopy, OtherCopy, PROBE_BYTES, choose_header,
@@ -43,7 +43,11 @@ pub struct DbFile {
     clock: Arc<dyn Clock>,
     page_size: PageSize,
     intent: Intent,
-    header: Mutex<Copies>,
+    /// As it was last written.
+    header: RwLock<Arc<DatabaseHeader>>,
+    /// The copy that is damaged or says something else, as a cut header write leaves it. Held by whoever writes the
+    /// header; its readers do not wait for that.
+    stale: Mutex<Option<HeaderCopy>>,
     counters: Counters,
     ranges: Ranges,
     /// A sync failed: the system may have dropped what was written, so no later one means anything.
@@ -65,13 +69,6 @@ struct Counters {
 #[must_use = "the pages are free again when this is dropped"]
 pub struct HeldPages<'a> {
     _range: HeldRange<'a>,
-}
-
-/// The header and its two copies in the file.
-struct Copies {
-    header: DatabaseHeader,
-    /// The copy that is damaged or says something else, as a cut header write leaves it.
-    stale: Option<HeaderCopy>,
 }
 
 impl DbFile {
@@ -163,7 +160,8 @@ impl DbFile {
             clock,
             page_size: header.page_size,
             intent,
-            header: Mutex::new(Copies { header, stale }),
+            header: RwLock::new(Arc::new(header)),
+            stale: Mutex::ranked(Rank::Header, stale),
             counters,
             ranges: Ranges::default(),
             is_doubtful: AtomicBool::new(false),
@@ -186,9 +184,9 @@ impl DbFile {
         self.intent
     }
 
-    /// A copy of the header as it is now.
-    pub fn header(&self) -> DatabaseHeader {
-        self.header.lock().header.clone()
+    /// The header as it is now. Does not wait for a change that is being written.
+    pub fn header(&self) -> Arc<DatabaseHeader> {
+        self.header.read().clone()
     }
 
     /// Changes the header and writes both copies; on return they are durable.
@@ -199,8 +197,8 @@ impl DbFile {
     /// `DatabaseFileReadOnly` for a file opened to be read; I/O errors.
     pub fn update_header<T>(&self, change: impl FnOnce(&mut DatabaseHeader) -> T) -> Result<T> {
         self.check_writable()?;
-        let mut copies = self.header.lock();
-        let mut new = copies.header.clone();
+        let mut stale = self.stale.lock();
+        let mut new = (*self.header()).clone();
         let result = change(&mut new);
         self.raise_db_time(new.db_time);
         self.raise_object_id(new.last_object_id);
@@ -210,7 +208,8 @@ impl DbFile {
         for copy in [HeaderCopy::Primary, HeaderCopy::Shadow] {
             self.write_copy(&new, copy)?;
         }
-        *copies = Copies { header: new, stale: None };
+        *self.header.write() = Arc::new(new);
+        *stale = None;
         Ok(result)
     }
 
@@ -222,10 +221,10 @@ impl DbFile {
     /// `DatabaseFileReadOnly` for a file opened to be read; I/O errors.
     pub fn mend_header(&self) -> Result<()> {
         self.check_writable()?;
-        let mut copies = self.header.lock();
-        if let Some(copy) = copies.stale {
-            self.write_copy(&copies.header, copy)?;
-            copies.stale = None;
+        let mut stale = self.stale.lock();
+        if let Some(copy) = *stale {
+            self.write_copy(&self.header(), copy)?;
+            *stale = None;
         }
         Ok(())
     }
@@ -246,6 +245,7 @@ impl DbFile {
             HeaderCopy::Primary => 0,
             HeaderCopy::Shadow => self.page_size.bytes() as u64,
         };
+        may_wait_for_disk();
         let fail = |what| move |e| Error::io(e, what, &self.path);
         self.file.write_at(&header.encode(), offset).map_err(fail("write the header"))?;
         self.sync_file("make the header durable")
@@ -253,6 +253,7 @@ impl DbFile {
 
     /// Makes everything written durable, unless that failed before.
     fn sync_file(&self, what: &str) -> Result<()> {
+        may_wait_for_disk();
         if self.is_doubtful.load(Ordering::Acquire) {
             let sentence =
                 format!("cannot {what}: an earlier sync of the file failed, so nothing can be trusted");
@@ -283,6 +284,7 @@ impl DbFile {
 
     /// Reads whole pages from `first` on; `into` is a multiple of the page size. Nothing is verified.
     pub fn read_pages(&self, first: PageNumber, into: &mut [u8]) -> Result<()> {
+        may_wait_for_disk();
         self.file
             .read_exact_at(into, first.file_offset(self.page_size))
             .map_err(|e| Error::io(e, "read pages", &self.path).page(first))
@@ -306,6 +308,7 @@ impl DbFile {
     /// `DatabaseFileReadOnly` for a file opened to be read; I/O errors.
     pub fn write_pages(&self, first: PageNumber, bytes: &[u8]) -> Result<()> {
         self.check_writable()?;
+        may_wait_for_disk();
         let _held = self.ranges.hold(first, bytes.len() / self.page_size.bytes(), RangeAccess::Write);
         self.file
             .write_at(bytes, first.file_offset(self.page_size))
@@ -376,6 +379,7 @@ impl DbFile {
         if last > PageNumber::MAX {
             return Err(Error::new(JetErr::OutOfDatabaseSpace, "no database can be larger").file(&self.path));
         }
+        may_wait_for_disk();
         self.file
             .allocate(PageNumber(last.0 + 1).file_offset(self.page_size))
             .map_err(|e| Error::io(e, "extending the database", &self.path))?;
@@ -392,6 +396,7 @@ impl DbFile {
         if last >= self.last_page() {
             return Ok(());
         }
+        may_wait_for_disk();
         self.counters.last_page.store(last.0, Ordering::Release);
         self.file
             .set_len(PageNumber(last.0 + 1).file_offset(self.page_size))

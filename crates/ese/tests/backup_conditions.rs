@@ -129,7 +129,8 @@ fn every_function_hears_of_the_instances_condition() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let gather = heard.clone();
     let ask = move || {
-        gather.lock().extend(every_function(&again));
+        let said = every_function(&again);
+        gather.lock().extend(said);
         JetErr::Success
     };
     world.meanwhile(ask, || world.instance.term(TermOptions::default()).unwrap());

@@ -9,7 +9,7 @@ use ese::database::CreateOptions;
 use ese::log::read_log_header;
 use ese::raw::{AttachOptions, ExternalRestore, external_restore};
 use ese::restore::map::{MapEntry, RestoreMap};
-use ese::sync::{Mutex, thread};
+use ese::sync::{Mutex, Rank, thread};
 use ese::{JetErr, Result};
 use ese_format::PageSize;
 use ese_format::database::DatabaseHeader;
@@ -44,8 +44,9 @@ fn receive(world: &World, disk: &SimDisk) -> Result<()> {
     let backup = world.instance.backup()?;
     let server = thread::spawn("server", move || {
         let limits = Limits { hello: PATIENCE, idle: PATIENCE, connections: 1 };
-        Connection::new(far, PATIENCE)
-            .and_then(|mut connection| serve(&mut connection, &backup, &Mutex::new(()), &limits).map(drop))
+        Connection::new(far, PATIENCE).and_then(|mut connection| {
+            serve(&mut connection, &backup, &Mutex::ranked(Rank::Client, ()), &limits).map(drop)
+        })
     });
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let (folder, kind) = (Path::new("/backup"), SocketBackupKind::Full);

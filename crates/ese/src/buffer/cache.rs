@@ -13,7 +13,7 @@ use super::shard::{Shard, Turn};
 use super::statistics::{CacheStatistics, Counters};
 use crate::error::{JetErr, Result};
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Rank};
 use ese_format::{PageNumber, PageSize};
 use std::hash::Hasher;
 
@@ -137,7 +137,7 @@ impl PageCache {
     fn sized(bytes: usize) -> Self {
         let shards = (bytes >> 18).clamp(1, SHARDS_MOST).next_power_of_two();
         Self {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            shards: (0..shards).map(|_| Mutex::ranked(Rank::CacheShard, Shard::default())).collect(),
             budget: Arc::new(Budget {
                 used: AtomicUsize::new(0),
                 limit: AtomicUsize::new(bytes),

@@ -8,10 +8,11 @@ use super::guard::{ExclusivePage, Fresh, SharedPage, UpgradablePage};
 use super::health::Health;
 use super::hooks::{BeforeImages, WriteAhead};
 use super::latch::Mode;
+use super::order;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::job::Waker;
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::{Arc, Mutex, Rank, Weak, may_wait};
 use ese_format::{LogPosition, PageNumber, PageSize};
 
 /// What a cached file works with.
@@ -134,7 +135,7 @@ impl CachedFile {
     /// `ReadVerifyFailure` when its checksum is wrong, `DatabaseCorrupted` when it is no page all the same;
     /// I/O errors; those of writing pages, when all pages in memory are changed ones; `InstanceUnavailable`.
     pub fn read(self: &Arc<Self>, page: PageNumber) -> Result<SharedPage> {
-        let (frame, content) = self.take(page, Mode::Shared)?;
+        let (frame, content) = self.take_in_order(page, Mode::Shared)?;
         Ok(SharedPage::new(frame, content))
     }
 
@@ -144,7 +145,7 @@ impl CachedFile {
     /// Those of [`Self::read`] and [`Self::write`].
     pub fn upgradable(self: &Arc<Self>, page: PageNumber) -> Result<UpgradablePage> {
         self.check_writable()?;
-        let (frame, content) = self.take(page, Mode::Upgradable)?;
+        let (frame, content) = self.take_in_order(page, Mode::Upgradable)?;
         Ok(UpgradablePage::new(frame, content, self.clone()))
     }
 
@@ -153,6 +154,17 @@ impl CachedFile {
     /// # Errors
     /// Those of [`Self::read`]; `DatabaseFileReadOnly` for a file opened to be read.
     pub fn write(self: &Arc<Self>, page: PageNumber) -> Result<ExclusivePage> {
+        self.check_writable()?;
+        let (frame, content) = self.take_in_order(page, Mode::Exclusive)?;
+        Ok(ExclusivePage::new(frame, content, self.clone(), Fresh::No))
+    }
+
+    /// As [`Self::write`], for redo: it takes pages in whatever order, for some may be as they were later, when the tree
+    /// looked otherwise. Nobody else takes more than one then.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`].
+    pub fn write_out_of_order(self: &Arc<Self>, page: PageNumber) -> Result<ExclusivePage> {
         self.check_writable()?;
         let (frame, content) = self.take(page, Mode::Exclusive)?;
         Ok(ExclusivePage::new(frame, content, self.clone(), Fresh::No))
@@ -190,6 +202,7 @@ impl CachedFile {
             let (frame, content, in_memory) = match self.find(page)? {
                 Inserted::New(frame, content) => (frame, content, false),
                 Inserted::There(frame) => {
+                    may_wait(Rank::Page, &raw const frame.latch);
                     let content = frame.latch.take(Mode::Exclusive);
                     (frame, content, true)
                 }
@@ -268,6 +281,12 @@ impl CachedFile {
         Ok(self.cache.insert(key, self, room, false))
     }
 
+    fn take_in_order(self: &Arc<Self>, page: PageNumber, mode: Mode) -> Result<Latched> {
+        let latched = self.take(page, mode)?;
+        order::assert_in_order(latched.0.key, &latched.1, self.page_size());
+        Ok(latched)
+    }
+
     fn take(self: &Arc<Self>, page: PageNumber, mode: Mode) -> Result<Latched> {
         self.check_number(page)?;
         loop {
@@ -275,6 +294,7 @@ impl CachedFile {
                 Inserted::New(frame, content) => return self.filled(frame, content, mode),
                 Inserted::There(frame) => frame,
             };
+            may_wait(Rank::Page, &raw const frame.latch);
             let content = frame.latch.take(mode);
             if !frame.is_gone() {
                 return Ok((frame, content));

@@ -8,7 +8,7 @@ use super::cache::{Key, Room};
 use super::file::CachedFile;
 use super::latch::Latch;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, Weak};
+use crate::sync::{Arc, Condvar, Mutex, Rank, Weak};
 use ese_format::{LogPosition, PageSize};
 
 /// The bytes of a page.
@@ -72,7 +72,7 @@ impl Frame {
             page_size,
             file,
             latch,
-            meta: Mutex::default(),
+            meta: Mutex::ranked(Rank::Frame, Meta::default()),
             written: Condvar::new(),
             gone: AtomicBool::new(false),
             touches: AtomicU8::new(0),

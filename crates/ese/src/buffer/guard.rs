@@ -6,9 +6,10 @@
 use super::file::CachedFile;
 use super::frame::{Bytes, Frame};
 use super::latch::Mode;
+use super::order::InOrder;
 use super::remembered::RememberedPage;
 use crate::error::Result;
-use crate::sync::Arc;
+use crate::sync::{Arc, Held as HeldLock, Rank};
 use ese_format::page::{NewPage, Page, PageMut};
 use ese_format::{DbTime, LogPosition, PageNumber};
 
@@ -18,9 +19,16 @@ struct Held {
     mode: Mode,
     /// `None` only while the guard turns into another one or is dropped.
     content: Option<Arc<Bytes>>,
+    #[expect(dead_code, reason = "held")]
+    order: (HeldLock, InOrder),
 }
 
 impl Held {
+    fn new(frame: Arc<Frame>, mode: Mode, content: Option<Arc<Bytes>>) -> Self {
+        let order = (HeldLock::new(Rank::Page, &raw const frame.latch), InOrder::new(frame.key));
+        Self { frame, mode, content, order }
+    }
+
     fn page(&self) -> Page<'_> {
         let bytes = self.content.as_ref().map_or(&[][..], |content| content);
         // Whatever comes into a frame passed `Page::new`, and `PageMut` keeps it so.
@@ -30,7 +38,7 @@ impl Held {
     /// Takes the latch over into another mode.
     fn turn(mut self, mode: Mode, change: impl FnOnce(&Frame, Arc<Bytes>) -> Arc<Bytes>) -> Self {
         let content = self.content.take().map(|content| change(&self.frame, content));
-        Self { frame: self.frame.clone(), mode, content }
+        Self::new(self.frame.clone(), mode, content)
     }
 }
 
@@ -103,7 +111,7 @@ common!(ExclusivePage);
 
 impl SharedPage {
     pub(super) fn new(frame: Arc<Frame>, content: Arc<Bytes>) -> Self {
-        Self { held: Held { frame, mode: Mode::Shared, content: Some(content) } }
+        Self { held: Held::new(frame, Mode::Shared, Some(content)) }
     }
 
     /// The page as it is now, to go by later without the latch; see [`RememberedPage`].
@@ -116,7 +124,7 @@ impl SharedPage {
 
 impl UpgradablePage {
     pub(super) fn new(frame: Arc<Frame>, content: Arc<Bytes>, file: Arc<CachedFile>) -> Self {
-        Self { held: Held { frame, mode: Mode::Upgradable, content: Some(content) }, file }
+        Self { held: Held::new(frame, Mode::Upgradable, Some(content)), file }
     }
 
     /// Waits until nobody else reads the page; nobody can change it in between.
@@ -134,7 +142,7 @@ impl UpgradablePage {
 
 impl ExclusivePage {
     pub(super) fn new(frame: Arc<Frame>, content: Arc<Bytes>, file: Arc<CachedFile>, fresh: Fresh) -> Self {
-        Self::of(Held { frame, mode: Mode::Exclusive, content: Some(content) }, file, fresh)
+        Self::of(Held::new(frame, Mode::Exclusive, Some(content)), file, fresh)
     }
 
     fn of(held: Held, file: Arc<CachedFile>, fresh: Fresh) -> Self {
@@ -216,7 +224,7 @@ impl ExclusivePage {
         self.settle();
         let content =
             self.held.content.take().map(|content| self.held.frame.latch.downgrade(Mode::Shared, content));
-        SharedPage { held: Held { frame: self.held.frame.clone(), mode: Mode::Shared, content } }
+        SharedPage { held: Held::new(self.held.frame.clone(), Mode::Shared, content) }
     }
 
     /// A fresh page that was not made is what it was: whoever comes next shall not see zeros. Whether it

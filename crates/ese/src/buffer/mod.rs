@@ -16,6 +16,7 @@ mod health;
 mod hooks;
 mod latch;
 mod load;
+mod order;
 mod progress;
 mod remembered;
 mod shard;

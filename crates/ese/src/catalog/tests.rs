@@ -95,7 +95,8 @@ impl Bench {
     /// What the offline reader finds in the detached file.
     fn close(self) -> Model {
         // Nobody sees what was deleted.
-        for tree in self.deleted.lock().drain(..) {
+        let deleted = std::mem::take(&mut *self.deleted.lock());
+        for tree in deleted {
             self.world.attachments.storage().space.delete_tree(&tree).unwrap();
         }
         self.world.lifecycle().detach(&self.attachment, 5).unwrap();

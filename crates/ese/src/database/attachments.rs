@@ -13,7 +13,7 @@ use crate::checkpoint::Databases;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::log::{Appended, Log, Urgency};
-use crate::sync::{Arc, Mutex, RwLock};
+use crate::sync::{Arc, Mutex, Rank, RwLock};
 use crate::undo::Files;
 use ese_format::database::{DatabaseHeader, DatabaseState, DatabaseVersion};
 use ese_format::log::AttachEntry;
@@ -66,7 +66,15 @@ impl Attachment {
         let file = file.into();
         let pages = storage.open(id, file.clone());
         storage.space.set_most_pages(id, max_pages);
-        Self { id, file, pages, attached_at, consistent_at, max_pages, state: Mutex::default() }
+        Self {
+            id,
+            file,
+            pages,
+            attached_at,
+            consistent_at,
+            max_pages,
+            state: Mutex::ranked(Rank::Attachment, State::default()),
+        }
     }
 
     /// The path, as it stands in the log.
@@ -238,7 +246,7 @@ impl Attachments {
     /// No databases yet; those to come share these parts.
     pub fn new(storage: Arc<Storage>) -> Self {
         let admitted = Admitted { generation: Generation::NONE, created: LogTime::NONE };
-        let (table, moving) = (RwLock::default(), Mutex::default());
+        let (table, moving) = (RwLock::ranked(Rank::Databases, Vec::new()), Mutex::default());
         Self { storage, table, moving, admitted: Mutex::new(admitted) }
     }
 

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::log::Log;
 use crate::space::{Growth, Space};
 use crate::sync::job::Waker;
-use crate::sync::{Arc, Mutex, RwLock};
+use crate::sync::{Arc, Mutex, Rank, RwLock};
 use crate::transaction::Transactions;
 use crate::version::VersionStore;
 use ese_format::LogPosition;
@@ -45,8 +45,8 @@ impl Storage {
             space,
             health: Arc::new(Health::new()),
             double_write,
-            log: Arc::default(),
-            page_writer: Mutex::default(),
+            log: Arc::new(LateLog(RwLock::ranked(Rank::WhichLog, None))),
+            page_writer: Mutex::ranked(Rank::PageWriter, None),
         })
     }
 
@@ -92,7 +92,6 @@ impl Storage {
 }
 
 /// The log of an instance, which recovery opens when redo is done. What redo reads is durable already.
-#[derive(Default)]
 struct LateLog(RwLock<Option<Arc<Log>>>);
 
 impl WriteAhead for LateLog {

@@ -219,6 +219,7 @@ impl Log {
         }
         let Some(first) = first else { return Ok(()) };
         let offset = u64::from(first) * SEGMENT_BYTES as u64;
+        crate::sync::may_wait_for_disk();
         current
             .file
             .write_at(&writer.buffer, offset)
@@ -264,6 +265,7 @@ impl Log {
             && let Some(current) = &writer.current
         {
             writer.counts.syncs += 1;
+            crate::sync::may_wait_for_disk();
             current
                 .file
                 .sync()

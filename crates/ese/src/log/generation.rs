@@ -77,6 +77,7 @@ pub(super) fn begin_generation(
         header.flags |= LogHeader::CIRCULAR_HISTORY;
     }
     let block = header.encode().map_err(|e| Fault::fatal(Error::from(e).file(&next)))?;
+    crate::sync::may_wait_for_disk();
     file.write_at(&block, 0).map_err(|e| Fault::write(Error::io(e, "write a log header", &next)))?;
     file.sync().map_err(|e| Fault::sync(Error::io(e, "sync a log header", &next)))?;
 

@@ -8,7 +8,7 @@ use super::next_file::{NextFile, remove};
 use super::tail::{Appended, Tail, Urgency};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::job::Waker;
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Arc, Condvar, Mutex, Rank};
 use ese_format::log::LogVersion;
 use ese_format::primitives::{Generation, LogPosition, Signature};
 use std::fmt;
@@ -105,8 +105,11 @@ impl Log {
         let (generation, segment) = at;
         let next = NextFile::new(files.clone(), stream.segments, config.circular);
         Self {
-            tail: Mutex::new(Tail::new(generation, segment, stream.segments - 2)),
-            flush: Mutex::new(FlushState::new(LogPosition::new(generation, segment, 0), writer)),
+            tail: Mutex::ranked(Rank::LogTail, Tail::new(generation, segment, stream.segments - 2)),
+            flush: Mutex::ranked(
+                Rank::LogFlush,
+                FlushState::new(LogPosition::new(generation, segment, 0), writer),
+            ),
             room: Condvar::new(),
             config,
             hooks,
@@ -114,7 +117,7 @@ impl Log {
             stream,
             next,
             write_waker: Mutex::new(None),
-            followers: Mutex::default(),
+            followers: Mutex::ranked(Rank::Waker, Vec::new()),
         }
     }
 

@@ -58,7 +58,7 @@ impl BackupDatabase for AttachedDatabase {
     }
 
     fn header(&self) -> DatabaseHeader {
-        self.0.file.header()
+        (*self.0.file.header()).clone()
     }
 
     fn update_header(&self, change: &mut dyn FnMut(&mut DatabaseHeader)) -> Result<()> {

@@ -111,6 +111,11 @@ impl Defragmentations {
         Some(task)
     }
 
+    /// Whether a database has a task, which may be over but for what it tells its caller.
+    pub(super) fn knows(&self, database: u8) -> bool {
+        self.tasks.lock().contains_key(&database)
+    }
+
     /// Ends the task of a database; none when there is none that runs.
     pub(super) fn stop(&self, database: u8) -> Option<Defragmented> {
         let task = self.tasks.lock().remove(&database)?;

@@ -9,7 +9,7 @@ use crate::cleanup::Cleanup;
 use crate::error::{Error, Result};
 use crate::space::Space;
 use crate::sync::job::{Job, Step, Waker};
-use crate::sync::{Arc, Condvar, Mutex, Weak};
+use crate::sync::{Arc, Condvar, Mutex, Rank, Weak};
 use crate::transaction::{Owner, Stamp, Transactions};
 use crate::version::TreeId;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl DroppedTrees {
             schemas,
             trees: Mutex::default(),
             step_ended: Condvar::default(),
-            waker: Mutex::default(),
+            waker: Mutex::ranked(Rank::Waker, None),
         })
     }
 

@@ -15,7 +15,7 @@ use crate::log::LogStatistics;
 use crate::params::{ParamId, Parameters, Stage};
 use crate::restore::map::RestoreMap;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex, RwLock};
+use crate::sync::{Arc, Mutex, Rank, RwLock};
 use bitflags::bitflags;
 use ese_vfs::{Disk, RealDisk};
 use std::path::PathBuf;
@@ -97,13 +97,13 @@ impl Instance {
     pub fn new(environment: Environment, mut parameters: Parameters) -> Self {
         parameters.set_stage(Stage::Created);
         Self(Arc::new(Inner {
-            serving: Mutex::default(),
+            serving: Mutex::ranked(Rank::Server, None),
             environment,
             parameters: Arc::new(RwLock::new(parameters)),
             refuses_unproven_text: Arc::default(),
             status: Arc::default(),
             running: RwLock::default(),
-            lifecycle: Mutex::default(),
+            lifecycle: Mutex::ranked(Rank::Lifecycle, ()),
             stopped: Mutex::default(),
             warning: Mutex::default(),
         }))

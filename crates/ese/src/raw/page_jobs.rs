@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::log::Log;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::job::{Job, Step};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Rank};
 use std::time::Duration;
 
 /// How far behind the log's end pages and checkpoint may stay; may change at any time.
@@ -79,7 +79,7 @@ impl CheckpointKeeper {
         checkpoint: Arc<Checkpointer>,
         distance: Arc<Distance>,
     ) -> Self {
-        Self { log, attachments, checkpoint, distance, helping: Mutex::new(()) }
+        Self { log, attachments, checkpoint, distance, helping: Mutex::ranked(Rank::Helping, ()) }
     }
 
     /// Bytes of the log from the checkpoint to the end.

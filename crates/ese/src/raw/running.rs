@@ -217,7 +217,8 @@ impl Running {
             job.stop();
         }
         let result = if clean { self.close() } else { Ok(()) };
-        self.schemas.lock().clear();
+        let schemas = std::mem::take(&mut *self.schemas.lock());
+        drop(schemas);
         for attachment in self.attachments.all() {
             self.attachments.remove(attachment.id);
         }

@@ -6,7 +6,7 @@ use crate::catalog::{Catalog, Table as CatalogTable};
 use crate::database::Attachment;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Rank};
 use crate::table::{Counters, TableDef};
 use crate::transaction::{Owner, Stamp};
 use ese_format::ObjectId;
@@ -52,11 +52,11 @@ impl OpenSchema {
         Ok(Arc::new(Self {
             attachment,
             catalog,
-            definitions: Mutex::default(),
-            counters: Mutex::default(),
+            definitions: Mutex::ranked(Rank::Definitions, HashMap::new()),
+            counters: Mutex::ranked(Rank::Numbers, HashMap::new()),
             opens: Opens::default(),
             orders: Mutex::default(),
-            making_long_values: Mutex::default(),
+            making_long_values: Mutex::ranked(Rank::MakingLongValues, ()),
             primaries: NewPrimaries::default(),
         }))
     }

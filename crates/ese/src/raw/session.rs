@@ -7,7 +7,7 @@ use crate::database::{Attachment, CreateOptions, canonical};
 use crate::dbfile::Intent;
 use crate::error::{Error, JetErr, Result};
 use crate::event::id;
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, Mutex, MutexGuard, Rank};
 use std::path::{Path, PathBuf};
 
 /// How to attach a database.
@@ -67,9 +67,14 @@ pub struct Database {
 
 impl Session {
     pub(super) fn begin(running: Arc<Running>) -> Result<Self> {
-        let state = Mutex::new(State::new(&running)?);
+        let state = Mutex::ranked(Rank::Session, State::new(&running)?);
         let id = running.sessions.lock().begin()?;
-        let inner = Arc::new(SessionInner { id, running, open: Mutex::default(), state });
+        let inner = Arc::new(SessionInner {
+            id,
+            running,
+            open: Mutex::ranked(Rank::OpenDatabases, Vec::new()),
+            state,
+        });
         inner.running.sessions.lock().live.insert(id, Arc::downgrade(&inner));
         Ok(Self(inner))
     }
@@ -145,21 +150,29 @@ impl Session {
         running.attachments.storage().transactions.check()?;
         let _announced = running.backup.attaching()?;
         running.clean_up();
-        let _hold = running.checkpoint.hold();
-        let chosen = match path {
-            None => running.attachments.all(),
-            Some(path) => {
-                let path = canonical(&*running.disk, path)?;
-                let found = running
-                    .attachments
-                    .by_path(&path)
-                    .ok_or_else(|| Error::new(JetErr::DatabaseNotFound, "it is not attached").file(&path))?;
-                vec![found]
+        let (_hold, chosen) = loop {
+            let hold = running.checkpoint.hold();
+            let chosen = match path {
+                None => running.attachments.all(),
+                Some(path) => {
+                    let path = canonical(&*running.disk, path)?;
+                    let missing = || Error::new(JetErr::DatabaseNotFound, "it is not attached").file(&path);
+                    vec![running.attachments.by_path(&path).ok_or_else(missing)?]
+                }
+            };
+            if let Some(busy) = chosen.iter().find(|a| a.opens() > 0) {
+                return Err(Error::new(JetErr::DatabaseInUse, "a session has it open").file(busy.path()));
+            }
+            // The end of a defragmentation is told to its caller, who may ask for databases then: not while the checkpoint
+            // is held.
+            match chosen.iter().find(|a| running.defragmentations.knows(a.id)) {
+                None => break (hold, chosen),
+                Some(attachment) => {
+                    drop(hold);
+                    running.defragmentations.stop(attachment.id);
+                }
             }
         };
-        if let Some(busy) = chosen.iter().find(|a| a.opens() > 0) {
-            return Err(Error::new(JetErr::DatabaseInUse, "a session has it open").file(busy.path()));
-        }
         for attachment in chosen {
             self.detach_one(&attachment)?;
         }
@@ -244,7 +257,7 @@ impl Database {
 
     /// Its header as it is now.
     pub fn header(&self) -> ese_format::database::DatabaseHeader {
-        self.attachment.file.header()
+        (*self.attachment.file.header()).clone()
     }
 
     /// Closes it; the same as dropping it.

@@ -33,7 +33,7 @@ use crate::restore::map::RestoreMap;
 use crate::sort::Scratch;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::job::{Job, JobRunner};
-use crate::sync::{Arc, Mutex, RwLock, Standstills};
+use crate::sync::{Arc, Mutex, Rank, RwLock, Standstills};
 use crate::version::Relief;
 use ese_format::checkpoint::Checkpoint;
 use ese_format::log::record::{Init2, LogRecord};
@@ -185,7 +185,7 @@ pub(super) fn start(
         locks: Mutex::new(locks),
         ended: AtomicBool::new(false),
         stopped: AtomicBool::new(false),
-        jobs: Mutex::new(jobs),
+        jobs: Mutex::ranked(Rank::Jobs, jobs),
         cleanup,
         dropped,
         defragmentations: Defragmentations::default(),

@@ -9,7 +9,7 @@ use crate::btree::{TreeCursor, Work};
 use crate::catalog::{Ddl, NewColumn, NewTable, TreeLists, increment_mark};
 use crate::error::{Error, JetErr, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sync::{Arc, Mutex, MutexGuard, Rank};
 use crate::table::{KeepOptions, Prepare, RangeFlags, Seek, Services, TableCursor, TableDef};
 use ese_format::ObjectId;
 use ese_format::catalog::TableSchema;
@@ -66,7 +66,7 @@ impl Database {
             known.inspect_err(|_| schema.opens.closed(object))
         })?;
         drop(state);
-        let cursor = Mutex::new(TableCursor::new(definition));
+        let cursor = Mutex::ranked(Rank::Cursor, TableCursor::new(definition));
         let known_until = AtomicU64::new(UNKNOWN);
         let table = Table { session: session.clone(), schema, object, cursor, known_until, _place: place };
         Ok((table, warning))
@@ -308,7 +308,7 @@ impl Table {
             session: self.session.clone(),
             schema: self.schema.clone(),
             object: self.object,
-            cursor: Mutex::new(TableCursor::new(definition)),
+            cursor: Mutex::ranked(Rank::Cursor, TableCursor::new(definition)),
             known_until: AtomicU64::new(UNKNOWN),
             _place: place,
         })

@@ -443,7 +443,7 @@ impl Redo<'_> {
 }
 
 fn take(pages: &Arc<CachedFile>, page: PageNumber, is_new: bool) -> Result<Taken> {
-    match pages.write(page) {
+    match pages.write_out_of_order(page) {
         Ok(page) => Ok(Taken::Present(page)),
         // What is there does not matter.
         Err(error)

@@ -12,7 +12,7 @@ use std::io;
 use std::time::Duration;
 
 use super::thread::{self, JoinHandle};
-use super::{Arc, Condvar, Mutex};
+use super::{Arc, Condvar, Mutex, Rank};
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl JobRunner {
     pub fn manual(job: impl Job + 'static) -> JobRunner {
         JobRunner {
             signal: Arc::default(),
-            work: Arc::new(Mutex::new(Work { job: Box::new(job), over: false })),
+            work: Arc::new(Mutex::ranked(Rank::Job, Work { job: Box::new(job), over: false })),
             thread: Mutex::new(None),
         }
     }

@@ -6,6 +6,8 @@
 //! stays plain, so ordinary tests do not notice the feature. A plain lock must not be held across a call
 //! of this module by threads of a model.
 //!
+//! Locks have ranks, and debug builds assert that threads take them in that order: [`Rank`].
+//!
 //! Locks do not poison: a panic while one is held leaves the value as it is.
 //!
 //! Background work is a [`job::Job`] with a `step`, so that a simulation can drive it by hand.
@@ -19,6 +21,7 @@ pub mod job;
 #[cfg(feature = "sim")]
 pub mod model;
 mod mutex;
+mod order;
 mod rwlock;
 mod standstill;
 pub mod thread;
@@ -27,6 +30,8 @@ pub mod times;
 
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use mutex::{Mutex, MutexGuard};
+pub use order::Rank;
+pub(crate) use order::{Held, may_wait, may_wait_for_disk};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use standstill::{Moving, Place, Places, Standing, Standstill, Standstills};
 pub use std::sync::{Arc, Weak};

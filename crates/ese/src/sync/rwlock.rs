@@ -3,9 +3,14 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use super::order::{Held, Order, Rank};
+
 /// A lock with one writer or many readers at a time. A thread must not ask for it twice, not even for
 /// reading: a waiting writer goes first.
-pub struct RwLock<T>(Inner<T>);
+pub struct RwLock<T> {
+    order: Order,
+    inner: Inner<T>,
+}
 
 enum Inner<T> {
     Plain(parking_lot::RwLock<T>),
@@ -15,7 +20,10 @@ enum Inner<T> {
 
 /// Shared access to what a [`RwLock`] guards, until dropped.
 #[must_use = "the lock is released when the guard is dropped"]
-pub struct RwLockReadGuard<'a, T>(Read<'a, T>);
+pub struct RwLockReadGuard<'a, T>(
+    Read<'a, T>,
+    #[cfg_attr(debug_assertions, expect(dead_code, reason = "held"))] Held,
+);
 
 enum Read<'a, T> {
     Plain(parking_lot::RwLockReadGuard<'a, T>),
@@ -25,7 +33,10 @@ enum Read<'a, T> {
 
 /// Sole access to what a [`RwLock`] guards, until dropped.
 #[must_use = "the lock is released when the guard is dropped"]
-pub struct RwLockWriteGuard<'a, T>(Write<'a, T>);
+pub struct RwLockWriteGuard<'a, T>(
+    Write<'a, T>,
+    #[cfg_attr(debug_assertions, expect(dead_code, reason = "held"))] Held,
+);
 
 enum Write<'a, T> {
     Plain(parking_lot::RwLockWriteGuard<'a, T>),
@@ -34,58 +45,74 @@ enum Write<'a, T> {
 }
 
 impl<T> RwLock<T> {
-    /// A lock around `value`.
+    /// A lock around `value` that is held for a moment, with no other lock inside.
     pub fn new(value: T) -> RwLock<T> {
+        RwLock::ranked(Rank::Innermost, value)
+    }
+
+    /// A lock around `value` that has its place in the order of locks.
+    pub fn ranked(rank: Rank, value: T) -> RwLock<T> {
+        let order = Order::of(rank);
         #[cfg(feature = "sim")]
         if super::model::is_running() {
-            return RwLock(Inner::Model(Box::new(shuttle::sync::RwLock::new(value))));
+            return RwLock { order, inner: Inner::Model(Box::new(shuttle::sync::RwLock::new(value))) };
         }
-        RwLock(Inner::Plain(parking_lot::RwLock::new(value)))
+        RwLock { order, inner: Inner::Plain(parking_lot::RwLock::new(value)) }
     }
 
     /// Waits until nobody writes and takes the lock for reading.
+    #[track_caller]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        RwLockReadGuard(match &self.0 {
+        self.order.may_wait(self);
+        let guard = match &self.inner {
             Inner::Plain(lock) => {
                 Read::Plain(lock.try_read().unwrap_or_else(|| super::waiting(|| lock.read())))
             }
             #[cfg(feature = "sim")]
             Inner::Model(lock) => Read::Model(lock.read().unwrap_or_else(|e| e.into_inner())),
-        })
+        };
+        RwLockReadGuard(guard, self.order.held(self))
     }
 
     /// Takes the lock for reading unless somebody writes.
+    #[track_caller]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        Some(RwLockReadGuard(match &self.0 {
+        let guard = match &self.inner {
             Inner::Plain(lock) => Read::Plain(lock.try_read()?),
             #[cfg(feature = "sim")]
             Inner::Model(lock) => Read::Model(super::model::tried(lock.try_read())?),
-        }))
+        };
+        Some(RwLockReadGuard(guard, self.order.held(self)))
     }
 
     /// Waits until nobody reads or writes and takes the lock for writing.
+    #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        RwLockWriteGuard(match &self.0 {
+        self.order.may_wait(self);
+        let guard = match &self.inner {
             Inner::Plain(lock) => {
                 Write::Plain(lock.try_write().unwrap_or_else(|| super::waiting(|| lock.write())))
             }
             #[cfg(feature = "sim")]
             Inner::Model(lock) => Write::Model(lock.write().unwrap_or_else(|e| e.into_inner())),
-        })
+        };
+        RwLockWriteGuard(guard, self.order.held(self))
     }
 
     /// Takes the lock for writing unless somebody reads or writes.
+    #[track_caller]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        Some(RwLockWriteGuard(match &self.0 {
+        let guard = match &self.inner {
             Inner::Plain(lock) => Write::Plain(lock.try_write()?),
             #[cfg(feature = "sim")]
             Inner::Model(lock) => Write::Model(super::model::tried(lock.try_write())?),
-        }))
+        };
+        Some(RwLockWriteGuard(guard, self.order.held(self)))
     }
 
     /// Access without locking, for whoever has the lock to itself.
     pub fn get_mut(&mut self) -> &mut T {
-        match &mut self.0 {
+        match &mut self.inner {
             Inner::Plain(lock) => lock.get_mut(),
             #[cfg(feature = "sim")]
             Inner::Model(lock) => lock.get_mut().unwrap_or_else(|e| e.into_inner()),
@@ -94,7 +121,7 @@ impl<T> RwLock<T> {
 
     /// The value, without the lock.
     pub fn into_inner(self) -> T {
-        match self.0 {
+        match self.inner {
             Inner::Plain(lock) => lock.into_inner(),
             #[cfg(feature = "sim")]
             Inner::Model(lock) => lock.into_inner().unwrap_or_else(|e| e.into_inner()),
@@ -144,7 +171,7 @@ impl<T: Default> Default for RwLock<T> {
 
 impl<T: fmt::Debug> fmt::Debug for RwLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.inner {
             Inner::Plain(lock) => lock.fmt(f),
             // Looking inside would be a step of the schedule.
             #[cfg(feature = "sim")]

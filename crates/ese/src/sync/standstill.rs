@@ -1,6 +1,6 @@
 //! Many who move, and now and then one who must see all of them stand still.
 
-use super::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use super::{Rank, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A lock for reading that its readers do not share: each takes the part that its number says, which for the
 /// most part nobody else touches. Who wants all of them to stand still takes all parts, in order.
@@ -10,7 +10,7 @@ use super::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub struct Standstill(Box<[Part]>);
 
 /// Alone on its cache lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 struct Part(RwLock<()>);
 
@@ -28,7 +28,7 @@ pub struct Standing<'a>(#[expect(dead_code, reason = "held")] Vec<RwLockWriteGua
 
 impl Default for Standstill {
     fn default() -> Self {
-        Self((0..PARTS).map(|_| Part::default()).collect())
+        Self((0..PARTS).map(|_| Part(RwLock::ranked(Rank::Standstill, ()))).collect())
     }
 }
 

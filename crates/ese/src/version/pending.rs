@@ -15,7 +15,7 @@ use crate::buffer::{CachedFile, PageRelease};
 use crate::error::Result;
 use crate::log::{Log, Urgency};
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, Mutex, RwLock};
+use crate::sync::{Arc, Mutex, Rank, RwLock};
 use ese_format::log::record::{LogRecord, NodePrefix, PagePrefix, UndoInfo};
 use ese_format::{DbTime, LogPosition, PageNumber};
 use std::collections::{HashMap, hash_map};
@@ -51,7 +51,10 @@ pub(super) struct PendingPages {
 
 impl PendingPages {
     pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), log: RwLock::new(None) }
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::ranked(Rank::PendingPages, Shard::default())).collect(),
+            log: RwLock::new(None),
+        }
     }
 
     pub(super) fn set_log(&self, log: Option<Arc<Log>>) {

@@ -10,6 +10,7 @@ use ese::raw::{
     TermOptions,
 };
 use ese::sync::Mutex;
+use ese_testbench::Bench;
 use ese_testbench::check::assert_sound;
 use ese_testbench::disk::{DATABASE as PATH, crashes, disk};
 use ese_testbench::queue::{blob, check_blobs, create, ids, put};
@@ -104,6 +105,30 @@ fn fill_and_drop(instance: &Instance, session: &Session, database: &Database) {
     database.delete_table("Other").unwrap();
     transaction.commit_lazily().unwrap();
     settle(instance);
+}
+
+/// The end of a defragmentation is told while a detach waits for it; whoever hears of it may open databases.
+#[test]
+fn who_hears_of_the_end_may_open_a_database_while_others_detach_it() {
+    let disk = disk(7);
+    let instance = Bench::new(&disk, 5).log_kib(128).circular(true).extension(16).threads(true).start();
+    let session = instance.begin_session().unwrap();
+    let database = create(&session, Path::new(PATH));
+    let listener = instance.begin_session().unwrap();
+    let (told, hears) = std::sync::mpsc::channel();
+    let tell = Box::new(move |_| {
+        told.send(()).unwrap();
+        // By now the other thread is in the detach, or about to be.
+        ese::sync::thread::sleep(std::time::Duration::from_millis(50));
+        drop(listener.open(Path::new(PATH)).unwrap());
+    });
+    let once = DefragmentOptions { passes: Some(1), ..DefragmentOptions::default() };
+    assert_eq!(database.start_defragmentation(once, Some(tell)).unwrap(), DefragmentStart::Started);
+    drop(database);
+    hears.recv().unwrap();
+    session.detach(Some(Path::new(PATH))).unwrap();
+    drop(session);
+    end(&disk, &instance);
 }
 
 #[test]

@@ -84,7 +84,8 @@ fn hundreds_of_open_transactions_are_rolled_back_at_the_end() {
         assert_eq!(session.commit_transaction(false).unwrap_err().code(), JetErr::NotInitialized);
     }
     drop(guests);
-    recovered::check_end(&world.setup, &world.disk, &world.history.lock()).unwrap();
+    let history = std::mem::take(&mut *world.history.lock());
+    recovered::check_end(&world.setup, &world.disk, &history).unwrap();
 }
 
 #[test]
@@ -256,6 +257,6 @@ fn the_next_start_finishes_a_rollback_that_failed() {
     assert_eq!(code(first.detach(None)), JetErr::RollbackError);
     drop((open, first, databases));
     assert_eq!(code(world.instance.term(TermOptions::default())), JetErr::RollbackError);
-    let history = world.history.lock();
+    let history = std::mem::take(&mut *world.history.lock());
     recovered::recover(&world.setup, &world.disk, &history, &history.durable()).unwrap();
 }

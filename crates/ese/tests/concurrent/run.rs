@@ -141,11 +141,11 @@ fn watch(
     disk.set_hook(Some(Arc::new(move || {
         thread::yield_now();
         let Some(seed) = moments.now() else { return };
-        let mut taken = taken.lock();
-        if taken.len() < cuts {
+        if taken.lock().len() < cuts {
             // First what is acknowledged, then the disk.
             let durable = history.lock().durable();
-            taken.push(Image { disk: watched.crash(seed), durable });
+            let image = Image { disk: watched.crash(seed), durable };
+            taken.lock().push(image);
         }
     })));
     images

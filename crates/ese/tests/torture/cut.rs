@@ -71,11 +71,21 @@ pub fn cut(setup: Setup, density: Density) -> Totals {
         }
         let mut rng = SimRng::new(setup.seed.wrapping_mul(0x1_0001).wrapping_add(now));
         let chosen = density.only.map_or_else(|| rng.chance(1, density.every), |only| only == now);
-        let mut totals = totals.lock();
-        if !chosen || totals.failures.len() >= density.most_failures {
+        if !chosen {
             return;
         }
-        at(setup, density, disk, &history.expected(), now, &mut totals);
+        let expected = &history.expected();
+        let mut totals = totals.lock();
+        if totals.failures.len() >= density.most_failures {
+            return;
+        }
+        // Another engine, so another thread: this one has the locks of the operation.
+        #[expect(clippy::disallowed_methods, reason = "no part of what is tested")]
+        std::thread::scope(|scope| {
+            let totals = &mut *totals;
+            let cut = scope.spawn(move || at(setup, density, disk, expected, now, totals));
+            cut.join().expect("no panic");
+        });
     })));
     let result = catch_unwind(AssertUnwindSafe(|| workload::run(setup, &disk, &history)));
     disk.set_hook(None);
@@ -112,20 +122,20 @@ fn at(setup: Setup, density: Density, disk: &SimDisk, expected: &Expected, now: 
         return;
     }
     // Images of the disk in the middle of its recovery, taken while that runs.
-    let images = Arc::new(Mutex::new((0, Vec::new())));
+    let every = 1 + rng.below(30);
+    let images = Arc::new(Mutex::new((0, Vec::new(), rng)));
     let taken = images.clone();
     let recovering = image.clone();
-    let every = 1 + rng.below(30);
-    let chance = Mutex::new(rng);
     image.set_hook(Some(Arc::new(move || {
         let operation = recovering.operations();
         let mut images = taken.lock();
         if std::mem::replace(&mut images.0, operation) == operation || images.1.len() >= 6 {
             return;
         }
-        let mut rng = chance.lock();
+        let rng = &mut images.2;
         if rng.chance(1, every) {
-            images.1.push((operation, recovering.crash(rng.next_u64())));
+            let seed = rng.next_u64();
+            images.1.push((operation, recovering.crash(seed)));
         }
     })));
     let pages = attempt(setup, &image, expected, 100 + now % 2, &format!("cut {now}"), totals);

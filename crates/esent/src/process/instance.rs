@@ -7,7 +7,7 @@ use ese::buffer::PageCache;
 use ese::params::{ParamId, Parameters, Settable, Stage, Type};
 use ese::raw::{BackupAccess, Environment, InitOptions, Instance, Session, StopService, TermOptions};
 use ese::restore::map::RestoreMap;
-use ese::sync::{Arc, Mutex};
+use ese::sync::{Arc, Mutex, Rank};
 use ese::{Error, JetErr, Result};
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ impl Entry {
             name: name.to_owned(),
             display_name: display_name.to_owned(),
             parameters: Mutex::new(parameters),
-            engine: Mutex::new(None),
+            engine: Mutex::ranked(Rank::Registry, None),
             services: Mutex::default(),
             restoring: Mutex::default(),
         }

@@ -22,7 +22,7 @@ use ese::buffer::{PageCache, SIZE_PARAMETERS, cache_bytes};
 use ese::params::{ParamId, Parameters, Scope, Stage};
 use ese::raw::InitOptions;
 use ese::restore::map::RestoreMap;
-use ese::sync::{Arc, Mutex};
+use ese::sync::{Arc, Mutex, Rank};
 use ese::{Error, JetErr, Result};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -113,10 +113,10 @@ impl Process {
             cache: None,
         };
         Self {
-            state: Mutex::new(state),
+            state: Mutex::ranked(Rank::Registry, state),
             sessions: Sessions::new(),
             snapshots: Snapshots::default(),
-            starting: Mutex::default(),
+            starting: Mutex::ranked(Rank::Registry, ()),
         }
     }
 

@@ -5,7 +5,7 @@ use super::{Entry, PROCESS};
 use crate::types::{JET_API_PTR, JET_DBID, JET_GRBIT, JET_INSTANCE, JET_SESID};
 use ese::database::CreateOptions;
 use ese::raw::{AttachOptions, Attached, Database, Resize, Resized, Session};
-use ese::sync::{Arc, Mutex};
+use ese::sync::{Arc, Mutex, Rank};
 use ese::{Error, JetErr, Result};
 use ese_format::database::DatabaseHeader;
 use std::cell::RefCell;
@@ -85,7 +85,7 @@ pub struct OpenDatabase {
 impl Sessions {
     pub(super) fn new() -> Self {
         // Numbers are not used again, so that a stale handle never means another session.
-        Self { state: Mutex::new(State { live: BTreeMap::new(), next: 0x100_0000 }) }
+        Self { state: Mutex::ranked(Rank::Registry, State { live: BTreeMap::new(), next: 0x100_0000 }) }
     }
 
     /// Begins a session of an instance and gives its number.
@@ -104,7 +104,7 @@ impl Sessions {
             owner: Mutex::default(),
             settings: Mutex::default(),
             tables: OpenTables::default(),
-            databases: Mutex::default(),
+            databases: Mutex::ranked(Rank::Handles, Vec::new()),
             session,
         };
         state.live.insert(number, Arc::new(session));
@@ -297,7 +297,8 @@ impl SessionEntry {
     pub fn begin_transaction(&self, read_only: bool) -> Result<()> {
         self.check_owner()?;
         self.session.begin_transaction(read_only)?;
-        self.owner.lock().get_or_insert(self.caller());
+        let caller = self.caller();
+        self.owner.lock().get_or_insert(caller);
         Ok(())
     }
 
@@ -326,8 +327,9 @@ impl SessionEntry {
 
     /// A transaction stays with the thread or context that began it.
     fn check_owner(&self) -> Result<()> {
+        let caller = self.caller();
         match *self.owner.lock() {
-            Some(owner) if owner != self.caller() => {
+            Some(owner) if owner != caller => {
                 let what = "another thread has begun the session's transaction";
                 Err(Error::new(JetErr::SessionSharingViolation, what))
             }

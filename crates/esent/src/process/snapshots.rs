@@ -3,7 +3,7 @@
 use super::Entry;
 use crate::types::JET_OSSNAPID;
 use ese::raw::{Snapshot, SnapshotOptions};
-use ese::sync::{Arc, Mutex};
+use ese::sync::{Arc, Mutex, Rank};
 use ese::{Error, JetErr, Result};
 
 /// A snapshot and the number that callers know it by.
@@ -13,10 +13,15 @@ struct Known {
 }
 
 /// The snapshot, if there is one.
-#[derive(Default)]
 pub struct Snapshots {
     known: Mutex<Option<Known>>,
     last: Mutex<JET_OSSNAPID>,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self { known: Mutex::ranked(Rank::Handles, None), last: Mutex::default() }
+    }
 }
 
 impl Snapshots {
@@ -30,10 +35,9 @@ impl Snapshots {
             return Err(Error::new(JetErr::OSSnapshotInvalidSequence, "there is a snapshot already"));
         }
         let running: Vec<_> = entries.iter().filter_map(|entry| entry.engine().ok()).collect();
-        let mut last = self.last.lock();
-        let id = *last + 1;
+        let id = *self.last.lock() + 1;
         let snapshot = Snapshot::prepare(id.to_string(), options, &running)?;
-        *last = id;
+        *self.last.lock() = id;
         *known = Some(Known { id, snapshot });
         Ok(id)
     }

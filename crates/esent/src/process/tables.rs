@@ -2,7 +2,7 @@
 
 use crate::types::{JET_DBID, JET_GRBIT, JET_TABLEID};
 use ese::raw::Table;
-use ese::sync::{Arc, Mutex};
+use ese::sync::{Arc, Mutex, Rank};
 use ese::table::Prepare;
 use ese::{Error, JetErr, Result};
 use std::collections::BTreeMap;
@@ -20,9 +20,14 @@ const DENY_READ: JET_GRBIT = 0x2;
 const READ_ONLY: JET_GRBIT = 0x4;
 
 /// The cursors of a session.
-#[derive(Default)]
 pub struct OpenTables {
     live: Mutex<BTreeMap<JET_TABLEID, Arc<Cursor>>>,
+}
+
+impl Default for OpenTables {
+    fn default() -> Self {
+        Self { live: Mutex::ranked(Rank::Handles, BTreeMap::new()) }
+    }
 }
 
 /// A cursor behind its number.

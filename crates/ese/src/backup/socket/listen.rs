@@ -5,7 +5,7 @@ use super::serve::{refuse, serve};
 use crate::backup::external::ExternalBackup;
 use crate::error::{Error, JetErr, Result};
 use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Rank};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -78,8 +78,13 @@ impl BackupServer {
         let failed = |cause: io::Error| Error::io(cause, "serve backups at a socket", path);
         let identity = fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()));
         let (wake, woken) = UnixStream::pair().map_err(failed)?;
-        let shared =
-            Arc::new(Shared { served, limits, may_come, one: Mutex::default(), live: Mutex::default() });
+        let shared = Arc::new(Shared {
+            served,
+            limits,
+            may_come,
+            one: Mutex::ranked(Rank::Client, ()),
+            live: Mutex::default(),
+        });
         let thread =
             thread::spawn("backup socket", move || accept_all(&listener, &woken, &shared)).map_err(failed)?;
         Ok(Self { path: path.to_path_buf(), identity, wake: Some(wake), thread: Some(thread) })

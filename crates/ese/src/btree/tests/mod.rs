@@ -7,6 +7,7 @@ use crate::clock::SeededClock;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{JetErr, Result};
 use crate::log::{Log, LogConfig, NoHooks};
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::transaction::Transactions;
 use crate::undo::{self, Files};
@@ -33,7 +34,7 @@ const OBJECT: ObjectId = ObjectId(9);
 /// Hands out the pages behind the roots, one after the other, and takes them back.
 pub(crate) struct Pages {
     free: Mutex<Vec<PageNumber>>,
-    next: Mutex<u32>,
+    next: AtomicU32,
     in_use: Mutex<BTreeSet<PageNumber>>,
 }
 
@@ -48,13 +49,13 @@ impl PageSource for Pages {
     fn take(&self, tree: &Tree, _: PageNumber, count: usize) -> Result<Vec<PageNumber>> {
         let mut taken = Vec::new();
         while taken.len() < count {
-            match self.free.lock().pop() {
+            let free = self.free.lock().pop();
+            match free {
                 Some(page) => taken.push(page),
                 None => {
-                    let mut next = self.next.lock();
-                    *next += 1;
-                    tree.file.file().extend_to(PageNumber(*next + 16))?;
-                    taken.push(PageNumber(*next));
+                    let page = PageNumber(self.next.fetch_add(1, Ordering::Relaxed) + 1);
+                    tree.file.file().extend_to(PageNumber(page.0 + 16))?;
+                    taken.push(page);
                 }
             }
         }
@@ -146,7 +147,7 @@ impl Bench {
         let tree = Tree { file, root: ROOT, object: OBJECT, is_unique, kind, is_logged: true };
         make_root(&tree);
         let pages =
-            Arc::new(Pages { free: Mutex::default(), next: Mutex::new(100), in_use: Mutex::default() });
+            Arc::new(Pages { free: Mutex::default(), next: AtomicU32::new(100), in_use: Mutex::default() });
         Self { _disk: disk, tree, log, store, all: Transactions::new(), pages }
     }
 

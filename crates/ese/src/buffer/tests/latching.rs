@@ -11,8 +11,8 @@ fn modes_exclude_each_other() {
     let disk = SimDisk::new(1);
     let (file, _) = cached(&disk, PageSize::K4, 100);
     let page = PageNumber(1);
-    let shared = file.read(page).unwrap();
     let upgradable = file.upgradable(page).unwrap();
+    let shared = file.try_read(page).unwrap().unwrap();
     assert!(file.try_write(page).unwrap().is_none());
     let other = file.try_read(page).unwrap().unwrap();
     drop(shared);
@@ -23,9 +23,14 @@ fn modes_exclude_each_other() {
     assert!(file.try_read(page).unwrap().is_some());
     drop(shared);
     let weaker = file.upgradable(page).unwrap().downgrade();
-    let second = file.upgradable(page).unwrap();
+    let other = file.clone();
+    let beside = thread::spawn("other", move || {
+        let _second = other.upgradable(page).unwrap();
+        other.try_write(page).unwrap().is_none()
+    });
+    assert!(beside.unwrap().join().unwrap());
     drop(weaker);
-    drop(second.upgrade());
+    drop(file.upgradable(page).unwrap().upgrade());
     assert!(file.try_write(page).unwrap().is_some());
 }
 
@@ -83,7 +88,7 @@ fn nothing_but_the_page_itself_is_locked_while_the_disk_works() {
     let _pinned = file.cache().peek(file.key(PageNumber(1))).unwrap();
     let calls = Arc::new(AtomicU32::new(0));
     let (other, count) = (file.clone(), calls.clone());
-    let busy = Mutex::new(());
+    let busy = Mutex::ranked(Rank::Caller, ());
     disk.set_hook(Some(Arc::new(move || {
         let Some(_one_at_a_time) = busy.try_lock() else { return };
         // From the thread that reads or writes: any lock it held would be asked for twice.
@@ -146,4 +151,24 @@ fn a_page_that_has_left_memory_is_out_of_date_for_those_who_remember_it() {
     file.flush().unwrap();
     file.discard();
     assert!(!discarded.is_current());
+}
+
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic(expected = "waits for page 200 and holds page 201")]
+fn latches_are_taken_from_left_to_right() {
+    let disk = SimDisk::new(1);
+    let (file, _) = cached(&disk, PageSize::K4, 100);
+    for (page, next) in [(200, 201), (201, 0)] {
+        make(&file, page, &[0], at(1), at(2));
+        let mut guard = file.write(PageNumber(page)).unwrap();
+        guard.edit().set_next(PageNumber(next));
+        guard.changed(at(1), at(2));
+    }
+    let left = file.read(PageNumber(200)).unwrap();
+    drop(file.read(PageNumber(201)).unwrap());
+    drop(left);
+    let _right = file.read(PageNumber(201)).unwrap();
+    drop(file.try_read(PageNumber(200)).unwrap().unwrap());
+    let _ = file.read(PageNumber(200));
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::SeededClock;
 use crate::dbfile::{DbFile, Intent};
 use crate::error::{JetErr, Result};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Rank};
 use ese_format::database::DatabaseState;
 use ese_format::empty::EmptyDatabase;
 use ese_format::page::{LineFlags, NewPage, Page, PageFlags};

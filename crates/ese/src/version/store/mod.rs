@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::log::Log;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::job::Waker;
-use crate::sync::{Arc, Mutex, RwLock, Weak};
+use crate::sync::{Arc, Mutex, Rank, RwLock, Weak};
 use crate::transaction::{Stamp, Transaction};
 use chains::{Chains, chain_of, file};
 use ending::Ended;
@@ -84,7 +84,7 @@ impl VersionStore {
     /// An empty store that takes at most so many bytes.
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::ranked(Rank::Versions, Chains::default())).collect(),
             trees: (0..TREES).map(|_| OfTrees::default()).collect(),
             queues: (0..QUEUES).map(|_| Mutex::default()).collect(),
             pending: PendingPages::new(),
@@ -93,7 +93,7 @@ impl VersionStore {
             limit: AtomicUsize::new(limit),
             preferred: AtomicUsize::new(limit / 16 * 15),
             waiting: AtomicUsize::new(0),
-            waker: RwLock::new(None),
+            waker: RwLock::ranked(Rank::Waker, None),
             relief: RwLock::new(None),
             handed: Mutex::default(),
             handed_count: AtomicUsize::new(0),

@@ -301,7 +301,8 @@ impl Client {
         let request = DirectoryRequest { folder: Some(&folder), flags: 0, create: false };
         access.backup_to(request, &mut |status| {
             if matches!(status, Status::Progress(_)) {
-                *holds.lock() = self.shared.history.lock().acknowledged();
+                let acknowledged = self.shared.history.lock().acknowledged();
+                *holds.lock() = acknowledged;
             }
         })?;
         let until = self.shared.history.lock().tick();

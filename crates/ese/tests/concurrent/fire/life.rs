@@ -230,7 +230,7 @@ impl Life {
     fn recover(&mut self, durable: BTreeSet<usize>) -> std::result::Result<(), String> {
         // What was in a backup's logs is durable, too.
         let backups = self.taken.lock().backups.iter().flat_map(|b| b.holds.clone()).collect();
-        let mut history = self.history.lock();
+        let mut history = std::mem::take(&mut *self.history.lock());
         let found = recovered::recover_to(&self.siege.setup, &self.disk, &history, &(&durable | &backups))?;
         let lost: Vec<usize> = Order0::of(&history).committed[found..].iter().map(|(at, _)| *at).collect();
         for at in lost {
@@ -238,6 +238,7 @@ impl Life {
             history.count("lazy commits lost");
         }
         history.count("crashes");
+        *self.history.lock() = history;
         Ok(())
     }
 

@@ -112,10 +112,10 @@ pub fn run_on(
         slowness: siege.slowness,
         beside: None,
     };
-    let goes_on = shared.goes_on.clone();
+    let until = Until(shared.goes_on.clone());
     let client = thread::spawn("backup", move || {
+        let _until = until;
         client.run();
-        goes_on.store(false, Ordering::SeqCst);
     })
     .expect("a thread");
     let resizer = move |shared: &Shared, rng: &mut SimRng| resize(shared, rng, &soon);
@@ -194,6 +194,15 @@ fn watch(
         }
     })));
     images
+}
+
+/// The others go on until this is dropped, also by a panic.
+struct Until(Arc<AtomicBool>);
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 /// Lets others go on, without taking a processor from them.
