@@ -53,6 +53,9 @@ pub enum Touch {
 pub struct Level {
     pub view: State,
     pub touched: BTreeMap<Node, Touch>,
+    /// Records to whose long values it has done something, even if that came to nothing: an update that fails takes
+    /// back what it had counted, and whoever does not see the transaction sees neither.
+    pub counted: BTreeSet<i32>,
 }
 
 /// A transaction: its levels, outermost first.
@@ -76,6 +79,7 @@ pub struct Model {
     /// The commit that last changed, and that last added to a node.
     changed: BTreeMap<Node, u64>,
     added: BTreeMap<Node, u64>,
+    counted: BTreeMap<i32, u64>,
     /// Of whom each record that ever was is a copy, or a copy's copy: they may share long values.
     families: BTreeMap<i32, BTreeSet<usize>>,
     inserted: usize,
@@ -99,7 +103,7 @@ impl Model {
         match &mut self.open[session] {
             Some(open) => open.levels.push(open.levels.last().expect("a level").clone()),
             None => {
-                let level = Level { view: (*self.committed).clone(), touched: BTreeMap::new() };
+                let level = Level { view: (*self.committed).clone(), ..Level::default() };
                 self.open[session] = Some(Open { levels: vec![level], read_only, since: self.commits });
             }
         }
@@ -114,6 +118,7 @@ impl Model {
         }
         self.open[session] = None;
         self.commits += 1;
+        self.counted.extend(last.counted.iter().map(|id| (*id, self.commits)));
         let state = Arc::make_mut(&mut self.committed);
         for (node, touch) in last.touched {
             match (&node, touch) {
@@ -160,17 +165,15 @@ impl Model {
     /// to give one up takes it along, so while that cannot be told it is a conflict.
     pub fn may_share(&self, session: usize, id: i32) -> bool {
         let families = &self.families[&id];
-        let is_kin = |node: &Node| match node {
-            Node::Record(other) => {
-                self.families.get(other).is_some_and(|theirs| !theirs.is_disjoint(families))
-            }
-            _ => false,
-        };
+        let is_kin =
+            |other: &i32| self.families.get(other).is_some_and(|theirs| !theirs.is_disjoint(families));
+        let is_of_kin = |node: &Node| matches!(node, Node::Record(other) if is_kin(other));
         let since = self.open[session].as_ref().map_or(self.commits, |open| open.since);
         let others = self.open.iter().enumerate().filter(|(other, _)| *other != session);
         let mut open = others.filter_map(|(_, open)| open.as_ref()?.levels.last());
-        open.any(|level| level.touched.keys().any(is_kin))
-            || self.changed.iter().any(|(node, commit)| *commit > since && is_kin(node))
+        open.any(|level| level.touched.keys().any(is_of_kin) || level.counted.iter().any(is_kin))
+            || self.changed.iter().any(|(node, commit)| *commit > since && is_of_kin(node))
+            || self.counted.iter().any(|(other, commit)| *commit > since && is_kin(other))
     }
 
     /// Whether a session may touch a node.

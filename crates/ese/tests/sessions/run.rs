@@ -499,6 +499,9 @@ impl Run {
         if wanted.is_err() {
             return;
         }
+        if let (true, Ok((id, _))) = (kind != Prepare::Insert, &current) {
+            self.model.level(at).counted.insert(*id);
+        }
         let mut row = match kind {
             Prepare::Insert => {
                 let mut row: Row = vec![Vec::new(); WIDTH];
