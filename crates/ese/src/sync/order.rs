@@ -130,7 +130,7 @@ impl Order {
 #[derive(Debug, Clone, Copy)]
 struct Taken {
     rank: Rank,
-    /// Its address.
+    /// Its address, which a lock of another rank inside of it may share.
     lock: usize,
     /// Where it was taken.
     at: &'static Location<'static>,
@@ -155,7 +155,7 @@ fn with_held(check: impl FnOnce(&mut Vec<Taken>)) {
 #[derive(Debug)]
 pub(crate) struct Held {
     #[cfg(debug_assertions)]
-    lock: usize,
+    lock: (Rank, usize),
     /// Not to be sent to another thread.
     _here: PhantomData<*const ()>,
 }
@@ -172,7 +172,7 @@ impl Held {
         }
         Self {
             #[cfg(debug_assertions)]
-            lock: _lock.addr(),
+            lock: (_rank, _lock.addr()),
             _here: PhantomData,
         }
     }
@@ -182,7 +182,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         with_held(|held| {
-            if let Some(at) = held.iter().rposition(|taken| taken.lock == self.lock) {
+            if let Some(at) = held.iter().rposition(|taken| (taken.rank, taken.lock) == self.lock) {
                 held.swap_remove(at);
             }
         });
@@ -198,7 +198,7 @@ pub(crate) fn may_wait<T>(_rank: Rank, _lock: *const T) {
         let caller = Location::caller();
         with_held(|held| {
             for taken in held.iter() {
-                let is_other = taken.lock != _lock.addr();
+                let is_other = (taken.rank, taken.lock) != (_rank, _lock.addr());
                 assert!(is_other, "{caller} waits for the lock that it has since {}: {_rank:?}", taken.at);
                 let is_in_order = taken.rank < _rank || taken.rank == _rank && _rank.has_siblings();
                 let Taken { rank, at, .. } = taken;
