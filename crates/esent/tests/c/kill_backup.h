@@ -96,7 +96,7 @@ static void back_up_to_folder(void)
 static void restore_beside(const char *set)
 {
     char name[64], place[UNITS], from[UNITS], to[UNITS], line[2 * UNITS];
-    snprintf(name, sizeof name, "p%ld-%d", (long)getpid(), set_number_of_process);
+    snprintf(name, sizeof name, "p%ld-%d", (long)getpid(), ++set_number_of_process);
     make_folder(join(place, vault, name));
     make_folder(join(to, place, "work"));
     copy_file(join(from, set, "ledger.edb"), join(to, place, "ledger.edb"));
