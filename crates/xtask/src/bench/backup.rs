@@ -131,7 +131,7 @@ pub(super) fn run(settings: &BackupSettings) -> Result<ExitCode> {
     println!("Cold: the files are dropped from the system's cache before.\n");
     for mib in [settings.mib / 4, settings.mib / 2, settings.mib] {
         let bench = Bench::new(&folder.join("ese"), mib)?;
-        let peers = peers::all(&folder, mib)?;
+        let peers = peers::all(&folder, mib, settings.rocksdb)?;
         let bytes = size_of(&bench.place("backup").join("new"))?;
         println!("{mib} MiB of records: a backup of {:.0} MiB", bytes as f64 / MIB);
         still(&bench, &peers, rounds)?;

@@ -15,13 +15,16 @@ pub(super) trait Peer {
     fn back_up(&self, target: &Path) -> Result<u64>;
 }
 
-/// One of each that this program was built with, filled.
-pub(super) fn all(folder: &Path, mib: u64) -> Result<Vec<Box<dyn Peer>>> {
-    Ok(vec![
-        Box::new(Sqlite::new(folder, mib)?),
-        #[cfg(feature = "rocksdb")]
-        Box::new(RocksDb::new(folder, mib)?),
-    ])
+/// One of each that is asked for, filled.
+pub(super) fn all(folder: &Path, mib: u64, with_rocksdb: bool) -> Result<Vec<Box<dyn Peer>>> {
+    let sqlite: Box<dyn Peer> = Box::new(Sqlite::new(folder, mib)?);
+    if !with_rocksdb {
+        return Ok(vec![sqlite]);
+    }
+    #[cfg(feature = "rocksdb")]
+    return Ok(vec![sqlite, Box::new(RocksDb::new(folder, mib)?)]);
+    #[cfg(not(feature = "rocksdb"))]
+    anyhow::bail!("this program was built without RocksDB (feature `rocksdb`)")
 }
 
 struct Sqlite(PathBuf);
