@@ -79,7 +79,7 @@ pub trait File: Send + Sync {
     /// Reads up to `buf.len()` bytes at `offset`; fewer only at the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `buf` at `offset`, growing the file as needed. Not durable before
-    /// [`File::sync`].
+    /// [`File::sync`]. Nothing to write is no write: it does not fail, nor does the file grow.
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;

@@ -47,6 +47,8 @@ fn open_modes(disk: &dyn Disk, dir: &Path) {
     let reader = disk.open(&path, OpenMode::Read).unwrap();
     assert!(reader.write_at(b"x", 0).is_err(), "a file opened for reading takes no writes");
     assert!(reader.set_len(1).is_err(), "nor a new length");
+    reader.write_at(b"", 9).unwrap();
+    assert_eq!(file.len().unwrap(), 5, "nothing to write is no write");
     assert_eq!(disk.open(&path, OpenMode::Create).unwrap().len().unwrap(), 0);
     assert_eq!(file.len().unwrap(), 0, "both openings see one file");
     assert_eq!(kind(disk.open(&dir.join("no/a"), OpenMode::CreateNew)), ErrorKind::NotFound);
