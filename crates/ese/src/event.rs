@@ -5,6 +5,8 @@
 //! are ours.
 
 use crate::sync::{Arc, Mutex};
+use ese_format::{PageNumber, PageSize};
+use std::path::Path;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +35,13 @@ impl Event {
     pub fn new(id: u32, strings: impl IntoIterator<Item = String>) -> Self {
         let kind = describe(id).map_or(EventKind::Information, |(kind, _)| kind);
         Self { id, kind, strings: strings.into_iter().collect() }
+    }
+
+    /// An entry about one page: its file, where it lies there, its size and number, and what else belongs to the id.
+    pub fn of_page(id: u32, file: &Path, page: PageNumber, size: PageSize, last: String) -> Self {
+        let file = file.display().to_string();
+        let (offset, length) = (page.file_offset(size).to_string(), size.bytes().to_string());
+        Self::new(id, [file, offset, length, page.0.to_string(), last])
     }
 
     /// The id's sentence; empty for an unknown id.

@@ -244,10 +244,7 @@ impl DatabaseStream {
 
     /// What an operator should know of one page.
     fn page_event(&self, id: u32, page: PageNumber, last: String) -> Event {
-        let size = self.page_size();
-        let file = self.path().display().to_string();
-        let (offset, length) = (page.file_offset(size).to_string(), size.bytes().to_string());
-        Event::new(id, [file, offset, length, page.0.to_string(), last])
+        Event::of_page(id, self.path(), page, self.page_size(), last)
     }
 
     fn read_once(

@@ -71,11 +71,7 @@ fn check(
     size: PageSize,
     events: &dyn EventSink,
 ) -> Result<bool> {
-    let report = |id: u32, last: String| {
-        let file = copy.path().display().to_string();
-        let (offset, length) = (number.file_offset(size).to_string(), size.bytes().to_string());
-        events.report(&Event::new(id, [file, offset, length, number.0.to_string(), last]));
-    };
+    let report = |id: u32, last: String| events.report(&Event::of_page(id, copy.path(), number, size, last));
     let detail = match verify_page(page, number, size) {
         Verdict::Sound => return Ok(true),
         Verdict::Uninitialized => return Ok(false),
