@@ -1,10 +1,8 @@
 //! The power goes while pages move.
 
-use crate::setup::{PATH, World, content, drop_table, fill, make_table};
-use ese::raw::{AttachOptions, Resize, TermOptions};
+use crate::setup::{World, content, drop_table, fill, make_table, recovered};
+use ese::raw::Resize;
 use ese_testbench::disk::crashes;
-use std::path::Path;
-use std::sync::Arc;
 
 /// Leaks that a cut may leave: a page between its old place and its tree, and its new one.
 const LEAKS_MOST: u64 = 24;
@@ -34,20 +32,12 @@ fn a_crash_at_any_operation_is_recovered() {
     assert!(resized.pages < pages, "{resized:?}");
     assert!(images.len() > 20, "{}", images.len());
     for (at, image) in images.into_iter().enumerate() {
-        let world = World::on(image, 5);
-        let instance = world.instance(0);
-        let session = instance.begin_session().unwrap();
-        session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
-        let database = session.open(Path::new(PATH)).unwrap();
-        assert_eq!(content(&database, "Kept"), before, "cut {at}");
-        // It goes on where it was.
-        let resized = database.resize(1, Resize::OnlyShrink).unwrap();
-        assert_eq!(content(&database, "Kept"), before, "cut {at}");
-        drop(database);
-        let leaks = session.reclaim_leaks(Path::new(PATH), 1, Arc::new(|_, _| {})).unwrap();
-        assert!(leaks.reclaimed_pages() <= LEAKS_MOST, "cut {at}: {leaks:?} {resized:?}");
-        drop(session);
-        instance.term(TermOptions::default()).unwrap();
-        world.is_sound();
+        let leaks = recovered(image, 5, |database| {
+            assert_eq!(content(database, "Kept"), before, "cut {at}");
+            // It goes on where it was.
+            database.resize(1, Resize::OnlyShrink).unwrap();
+            assert_eq!(content(database, "Kept"), before, "cut {at}");
+        });
+        assert!(leaks.reclaimed_pages() <= LEAKS_MOST, "cut {at}: {leaks:?}");
     }
 }

@@ -1,12 +1,15 @@
 //! Tables whose roots lie at the end of the file, and that nobody has open.
 
-use crate::setup::{PATH, World, blob, columns, content, drop_table, empty, fill, make_table, put, seek};
+use crate::setup::{
+    PATH, World, blob, columns, content, drop_table, empty, fill, make_table, put, recovered, seek,
+};
 use ese::raw::{AttachOptions, Database, Instance, Resize, Session, ShrinkStop, TermOptions};
 use ese::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use ese::sync::{Mutex, thread};
+use ese::sync::thread;
 use ese::table::Prepare;
 use ese::{JetErr, Result};
-use ese_vfs::{SimDisk, SimRng};
+use ese_testbench::disk::crashes;
+use ese_vfs::SimRng;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -136,42 +139,29 @@ fn a_crash_at_any_operation_is_recovered() {
     }
     session.flush_commits(false).unwrap();
     let pages = database.pages().unwrap();
-    let images: Arc<Mutex<Vec<SimDisk>>> = Arc::default();
-    let (taken, source) = (images.clone(), world.disk.clone());
-    world.disk.set_hook(Some(Arc::new(move || {
-        let now = source.operations();
-        taken.lock().push(source.crash(now));
-    })));
-    let resized = database.resize(1, Resize::OnlyShrink).unwrap();
-    let last = opened.open_table("Last").unwrap();
-    for id in 3..9 {
-        seek(&last, id).unwrap();
-        last.delete().unwrap();
-    }
-    running.step_jobs();
-    session.flush_commits(false).unwrap();
-    world.disk.set_hook(None);
+    let (resized, images) = crashes(&world.disk, 1, || {
+        let resized = database.resize(1, Resize::OnlyShrink).unwrap();
+        let last = opened.open_table("Last").unwrap();
+        for id in 3..9 {
+            seek(&last, id).unwrap();
+            last.delete().unwrap();
+        }
+        running.step_jobs();
+        session.flush_commits(false).unwrap();
+        resized
+    });
     assert!(resized.stopped.is_none() && resized.pages < pages, "{resized:?}");
-    let images = std::mem::take(&mut *images.lock());
     assert!(images.len() > 20, "{}", images.len());
     for (at, image) in images.into_iter().enumerate() {
-        let world = World::on(image, 9);
-        let instance = world.instance(0);
-        let session = instance.begin_session().unwrap();
-        session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
-        let database = session.open(Path::new(PATH)).unwrap();
-        assert_eq!(content(&database, "Last"), before, "cut {at}");
-        assert_eq!(content(&database, "Front"), front, "cut {at}");
-        // It goes on where it was.
-        let resized = database.resize(1, Resize::OnlyShrink).unwrap();
-        assert_eq!(content(&database, "Last"), before, "cut {at}");
-        assert_eq!(content(&database, "Empty"), BTreeMap::new(), "cut {at}");
-        drop(database);
-        let leaks = session.reclaim_leaks(Path::new(PATH), 1, Arc::new(|_, _| {})).unwrap();
-        assert!(leaks.reclaimed_pages() <= LEAKS_MOST, "cut {at}: {leaks:?} {resized:?}");
-        drop(session);
-        instance.term(TermOptions::default()).unwrap();
-        world.is_sound();
+        let leaks = recovered(image, 9, |database| {
+            assert_eq!(content(database, "Last"), before, "cut {at}");
+            assert_eq!(content(database, "Front"), front, "cut {at}");
+            // It goes on where it was.
+            database.resize(1, Resize::OnlyShrink).unwrap();
+            assert_eq!(content(database, "Last"), before, "cut {at}");
+            assert_eq!(content(database, "Empty"), BTreeMap::new(), "cut {at}");
+        });
+        assert!(leaks.reclaimed_pages() <= LEAKS_MOST, "cut {at}: {leaks:?}");
     }
 }
 
@@ -298,6 +288,8 @@ fn tables_are_opened_and_closed_meanwhile() {
 #[cfg(feature = "sim")]
 mod schedules {
     use super::*;
+    use ese::sync::Mutex;
+    use ese_vfs::SimDisk;
 
     /// Switches for which the others leave the table alone.
     fn rest(rng: &mut SimRng) {

@@ -2,8 +2,9 @@
 
 use ese::catalog::{KeyPart, NewColumn, NewIndex, NewTable};
 use ese::database::CreateOptions;
+use ese::maintain::reclaim::Reclaimed;
 use ese::params::ParamId;
-use ese::raw::{Database, Instance, Session, Table};
+use ese::raw::{AttachOptions, Database, Instance, Session, Table, TermOptions};
 use ese::table::{KeepOptions, Prepare, Seek};
 use ese_format::column::ColumnType;
 use ese_format::key::MakeKeyFlags;
@@ -14,6 +15,7 @@ use ese_vfs::{SimDisk, SimRng};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use ese_testbench::disk::DATABASE as PATH;
 
@@ -53,6 +55,23 @@ impl World {
     pub fn is_sound(&self) {
         assert_sound(&self.disk, PATH);
     }
+}
+
+/// Recovers what a cut left, lets somebody work with it, and gives lost pages back: how many those were. The database
+/// is sound then.
+pub fn recovered(image: SimDisk, seed: u64, work: impl FnOnce(&Database)) -> Reclaimed {
+    let world = World::on(image, seed);
+    let instance = world.instance(0);
+    let session = instance.begin_session().unwrap();
+    session.attach(Path::new(PATH), AttachOptions::default()).unwrap();
+    let database = session.open(Path::new(PATH)).unwrap();
+    work(&database);
+    drop(database);
+    let leaks = session.reclaim_leaks(Path::new(PATH), 1, Arc::new(|_, _| {})).unwrap();
+    drop(session);
+    instance.term(TermOptions::default()).unwrap();
+    world.is_sound();
+    leaks
 }
 
 /// A table with a secondary index and long values.
