@@ -2,7 +2,7 @@
 //! backups of others of as much data; with writers at work; incremental backups; restore; memory.
 
 use super::BackupSettings;
-use super::copying::{Memory, copy_files, drop_from_cache, empty, size_of, sync_folder};
+use super::copying::{Memory, copy_files, drop_from_cache, empty, read_all, size_of, sync_folder};
 use super::figures::Rounds;
 use super::peers::{self, Peer};
 use super::stores::{Ese, EseOptions, Record, Store};
@@ -110,10 +110,6 @@ impl Bench {
         copy_files(&files, &target)?;
         size_of(&target)
     }
-
-    fn drop_cache(&self) -> Result<()> {
-        drop_from_cache(&self.database())
-    }
 }
 
 /// MiB per second of what `work` says that it moved.
@@ -128,7 +124,7 @@ pub(super) fn run(settings: &BackupSettings) -> Result<ExitCode> {
     let folder = settings.common.folder()?;
     let rounds = settings.common.rounds;
     println!("MiB per second, durable at the end: median of {rounds} rounds (lowest-highest), in turn.");
-    println!("Cold: the files are dropped from the system's cache before.\n");
+    println!("Cold: the files are dropped from the system's cache before. Warm: they are read before.\n");
     for mib in [settings.mib / 4, settings.mib / 2, settings.mib] {
         let bench = Bench::new(&folder.join("ese"), mib)?;
         let peers = peers::all(&folder, mib, settings.rocksdb)?;
@@ -165,14 +161,14 @@ fn still(bench: &Bench, peers: &[Box<dyn Peer>], rounds: usize) -> Result<()> {
                 // What is there from the last round goes before the clock starts.
                 empty(&targets[at])?;
                 sync_folder(&bench.folder)?;
-                if cold {
-                    bench.drop_cache()?;
-                    for file in
-                        peers.iter().map(|peer| peer.files()).collect::<Result<Vec<_>>>()?.iter().flatten()
-                    {
-                        drop_from_cache(file)?;
-                    }
-                }
+                let sources = match at {
+                    0 | 1 => vec![bench.database()],
+                    _ => peers[at - 2].files()?,
+                };
+                // Also when it is warm: the series before has dropped them.
+                sources
+                    .iter()
+                    .try_for_each(|file| if cold { drop_from_cache(file) } else { read_all(file) })?;
                 figures[at].add(match at {
                     0 => {
                         let before = Memory::mark()?;

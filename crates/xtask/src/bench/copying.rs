@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,6 +45,13 @@ pub(super) fn drop_from_cache(path: &Path) -> Result<()> {
     let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     file.sync_all()?;
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
+}
+
+/// Reads a file, so that it is in the system's cache.
+pub(super) fn read_all(path: &Path) -> Result<()> {
+    let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    io::copy(&mut file, &mut io::sink())?;
     Ok(())
 }
 
