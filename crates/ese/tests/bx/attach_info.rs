@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use ese::JetErr;
+use ese::raw::AttachOptions;
 use std::path::PathBuf;
 
 /// Each attached database is listed once, by its whole path, in the order of attachment.
@@ -11,6 +12,18 @@ fn bx_037_every_database_once_in_order() {
     bench.backup.begin(0).unwrap();
     let expected: Vec<PathBuf> = (1..=3).map(|id| format!("/db/{id}.edb").into()).collect();
     assert_eq!(bench.backup.attach_info().unwrap(), expected);
+
+    // An instance whose databases are attached the other way round, one of them by a path with a detour.
+    let world = World::new(2);
+    let session = world.instance.begin_session().unwrap();
+    session.detach(None).unwrap();
+    let detour = DATABASES[1].replace("/data/", "/data/../data/./");
+    for file in [detour.as_str(), DATABASES[0], DATABASES[1]] {
+        session.attach(path(file), AttachOptions::default()).unwrap();
+    }
+    let backup = world.instance.backup().unwrap();
+    backup.begin(0).unwrap();
+    assert_eq!(backup.attach_info().unwrap(), [path(DATABASES[1]), path(DATABASES[0])]);
 }
 
 /// A database that was detached before the begin is not listed.

@@ -327,15 +327,21 @@ fn bx_034_a_begin_waits_for_an_attach() {
     let thread = Arc::new(Mutex::new(None));
     let (place, instance) = (thread.clone(), world.instance.clone());
     let once = AtomicBool::new(false);
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let (begun, early) = (has_begun.clone(), Arc::new(AtomicBool::new(false)));
+    let too_early = early.clone();
     world.disk.set_hook(Some(Arc::new(move || {
         if once.swap(true, Ordering::AcqRel) {
+            // The attach is still at work.
+            too_early.fetch_or(begun.load(Ordering::Acquire), Ordering::AcqRel);
             return;
         }
-        let beginner = instance.clone();
+        let (beginner, begun) = (instance.clone(), begun.clone());
         *place.lock() = Some(
             thread::spawn("begin", move || {
                 let backup = beginner.backup_to_begin().unwrap();
                 backup.begin(0).unwrap();
+                begun.store(true, Ordering::Release);
                 backup.attach_info().unwrap()
             })
             .unwrap(),
@@ -347,7 +353,9 @@ fn bx_034_a_begin_waits_for_an_attach() {
     })));
     session.attach(path(DATABASES[1]), AttachOptions::default()).unwrap();
     world.disk.set_hook(None);
+    let early = early.load(Ordering::Acquire);
     let listed = thread.lock().take().unwrap().join().unwrap();
+    assert!(has_begun.load(Ordering::Acquire) && !early, "it had begun before the attach was done");
     assert_eq!(listed, DATABASES.map(|file| path(file).to_path_buf()));
 }
 
@@ -364,16 +372,35 @@ fn bx_035_log_disk_full() {
     assert_eq!(begin(&world.instance), JetErr::LogDiskFull);
 }
 
-/// Two instances have a backup each at one time.
+/// Two instances have a backup each at one time, and both come to a good end.
 #[test]
 fn bx_036_one_backup_for_each_instance() {
     let (one, two) = (World::new(11), World::new(12));
     let (first, second) = (one.instance.backup().unwrap(), two.instance.backup().unwrap());
     first.begin(0).unwrap();
     second.begin(0).unwrap();
-    assert_eq!(first.attach_info().unwrap().len(), 2);
-    second.end(ending(ABORT)).unwrap();
+    let opened = [&first, &second].map(|backup| backup.open_file(path(DATABASES[0])).unwrap());
+    let mut copies = [Vec::new(), Vec::new()];
+    // In turns, read by read.
+    let mut buffer = vec![0; 5 * PAGE];
+    while copies.iter().zip(&opened).any(|(copy, opened)| (copy.len() as u64) < opened.length) {
+        for ((backup, opened), copy) in [&first, &second].into_iter().zip(&opened).zip(&mut copies) {
+            let read = backup.read_file(opened.handle, &mut buffer).unwrap();
+            copy.extend_from_slice(&buffer[..read]);
+        }
+    }
+    for (world, (opened, copy)) in [&one, &two].into_iter().zip(opened.iter().zip(&copies)) {
+        world.instance.backup().unwrap().close_file(opened.handle).unwrap();
+        let signature = ese_format::database::DatabaseHeader::decode(copy).unwrap().signature;
+        assert_eq!(signature, world.header(DATABASES[0]).signature, "each has its own");
+        stream(world, path(DATABASES[1])).unwrap();
+    }
+    assert_eq!(finish_to(&two, "/out", EndOptions::PLAIN).len(), 1);
     assert_eq!(first.attach_info().unwrap().len(), 2, "the end of one is not the end of the other");
+    assert_eq!(finish_to(&one, "/out", EndOptions::PLAIN).len(), 1);
+    for world in [&one, &two] {
+        assert!(DATABASES.iter().all(|file| world.header(file).last_full_backup.is_some()));
+    }
 }
 
 /// While a restore runs on the instance no backup begins on it.

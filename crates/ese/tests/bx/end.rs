@@ -192,20 +192,32 @@ fn bx_141_redo_repeats_the_record() {
     next.term(TermOptions::default()).unwrap();
 }
 
-/// After an abandoned incremental backup the next one delivers its logs again and more.
+/// After an incremental backup that was abandoned, or ended without its logs, the next one delivers its logs again
+/// and more.
 #[test]
 fn bx_142_after_an_abandoned_one_the_next_delivers_more() {
-    let bench = Bench::default();
-    bench.full();
-    bench.roll(2);
-    bench.checkpoint(4);
-    bench.backup.begin(INCREMENTAL).unwrap();
-    let abandoned = bench.copy_logs();
-    bench.backup.end(ending(ABORT)).unwrap();
-    bench.roll(1);
-    let next = bench.incremental(true);
-    assert!(abandoned.paths.iter().all(|log| next.paths.contains(log)));
-    assert!(next.paths.len() > abandoned.paths.len());
+    for is_incomplete in [false, true] {
+        let bench = Bench::default();
+        bench.full();
+        bench.roll(2);
+        bench.checkpoint(4);
+        let (header, archives) = (bench.database(1).header(), bench.archives());
+        bench.backup.begin(INCREMENTAL).unwrap();
+        let wanted = bench.backup.log_info().unwrap();
+        if is_incomplete {
+            bench.read_all(&wanted.paths[0], 16 * PAGE).unwrap();
+            assert_eq!(code(bench.backup.end(EndOptions::PLAIN)), JetErr::BackupAbortByCaller);
+        } else {
+            bench.copy_logs();
+            bench.backup.end(ending(ABORT)).unwrap();
+        }
+        assert!(bench.database(1).header() == header);
+        assert!(bench.archives().starts_with(&archives));
+        bench.roll(1);
+        let next = bench.incremental(true);
+        assert!(wanted.paths.iter().all(|log| next.paths.contains(log)));
+        assert!(next.paths.len() > wanted.paths.len());
+    }
 }
 
 /// Ended right after the list, without any file read, a full backup fails and no header changes.

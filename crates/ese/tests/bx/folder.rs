@@ -40,16 +40,18 @@ fn bx_168_the_folder_restores() {
 /// Without a folder nothing is copied, and the logs below the checkpoint go.
 #[test]
 fn bx_169_without_a_folder() {
-    let bench = Bench::default();
-    bench.roll(3);
-    bench.checkpoint(3);
-    let files = bench.disk.files().len();
-    bench.to_folder(None, 0).unwrap();
-    assert_eq!(bench.archives(), [3]);
-    assert_eq!(bench.disk.files().len(), files - 2);
-    assert_eq!(bench.events.ids(), [210, 224, 213]);
-    assert!(!bench.database(1).header().last_full_backup.is_some());
-    assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
+    for folder in [None, Some("")] {
+        let bench = Bench::default();
+        bench.roll(3);
+        bench.checkpoint(3);
+        let files = bench.disk.files().len();
+        bench.to_folder(folder, 0).unwrap();
+        assert_eq!(bench.archives(), [3]);
+        assert_eq!(bench.disk.files().len(), files - 2);
+        assert_eq!(bench.events.ids(), [210, 224, 213]);
+        assert!(!bench.database(1).header().last_full_backup.is_some());
+        assert_eq!(code(bench.backup.attach_info()), JetErr::NoBackup);
+    }
 }
 
 /// With circular logging that deletes nothing and succeeds.
@@ -89,8 +91,11 @@ fn bx_173_incremental_adds_logs() {
     let bench = Bench::default();
     bench.to_folder(Some("/out"), 0).unwrap();
     let before = bench.names("/out");
+    let content = || before.iter().map(|name| bench.disk.content(&path("/out").join(name)).unwrap());
+    let bytes: Vec<_> = content().collect();
     bench.roll(1);
     bench.to_folder(Some("/out"), INCREMENTAL).unwrap();
+    assert!(content().eq(bytes), "what was there stays as it was");
     let added: Vec<_> = bench.names("/out").into_iter().filter(|name| !before.contains(name)).collect();
     assert_eq!(added, ["edb00002.log", "edb00003.log"]);
 }
@@ -144,6 +149,9 @@ fn bx_177_a_failed_atomic_backup() {
     world.back_up(ATOMIC).unwrap();
     world.disk.add_fault(Fault::once(OpKind::Write, Effect::StorageFull).of("temp/b.edb"));
     assert_eq!(code(world.back_up(ATOMIC)), JetErr::DiskFull);
+    world.disk.add_fault(Fault::once(OpKind::Read, Effect::DeviceError).of("/data/b.edb").for_good());
+    assert_eq!(code(world.back_up(ATOMIC)), JetErr::DiskIO);
+    world.disk.clear_faults();
     world.restore(Some("/new"), "/newlog").0.unwrap();
     assert_eq!(restored_numbers(&world, "/new/a.edb"), (0..5).collect());
 }

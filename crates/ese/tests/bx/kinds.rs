@@ -208,8 +208,10 @@ fn bx_152_circular_logging_keeps_logs_during_a_backup() {
 #[test]
 fn bx_154_the_records_in_the_log() {
     let bench = two_databases();
+    bench.roll(2);
+    bench.checkpoint(3);
     bench.full();
-    let records = bench.log_records(1);
+    let records = bench.log_records(3);
     let all: Vec<_> = records.iter().map(|(_, record)| record.clone()).collect();
     let phases: Vec<u8> = backup_records(&all).into_iter().map(|(phase, _, _)| phase).collect();
     let expected = [
@@ -221,24 +223,39 @@ fn bx_154_the_records_in_the_log() {
         Backup2::STOP,
     ];
     assert_eq!(phases, expected);
+    // The updates name the databases, with what the headers have; the truncation has its range, the others nothing.
+    let backup2 = |record: &LogRecord| match record {
+        LogRecord::Backup2(record) => Some(record.clone()),
+        _ => None,
+    };
+    let backup2: Vec<Backup2> = all.iter().filter_map(backup2).collect();
+    assert_eq!(backup2.iter().map(|record| record.dbid).collect::<Vec<_>>(), [0, 0, 0, 1, 2, 0]);
+    assert!(backup2.iter().all(|record| record.kind == 0 && record.scope == Backup2::FULL));
+    for (id, record) in [(1, &backup2[3]), (2, &backup2[4])] {
+        assert_eq!(record.info, bench.database(id).header().last_full_backup);
+    }
+    let ranges = backup2.iter().map(|record| (record.info.lowest.0, record.info.highest.0));
+    assert_eq!(ranges.collect::<Vec<_>>(), [(0, 0), (0, 0), (1, 3), (3, 3), (3, 3), (0, 0)]);
     let is_prepare =
         |record: &LogRecord| matches!(record, LogRecord::Backup2(r) if r.phase == Backup2::PREPARE_LOGS);
     let (at, _) = records.iter().find(|(_, record)| is_prepare(record)).unwrap();
-    assert_eq!(*at, LogPosition::start_of(Generation(2)));
+    assert_eq!(*at, LogPosition::start_of(Generation(4)));
 }
 
 /// A database that joins another log forgets its backups, and an incremental one is refused.
 #[test]
 fn bx_155_another_log_set() {
     let world = World::new(2);
-    full_to(&world, "/out");
-    assert!(world.header(DATABASES[0]).last_full_backup.is_some());
+    all_kinds(&world);
+    assert_eq!(records(&world.header(DATABASES[0])), [true; 4]);
     world.instance.term(TermOptions::default()).unwrap();
-    assert!(world.header(DATABASES[0]).last_full_backup.is_some());
+    assert_eq!(records(&world.header(DATABASES[0])), [true; 4]);
     let other = Instance::new(world.environment(), parameters("/newlog", "/newlog"));
     other.init(InitOptions::default()).unwrap();
     other.begin_session().unwrap().attach(path(DATABASES[0]), AttachOptions::default()).unwrap();
-    assert!(!world.header(DATABASES[0]).last_full_backup.is_some());
+    let header = world.header(DATABASES[0]);
+    assert_eq!(records(&header), [false; 4]);
+    assert_eq!((header.last_full_backup_kind, header.last_incremental_backup_kind), (0, 0));
     assert_eq!(code(other.backup().unwrap().begin(INCREMENTAL)), JetErr::MissingFullBackup);
 }
 

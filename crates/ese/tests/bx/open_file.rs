@@ -11,9 +11,20 @@ fn bx_049_the_size_is_that_of_the_owned_pages() {
     let bench = Bench::default();
     bench.backup.begin(0).unwrap();
     let expected = (u64::from(OWNED) + 3) * PAGE as u64;
-    assert_eq!(bench.backup.open_file(path(DB)).unwrap().length, expected);
+    let opened = bench.backup.open_file(path(DB)).unwrap();
+    assert_eq!(opened.length, expected);
     let on_disk = bench.disk.metadata(path(DB)).unwrap().len;
     assert_eq!(on_disk, expected + 2 * PAGE as u64, "the bench leaves three bad pages behind the last");
+    bench.disk.trace_reads(true);
+    let before = bench.disk.trace().len();
+    let mut buffer = vec![0; 2 * expected as usize];
+    assert_eq!(bench.backup.read_file(opened.handle, &mut buffer).unwrap() as u64, expected);
+    assert_eq!(bench.backup.read_file(opened.handle, &mut buffer).unwrap(), 0);
+    bench.backup.close_file(opened.handle).unwrap();
+    let trace = bench.disk.trace().split_off(before);
+    let reads = trace.iter().filter(|o| o.kind == OpKind::Read && *o.path == *path(DB));
+    let last = reads.map(|read| read.offset + read.len).max();
+    assert_eq!(last, Some((u64::from(OWNED) + 2) * PAGE as u64), "to the last owned page and no further");
 }
 
 /// The announced size is not that of the file on disk but exactly what reading delivers, trailer included.
@@ -148,6 +159,15 @@ fn bx_065_the_event_of_an_opened_database() {
     let event = bench.events.events().pop().unwrap();
     let kib = (OWNED as usize + 3) * PAGE / 1024;
     assert_eq!((event.id, event.strings), (220, vec![DB.to_owned(), format!("{kib} Kb")]));
+
+    // Above a mebibyte it is told in those.
+    let world = World::new(2);
+    let backup = world.instance.backup().unwrap();
+    backup.begin(0).unwrap();
+    let opened = backup.open_file(path(DATABASES[0])).unwrap();
+    assert!(opened.length > 1 << 20 && opened.length < 2 << 20);
+    let event = world.events.events().pop().unwrap();
+    assert_eq!((event.id, event.strings), (220, vec![DATABASES[0].to_owned(), "1 Mb".to_owned()]));
 }
 
 /// A streamed backup leaves no patch file anywhere.

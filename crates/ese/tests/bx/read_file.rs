@@ -321,9 +321,16 @@ fn bx_086_reads_are_repeated() {
     let opened = bench.backup.open_file(path(DB)).unwrap();
     bench.disk.add_fault(Fault { times: 2, ..Fault::once(OpKind::Read, Effect::DeviceError).of("1.edb") });
     let before = bench.event_count();
-    bench.backup.read_file(opened.handle, &mut vec![0; 4 * PAGE]).unwrap();
+    let mut delivered = vec![0; 4 * PAGE];
+    assert_eq!(bench.backup.read_file(opened.handle, &mut delivered).unwrap(), 4 * PAGE);
+    let on_disk = bench.disk.content(path(DB)).unwrap();
+    assert!(delivered[2 * PAGE..] == on_disk[2 * PAGE..4 * PAGE]);
     assert_eq!(bench.events_since(before), [493]);
-    assert_eq!(bench.events.events().pop().unwrap().strings[3], "2", "failures");
+    let strings = bench.events.events().pop().unwrap().strings;
+    let numbers = [2 * PAGE, 2 * PAGE, 2].map(|number| number.to_string());
+    assert_eq!(strings[0], DB);
+    assert_eq!(strings[1..4], numbers, "where, how much, how many failures");
+    assert_eq!(strings.len(), 5, "and how long it took");
 }
 
 /// A page that stays bad is tried 17 times: one that is damaged, and one that the device does not give.
@@ -359,17 +366,23 @@ fn bx_088_a_blank_page() {
     assert!(stream[41 * PAGE..42 * PAGE].iter().all(|byte| *byte == 0));
 }
 
-/// A damaged segment of a log fails the read, is an event, and ends the backup.
+/// A damaged segment of a log, or its header, fails the read, is an event, and ends the backup.
 #[test]
 fn bx_089_a_damaged_log() {
-    let bench = Bench::default();
-    bench.backup.begin(0).unwrap();
-    bench.copy_databases();
-    let set = bench.backup.log_info().unwrap();
-    bench.damage(set.paths[0].to_str().unwrap(), 4096 + 200);
-    assert_eq!(code(bench.read_all(&set.paths[0], 4 * PAGE)), JetErr::LogReadVerifyFailure);
-    assert!(bench.events.ids().contains(&218));
-    assert_eq!(code(bench.backup.log_info()), JetErr::NoBackup);
+    for at in [4096 + 200, 30] {
+        let bench = Bench::default();
+        bench.backup.begin(0).unwrap();
+        bench.copy_databases();
+        let set = bench.backup.log_info().unwrap();
+        let log = set.paths[0].to_str().unwrap();
+        bench.damage(log, at);
+        assert_eq!(code(bench.read_all(&set.paths[0], 4 * PAGE)), JetErr::LogReadVerifyFailure, "at {at}");
+        let events = bench.events.events();
+        let [.., failed, ended] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!((failed.id, failed.strings.as_slice()), (218, ["-612", log].map(String::from).as_slice()));
+        assert_eq!((ended.id, ended.strings.as_slice()), (214, ["-612".to_owned()].as_slice()));
+        assert_eq!(code(bench.backup.log_info()), JetErr::NoBackup);
+    }
 }
 
 /// After the server stopped the backup nothing is read.

@@ -174,17 +174,22 @@ fn bx_227_what_headers_remember() {
     assert_eq!((header().last_copy_backup.is_some(), header().last_copy_backup_kind), (true, 1));
     thawed(&world, SnapshotOptions::empty()).end(false).unwrap();
     assert_eq!((header().last_full_backup.is_some(), header().last_full_backup_kind), (true, 1));
+    let full = header().last_full_backup;
+    let copy = header().last_copy_backup;
+    assert_eq!(full.highest, world.header(DATABASES[0]).last_full_backup.highest, "all databases");
+    assert!(copy.highest < full.highest && copy.mark < full.mark);
     thawed(&world, SnapshotOptions::INCREMENTAL).end(false).unwrap();
     assert_eq!(
         (header().last_incremental_backup.is_some(), header().last_incremental_backup_kind),
         (true, 1)
     );
-}
-
-fn archives(world: &World, folder: &str) -> Vec<u32> {
-    let number =
-        |name: &String| u32::from_str_radix(name.strip_prefix("edb")?.strip_suffix(".log")?, 16).ok();
-    world.names(folder).iter().filter_map(number).collect()
+    assert!(!header().last_differential_backup.is_some());
+    thawed(&world, SnapshotOptions::INCREMENTAL | SnapshotOptions::COPY).end(false).unwrap();
+    assert_eq!(
+        (header().last_differential_backup.is_some(), header().last_differential_backup_kind),
+        (true, 1)
+    );
+    assert_eq!((header().last_full_backup, header().last_copy_backup), (full, copy));
 }
 
 /// Logs below the checkpoint are deleted when all databases were in the snapshot; none are otherwise, nor with

@@ -16,6 +16,7 @@ use ese::restore::map::{MapEntry, RestoreMap};
 use ese::table::{KeepOptions, Prepare};
 use ese_format::Generation;
 use ese_format::column::{ColumnId, ColumnType};
+use ese_format::database::DatabaseHeader;
 use ese_vfs::Disk;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -182,6 +183,40 @@ pub(crate) fn databases_to(world: &World, folder: &str) {
 pub(crate) fn full_to(world: &World, folder: &str) {
     databases_to(world, folder);
     finish_to(world, folder, EndOptions::PLAIN);
+}
+
+/// The numbers of the closed logs in a folder.
+pub(crate) fn archives(world: &World, folder: &str) -> Vec<u32> {
+    let number =
+        |name: &String| u32::from_str_radix(name.strip_prefix("edb")?.strip_suffix(".log")?, 16).ok();
+    world.names(folder).iter().filter_map(number).collect()
+}
+
+/// A backup of each kind, so that headers remember all four.
+pub(crate) fn all_kinds(world: &World) {
+    let backup = world.instance.backup_to_begin().unwrap();
+    full_to(world, "/out");
+    backup.begin(INCREMENTAL).unwrap();
+    for log in backup.log_info().unwrap().paths {
+        stream(world, &log).unwrap();
+    }
+    backup.truncate().unwrap();
+    backup.end(ending(NORMAL)).unwrap().unwrap();
+    backup.begin(INCREMENTAL).unwrap();
+    finish_to(world, "/out", ending(NORMAL));
+    databases_to(world, "/out");
+    finish_to(world, "/out", ending(NORMAL));
+}
+
+/// Whether a header remembers a full, an incremental, a copy and a differential backup.
+pub(crate) fn records(header: &DatabaseHeader) -> [bool; 4] {
+    [
+        header.last_full_backup,
+        header.last_incremental_backup,
+        header.last_copy_backup,
+        header.last_differential_backup,
+    ]
+    .map(|record| record.is_some())
 }
 
 /// JetExternalRestore of copies that lie where they shall be, with all logs of a folder.

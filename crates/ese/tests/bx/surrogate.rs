@@ -42,6 +42,17 @@ fn bx_233_what_is_refused_meanwhile() {
         "and the other way round"
     );
     assert_eq!(code(backup.end_surrogate(ending(NORMAL))), JetErr::NoBackup);
+
+    let world = World::new(1);
+    let session = world.instance.begin_session().unwrap();
+    session.detach(Some(path(DATABASES[1]))).unwrap();
+    let backup = world.instance.backup().unwrap();
+    backup.begin_surrogate(Generation(1), Generation(1), 0).unwrap();
+    assert_eq!(code(world.attach(DATABASES[1])), JetErr::SurrogateBackupInProgress);
+    assert_eq!(code(session.detach(Some(path(DATABASES[0])))), JetErr::SurrogateBackupInProgress);
+    assert_eq!(code(backup.truncate_info()), JetErr::NoBackup);
+    backup.end_surrogate(ending(ABORT)).unwrap();
+    world.attach(DATABASES[1]).unwrap();
 }
 
 /// With the logs taken care of it is recorded as a full backup by snapshot of the given range, otherwise as a copy.
