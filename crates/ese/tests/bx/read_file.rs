@@ -321,13 +321,13 @@ fn bx_086_reads_are_repeated() {
     let opened = bench.backup.open_file(path(DB)).unwrap();
     bench.disk.add_fault(Fault { times: 2, ..Fault::once(OpKind::Read, Effect::DeviceError).of("1.edb") });
     let before = bench.event_count();
-    let mut delivered = vec![0; 4 * PAGE];
-    assert_eq!(bench.backup.read_file(opened.handle, &mut delivered).unwrap(), 4 * PAGE);
+    let mut delivered = vec![0; 5 * PAGE];
+    assert_eq!(bench.backup.read_file(opened.handle, &mut delivered).unwrap(), 5 * PAGE);
     let on_disk = bench.disk.content(path(DB)).unwrap();
-    assert!(delivered[2 * PAGE..] == on_disk[2 * PAGE..4 * PAGE]);
+    assert!(delivered[2 * PAGE..] == on_disk[2 * PAGE..5 * PAGE]);
     assert_eq!(bench.events_since(before), [493]);
     let strings = bench.events.events().pop().unwrap().strings;
-    let numbers = [2 * PAGE, 2 * PAGE, 2].map(|number| number.to_string());
+    let numbers = [2 * PAGE, 3 * PAGE, 2].map(|number| number.to_string());
     assert_eq!(strings[0], DB);
     assert_eq!(strings[1..4], numbers, "where, how much, how many failures");
     assert_eq!(strings.len(), 5, "and how long it took");
