@@ -27,7 +27,7 @@ pub struct LogConfig {
     pub legacy_extension: bool,
     /// Five digits in archive names while they suffice.
     pub short_names: bool,
-    /// Size of a log file in segments of 4,096 bytes, the header included.
+    /// Size of a log file of a new stream in segments of 4,096 bytes, the header included.
     pub segments: u16,
     /// Page size of the databases.
     pub page_size: PageSize,
@@ -42,8 +42,6 @@ pub struct LogConfig {
     pub version: LogVersion,
     /// What headers say about the writer's resources.
     pub params: DbmsParam,
-    /// Continue a stream whose files have another size than `segments` says, in their size.
-    pub keep_stream_size: bool,
     /// Logs outside the sequence may be deleted (JET_paramDeleteOutOfRangeLogs).
     pub delete_out_of_range: bool,
 }
@@ -70,7 +68,6 @@ impl LogConfig {
             reserves: 2,
             version: LogVersion::CURRENT,
             params: DbmsParam::default(),
-            keep_stream_size: false,
             delete_out_of_range: false,
         }
     }

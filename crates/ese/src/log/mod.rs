@@ -36,7 +36,7 @@ pub use config::{LogConfig, LogHooks, NoHooks};
 pub use file::{LogFile, LogFileRecords};
 pub use files::{Archive, LogFiles};
 pub use generation::read_log_header;
-pub use open::{StreamScan, discard_generations_from, scan_stream};
+pub use open::{StreamScan, delete_stream, discard_generations_from, scan_stream};
 pub use reader::{LogReader, ReadEvent, ReadOptions};
 pub use scan::{GenerationScan, scan_generation};
 pub use tail::{Appended, Urgency};

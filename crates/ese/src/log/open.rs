@@ -45,6 +45,11 @@ impl StreamScan {
         self.last.as_ref().map(|last| last.header.signature)
     }
 
+    /// The size of its files in segments of 4,096 bytes, the header included.
+    pub fn segments(&self) -> Option<u16> {
+        self.last.as_ref().map(|last| last.header.file_sectors)
+    }
+
     /// Where the next record will go.
     pub fn end(&self) -> LogPosition {
         match &self.last {
@@ -142,35 +147,18 @@ impl Log {
         Self::begin(config, hooks, files, stream, (Generation::FIRST, 1), current)
     }
 
-    /// Continues a scanned stream behind its end. Writing resumes in the segment behind the last one;
-    /// whatever a crash left there is zeroed and synced first, a torn last segment repaired. When a crash
-    /// cut a roll-over, the new generation is begun.
+    /// Continues a scanned stream behind its end, with files of the size that its files have. Writing resumes in
+    /// the segment behind the last one; whatever a crash left there is zeroed and synced first, a torn last
+    /// segment repaired. When a crash cut a roll-over, the new generation is begun.
     ///
     /// # Errors
-    /// JET_errLogFileSizeMismatchDatabasesConsistent (closed properly) or JET_errLogFileSizeMismatch when the
-    /// stream's files have another size than configured, unless `keep_stream_size`; those of
-    /// [`Self::create`].
+    /// Those of [`Self::create`].
     pub fn open(config: LogConfig, scan: StreamScan, hooks: Arc<dyn LogHooks>) -> Result<Self> {
         config.check()?;
         let closed = scan.closed_at().is_some();
         let StreamScan { files, last, last_path, has_current, has_next, .. } = scan;
         let Some(last) = last else { return Self::create(config, hooks) };
         let header = &last.header;
-        if header.file_sectors != config.segments && !config.keep_stream_size {
-            let code = match closed {
-                true => JetErr::LogFileSizeMismatchDatabasesConsistent,
-                false => JetErr::LogFileSizeMismatch,
-            };
-            return Err(Error::new(
-                code,
-                format!(
-                    "the logs have {} KiB, {} are configured",
-                    u32::from(header.file_sectors) * 4,
-                    u32::from(config.segments) * 4
-                ),
-            )
-            .file(&last_path));
-        }
         let circular_flags = LogHeader::CIRCULAR | LogHeader::CIRCULAR_HISTORY;
         let stream = StreamIdentity {
             signature: header.signature,
@@ -249,6 +237,19 @@ pub fn discard_generations_from(files: &LogFiles, from: Generation) -> Result<Ve
         files.sync_directory()?;
     }
     Ok(deleted)
+}
+
+/// Deletes a stream that was closed properly. A crash leaves one that was, without a gap, or none.
+///
+/// # Errors
+/// Those of the disk.
+pub fn delete_stream(files: &LogFiles) -> Result<()> {
+    let archives = files.archives()?.into_iter().map(|archive| archive.path);
+    for path in archives.chain([files.next(), files.current()]) {
+        remove(files, &path)?;
+        files.sync_directory()?;
+    }
+    Ok(())
 }
 
 /// The higher of two format versions.

@@ -76,6 +76,8 @@ enum Value {
 pub struct Parameters {
     values: Vec<Value>,
     stage: Stage,
+    /// Somebody has said how large log files are.
+    log_size_is_chosen: bool,
 }
 
 impl Default for Parameters {
@@ -91,7 +93,11 @@ impl Parameters {
             DefaultValue::Integer(n) => Value::Integer(n),
             DefaultValue::Text(t) => Value::Text(t.to_owned()),
         };
-        Self { values: table::TABLE.iter().map(value).collect(), stage: Stage::NoInstance }
+        Self {
+            values: table::TABLE.iter().map(value).collect(),
+            stage: Stage::NoInstance,
+            log_size_is_chosen: false,
+        }
     }
 
     /// From which moment the settable-when rules count.
@@ -147,6 +153,7 @@ impl Parameters {
         if id == ParamId::Configuration {
             self.configure(value);
         }
+        self.log_size_is_chosen |= id == ParamId::LogFileSize;
         self.values[id.index()] = Value::Integer(value);
         Ok(())
     }
@@ -172,6 +179,18 @@ impl Parameters {
         }
         self.values[id.index()] = Value::Text(value.to_owned());
         Ok(())
+    }
+
+    /// Whether JET_paramLogFileSize was set. Otherwise an instance takes the size of the logs that are there.
+    pub fn log_size_is_chosen(&self) -> bool {
+        self.log_size_is_chosen
+    }
+
+    /// Logs of another size are there, and nobody has chosen one. Not checked: they are there.
+    pub fn follow_log_size(&mut self, kib: u32) {
+        if !self.log_size_is_chosen {
+            self.values[ParamId::LogFileSize.index()] = Value::Integer(kib.into());
+        }
     }
 
     /// Takes the process-wide values of another set.
@@ -205,6 +224,7 @@ impl Parameters {
 
     /// Puts the instance's numbers at the defaults of a configuration.
     fn configure(&mut self, configuration: u64) {
+        self.log_size_is_chosen = false;
         for (definition, value) in table::TABLE.iter().zip(&mut self.values) {
             let DefaultValue::Integer(default) = definition.default else { continue };
             if definition.scope != Scope::Instance || definition.settable == Settable::Never {

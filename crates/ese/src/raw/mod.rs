@@ -16,6 +16,7 @@ mod instance;
 mod limits;
 mod maintain;
 mod new_index;
+mod open_log;
 mod opens;
 mod page_jobs;
 #[cfg(test)]

@@ -271,8 +271,7 @@ impl Recovery<'_> {
         let open = redo.into_open();
         self.check_taken_on(&databases, &attachments)?;
 
-        let mut config = request.log.clone();
-        config.keep_stream_size = true;
+        let config = request.log.clone();
         if let Some(stale) = sequence.stale() {
             remove(disk, stale)?;
         }

@@ -140,7 +140,11 @@ impl Entry {
         // Not under the lock: whoever asks meanwhile is told so, and does not wait.
         instance.init_with_map(options, map, progress).inspect_err(|_| self.forget(instance))?;
         *self.services.lock() = Services::default();
-        self.parameters.lock().set_stage(Stage::Running);
+        let log_kib = instance.parameters().log_file_kib();
+        let mut parameters = self.parameters.lock();
+        parameters.set_stage(Stage::Running);
+        parameters.follow_log_size(log_kib);
+        drop(parameters);
         Ok(instance.init_warning())
     }
 

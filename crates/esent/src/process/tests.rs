@@ -1,9 +1,22 @@
 use super::*;
 use ese::raw::{InitOptions, TermOptions};
 use ese::restore::map::RestoreMap;
+use std::path::Path;
 
 fn code<T>(result: Result<T>) -> JetErr {
     result.err().expect("an error").code()
+}
+
+/// An instance that has all its files in a folder.
+fn create_in(process: &Process, name: &str, folder: &Path) -> Arc<Entry> {
+    let entry = process.create(name, "").unwrap();
+    let temporary = folder.join("tmp.edb");
+    let places =
+        [(ParamId::LogFilePath, folder), (ParamId::SystemPath, folder), (ParamId::TempPath, &temporary)];
+    for (id, path) in places {
+        entry.parameters().lock().set_text(id, path.to_str().unwrap()).unwrap();
+    }
+    entry
 }
 
 #[test]
@@ -81,17 +94,9 @@ fn all_instances_share_one_cache_that_follows_its_parameters() {
     let folder = tempfile::tempdir().unwrap();
     let mut engines = Vec::new();
     for name in ["a", "b"] {
-        let entry = process.create(name, "").unwrap();
         let place = folder.path().join(name);
         std::fs::create_dir(&place).unwrap();
-        for id in [ParamId::LogFilePath, ParamId::SystemPath] {
-            entry.parameters().lock().set_text(id, place.to_str().unwrap()).unwrap();
-        }
-        entry
-            .parameters()
-            .lock()
-            .set_text(ParamId::TempPath, place.join("tmp.edb").to_str().unwrap())
-            .unwrap();
+        let entry = create_in(&process, name, &place);
         process.initialize(&entry, InitOptions::default(), &RestoreMap::default(), &mut |_| {}).unwrap();
         assert!(Arc::ptr_eq(&entry.engine().unwrap().cache().unwrap(), &cache));
         let session = entry.begin_session().unwrap();
@@ -114,4 +119,23 @@ fn all_instances_share_one_cache_that_follows_its_parameters() {
         entry.term(TermOptions::default()).unwrap();
     }
     assert_eq!(process.cached_pages(), 0);
+}
+
+/// What was not set is what was found.
+#[test]
+fn the_size_of_logs_is_that_of_those_that_are_there() {
+    let process = Process::new();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, chosen) in [("a", true), ("b", false)] {
+        let entry = create_in(&process, name, folder.path());
+        if chosen {
+            entry.parameters().lock().set_integer(ParamId::LogFileSize, 256).unwrap();
+        }
+        process.initialize(&entry, InitOptions::default(), &RestoreMap::default(), &mut |_| {}).unwrap();
+        let size = process
+            .read_parameters(entry.handle(), ParamId::LogFileSize, |p| p.integer(ParamId::LogFileSize));
+        assert_eq!(size.unwrap(), 256);
+        entry.term(TermOptions::default()).unwrap();
+        process.remove(entry.handle());
+    }
 }
