@@ -160,6 +160,12 @@ events! {
     NO_LOGS_DELETED = 225, Information, "There are no log files to delete";
     BACKUP_HALTED_BY_SERVER = 226, Error, "The engine ended a backup before its end";
     LOGS_TO_DELETE_MISSING = 227, Warning, "Log files to delete were missing: count";
+    INTERNAL_COPY_STARTED = 240, Information, "An internal copy has started";
+    INTERNAL_COPY_COMPLETED = 243, Information, "An internal copy has completed";
+    INTERNAL_COPY_FAILED = 244, Error, "An internal copy ended with an error: error number";
+    INTERNAL_COPY_HALTED_BY_CLIENT = 245, Error, "An internal copy was halted by its client or lost its connection";
+    INTERNAL_COPY_CUT_SHORT = 252, Information, "A file of an internal copy was closed before its end: file, bytes read, bytes in all";
+    INTERNAL_COPY_HALTED_BY_SERVER = 256, Error, "The engine ended an internal copy before its end";
     RECOVERY_STARTED = 300, Information, "Recovery starts";
     LOG_REPLAYED = 301, Information, "A log file was replayed: log, statistics, most frequent type of record, its count";
     RECOVERY_COMPLETED = 302, Information, "Recovery has completed";
@@ -225,5 +231,30 @@ mod tests {
         }
         assert_eq!(memory.ids(), [214, 210, 214]);
         assert_eq!(failed.kind, EventKind::Error);
+    }
+
+    /// The severities of the published engine for the family of backup, restore and snapshots.
+    #[test]
+    fn entries_have_the_severities_that_watchers_know() {
+        let with = |kind: EventKind, ids: &[u32]| {
+            for id in ids {
+                assert_eq!(describe(*id).map(|(kind, _)| kind), Some(kind), "{id}");
+            }
+        };
+        with(
+            EventKind::Information,
+            &[
+                204, 205, 210, 211, 213, 216, 220, 221, 222, 223, 224, 225, 240, 243, 252, 300, 301, 302,
+                706, 707, 2001, 2003, 2005, 2006, 2008, 2009, 2010,
+            ],
+        );
+        with(EventKind::Warning, &[219, 227, 457, 458, 520]);
+        with(
+            EventKind::Error,
+            &[
+                206, 214, 215, 217, 218, 226, 244, 245, 256, 426, 430, 431, 432, 433, 434, 435, 450, 452,
+                453, 454, 459, 460, 461, 463, 464, 493, 553, 619, 645, 2002, 2004, 2007,
+            ],
+        );
     }
 }

@@ -114,6 +114,24 @@ fn an_end_whose_header_updates_cannot_be_logged_fails() {
 }
 
 #[test]
+fn a_header_that_cannot_be_written_is_told_and_the_backup_is_complete() {
+    let bench = Bench::with(Options { databases: 2, ..Options::default() });
+    bench.backup.begin(0).unwrap();
+    bench.copy_databases();
+    bench.copy_logs();
+    bench.events.clear();
+    bench.disk.add_fault(Fault::once(OpKind::Write, Effect::DeviceError).of("1.edb"));
+    bench.backup.end(EndOptions::PLAIN).unwrap().unwrap();
+    let told: Vec<_> = bench.events.events().into_iter().map(|event| (event.id, event.strings)).collect();
+    assert_eq!(told, [(219, vec![JetErr::DiskIO.code().to_string()]), (213, vec![])]);
+    // The log says what the header could not, for recovery to repeat it.
+    let updates =
+        phases(bench.log_records(1)).into_iter().filter(|(phase, _)| *phase == Backup2::UPDATE_HEADER);
+    assert_eq!(updates.count(), 2);
+    assert!(bench.database(2).header().last_full_backup.is_some());
+}
+
+#[test]
 fn an_abandoned_backup_is_over_even_if_the_log_cannot_say_so() {
     let bench = Bench::default();
     bench.backup.begin(0).unwrap();

@@ -1,4 +1,4 @@
-//! What the original does not have: serving an instance's backup to other processes.
+//! What the original has no function for: serving an instance's backup to other processes, and the internal copy.
 
 use crate::border::jet_api;
 use crate::pointer::TextA;
@@ -24,6 +24,12 @@ jet_api! {
         }
         let idle = Duration::from_secs(seconds_idle.into());
         serve(instance, path_of_socket, Limits { idle, ..Limits::default() })
+    }
+
+    /// Begins a full backup that is only a copy to seed another place with or to look into; the published engine
+    /// has an internal flag of JetBeginExternalBackup for it (JET_bitInternalCopy).
+    fn openese_begin_internal_copy(instance: JET_INSTANCE) {
+        PROCESS.instance(instance)?.backup_to_begin()?.begin_internal_copy()
     }
 }
 

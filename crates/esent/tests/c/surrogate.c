@@ -148,6 +148,24 @@ int main(int argc, char **argv)
     EXPECT(JET_errBackupInProgress, JetEndSurrogateBackup(instance, JET_bitBackupEndNormal));
     EXPECT(JET_errNoBackup, JetEndExternalBackupInstance(instance));
 
+    /* Another sort of copy that only internal callers take: a streamed one that nothing builds on. */
+    EXPECT(JET_errInvalidGrbit, JetBeginExternalBackupInstance(instance, 0x40)); /* JET_bitInternalCopy */
+    EXPECT(JET_errInvalidParameter, openese_begin_internal_copy(instance + 1));
+    EXPECT(JET_errSuccess, openese_begin_internal_copy(instance));
+    EXPECT(JET_errBackupInProgress, openese_begin_internal_copy(instance));
+    {
+        char list[8192];
+        JET_DBINFOMISC4 before = facts(database);
+        EXPECT(JET_errSuccess, JetGetAttachInfoInstanceA(instance, list, sizeof list, NULL));
+        CHECK(read_all(instance, list, backup) == 1);
+        EXPECT(JET_errSuccess, JetGetLogInfoInstanceA(instance, list, sizeof list, NULL));
+        CHECK(read_all(instance, list, backup) >= 1);
+        EXPECT(JET_errSuccess, JetEndExternalBackupInstance(instance));
+        info = facts(database);
+        CHECK(memcmp(&info.bkinfoFullPrev, &before.bkinfoFullPrev, sizeof info.bkinfoFullPrev) == 0);
+        CHECK(info.bkinfoCopyPrev.genHigh > before.bkinfoCopyPrev.genHigh);
+    }
+
     /* Databases come and go again. */
     EXPECT(JET_errSuccess, JetAttachDatabaseA(session, second, 0));
     EXPECT(JET_errSuccess, JetDetachDatabaseA(session, second));

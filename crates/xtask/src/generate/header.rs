@@ -101,6 +101,12 @@ JET_ERR JET_API openese_serve_backup(JET_INSTANCE instance, const char *path_of_
  * backup keeps logs from going. openese_serve_backup gives it 120 seconds. */
 JET_ERR JET_API openese_serve_backup2(JET_INSTANCE instance, const char *path_of_socket, JET_ULONG seconds_idle);
 
+#ifdef JET_INTERNAL_API
+/* Begins a full backup that is only a copy, to seed another place with or to look into. It goes on and ends as any
+ * other, with entries 240 to 256 in the event log, and without truncation counts as a copy. */
+JET_ERR JET_API openese_begin_internal_copy(JET_INSTANCE instance);
+#endif
+
 ";
 
 /// Exported functions that are declared only to who defines JET_INTERNAL_API.

@@ -143,7 +143,8 @@ impl ExternalBackup {
             return Err(Error::new(code, detail));
         }
         let truncated = turn.state().truncated || options.truncate_done || options.truncate;
-        let scope = scope_at_end(kind, truncated, options.plain);
+        let plain = options.plain && !turn.work()?.is_internal;
+        let scope = scope_at_end(kind, truncated, plain);
         self.succeed(turn, scope, options)
     }
 
@@ -161,7 +162,7 @@ impl ExternalBackup {
         }
         // A failure is told at the end: the backup itself is complete.
         let deleted = if options.truncate { self.delete_old_logs(&mut turn) } else { Ok(0) };
-        self.report(id::BACKUP_COMPLETED, []);
+        self.report(turn.work()?.event(id::BACKUP_COMPLETED), []);
         // The headers are durable, so the backup is a success even if this record is lost.
         self.write_closing_record(turn.medium(), Backup2::STOP, scope.number());
         if self.parts.settings.roll_at_end

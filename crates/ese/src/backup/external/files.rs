@@ -303,7 +303,7 @@ impl ExternalBackup {
             scrub.end(stream.database().as_ref(), clock, events);
         }
         if done != length {
-            self.report(id::COPY_CUT_SHORT, [name, done.to_string(), length.to_string()]);
+            self.report(work.event(id::COPY_CUT_SHORT), [name, done.to_string(), length.to_string()]);
         }
         Ok(())
     }

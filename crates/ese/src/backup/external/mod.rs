@@ -125,6 +125,8 @@ struct Shared {
 struct Work {
     kind: BackupKind,
     medium: Medium,
+    /// It is no backup for its client, but a copy to seed another place with or to look into.
+    is_internal: bool,
     /// Log tip and time when it began.
     mark: LogPosition,
     time: LogTime,
@@ -136,6 +138,22 @@ struct Work {
     roll: Option<Roll>,
     /// The generations that a surrogate backs up.
     surrogate: Option<(Generation, Generation)>,
+}
+
+impl Work {
+    /// The entry of the event log that stands for another one when this is an internal copy.
+    fn event(&self, of_backup: u32) -> u32 {
+        match of_backup {
+            _ if !self.is_internal => of_backup,
+            id::FULL_BACKUP_STARTED => id::INTERNAL_COPY_STARTED,
+            id::BACKUP_COMPLETED => id::INTERNAL_COPY_COMPLETED,
+            id::BACKUP_FAILED => id::INTERNAL_COPY_FAILED,
+            id::BACKUP_HALTED_BY_CLIENT => id::INTERNAL_COPY_HALTED_BY_CLIENT,
+            id::BACKUP_HALTED_BY_SERVER => id::INTERNAL_COPY_HALTED_BY_SERVER,
+            id::COPY_CUT_SHORT => id::INTERNAL_COPY_CUT_SHORT,
+            other => other,
+        }
+    }
 }
 
 /// What was fixed when the log was rolled over.
@@ -205,8 +223,24 @@ impl ExternalBackup {
         self.check_log()?;
         let kind = kind_of(flags)?;
         self.check_circular(kind)?;
+        self.begin_stream(kind, false)
+    }
+
+    /// Begins a full backup that is none for its client, but a copy to seed another place with, or to look into
+    /// (JET_bitInternalCopy of the published engine). It goes on and ends as any other; the event log has entries of
+    /// their own for it (240 to 256), and without truncation headers never remember it as more than a copy.
+    ///
+    /// # Errors
+    /// Those of [`Self::begin`] for a full backup.
+    pub fn begin_internal_copy(&self) -> Result<()> {
+        self.pass(true)?;
+        self.check_log()?;
+        self.begin_stream(BackupKind::Full, true)
+    }
+
+    fn begin_stream(&self, kind: BackupKind, is_internal: bool) -> Result<()> {
         let mut turn = self.claim(Call::Begin(kind), BackupState::begun(kind))?;
-        match self.start(kind, Medium::Stream) {
+        match self.start(kind, Medium::Stream, is_internal) {
             Ok(work) => {
                 turn.work = Some(Box::new(work));
                 Ok(())
@@ -241,11 +275,12 @@ impl ExternalBackup {
     }
 
     /// What a begin does once nobody else can begin.
-    fn start(&self, kind: BackupKind, medium: Medium) -> Result<Work> {
+    fn start(&self, kind: BackupKind, medium: Medium, is_internal: bool) -> Result<Work> {
         let log = self.log()?;
         let mut work = Work {
             kind,
             medium,
+            is_internal,
             mark: log.tip(),
             time: self.parts.clock.now(),
             checkpoint: Generation::NONE,
@@ -261,7 +296,7 @@ impl ExternalBackup {
                 work.checkpoint = log.checkpoint()?.generation;
                 self.shared.lock().pinned = Some(work.checkpoint);
                 if !is_snapshot {
-                    self.report(id::FULL_BACKUP_STARTED, []);
+                    self.report(work.event(id::FULL_BACKUP_STARTED), []);
                 }
             }
             BackupKind::Incremental => {
@@ -475,11 +510,11 @@ impl Turn<'_> {
             let (medium, scope) = (work.medium, scope_of(work.kind));
             backup.write_closing_record(medium, Backup2::ABORT, scope);
             match ending {
-                Ending::AbortedByCaller => backup.report(id::BACKUP_HALTED_BY_CLIENT, []),
-                Ending::AbortedByServer => backup.report(id::BACKUP_HALTED_BY_SERVER, []),
+                Ending::AbortedByCaller => backup.report(work.event(id::BACKUP_HALTED_BY_CLIENT), []),
+                Ending::AbortedByServer => backup.report(work.event(id::BACKUP_HALTED_BY_SERVER), []),
                 Ending::Failed | Ending::Completed => {
                     let number = code.map_or(0, JetErr::code).to_string();
-                    backup.report(id::BACKUP_FAILED, [number]);
+                    backup.report(work.event(id::BACKUP_FAILED), [number]);
                 }
             }
             backup.write_closing_record(medium, Backup2::STOP, scope);

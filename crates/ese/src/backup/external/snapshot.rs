@@ -82,7 +82,7 @@ impl ExternalBackup {
         self.check_circular(backup_kind)?;
         let state = BackupState { phase: Phase::Snapshot, kind: backup_kind, ..BackupState::default() };
         let mut turn = self.claim(Call::Freeze, state)?;
-        let begun = self.start(backup_kind, Medium::Snapshot).and_then(|work| {
+        let begun = self.start(backup_kind, Medium::Snapshot, false).and_then(|work| {
             turn.work = Some(Box::new(work));
             self.prepare_logs(&mut turn)
         });
@@ -252,7 +252,7 @@ impl ExternalBackup {
         }
         let state = BackupState { phase: Phase::Surrogate, kind, ..BackupState::default() };
         let mut turn = self.claim(Call::BeginSurrogate, state)?;
-        match self.start(kind, Medium::Surrogate) {
+        match self.start(kind, Medium::Surrogate, false) {
             Ok(mut work) => {
                 work.surrogate = Some((first, last));
                 turn.work = Some(Box::new(work));
