@@ -5,7 +5,8 @@
 //! rename, the one before it having been renamed to `old`; any other backup is moved file by file.
 
 use crate::error::{Error, JetErr, Result};
-use ese_vfs::Disk;
+use ese_vfs::{DirLock, Disk};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -50,11 +51,21 @@ impl DirectoryMode {
     }
 }
 
-/// A backup folder made ready for one backup.
-#[derive(Debug)]
+/// A backup folder made ready for one backup, ours alone until this is dropped: two backups into one folder would
+/// take each other's files.
 pub struct BackupDirectory {
     root: PathBuf,
     mode: DirectoryMode,
+    _lock: Box<dyn DirLock>,
+}
+
+impl fmt::Debug for BackupDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackupDirectory")
+            .field("root", &self.root)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
 }
 
 impl BackupDirectory {
@@ -62,15 +73,23 @@ impl BackupDirectory {
     /// empty folder for the copies.
     ///
     /// # Errors
-    /// Those of [`DirectoryMode::find_or_create`]; BackupDirectoryNotEmpty when it holds what this kind of
-    /// backup must not meet; DeleteBackupFileFail and MakeBackupDirectoryFail.
+    /// Those of [`DirectoryMode::find_or_create`]; FileAccessDenied while another backup uses the folder;
+    /// BackupDirectoryNotEmpty when it holds what this kind of backup must not meet; DeleteBackupFileFail and
+    /// MakeBackupDirectoryFail.
     pub fn prepare(disk: &dyn Disk, root: &Path, mode: DirectoryMode, create: bool) -> Result<Self> {
         let units: usize = root.to_string_lossy().encode_utf16().count();
         if units >= PATH_LIMIT {
             return Err(Error::new(JetErr::InvalidPath, "the backup folder's path is too long"));
         }
         mode.find_or_create(disk, root, create)?;
-        let directory = Self { root: root.to_path_buf(), mode };
+        let lock = disk.lock_dir(root).map_err(|cause| match cause.kind() {
+            io::ErrorKind::WouldBlock => {
+                let detail = "the folder is in use: another backup goes into it, or an instance has its logs there";
+                Error::new(JetErr::FileAccessDenied, detail).file(root)
+            }
+            _ => Error::io(cause, "lock the backup folder", root),
+        })?;
+        let directory = Self { root: root.to_path_buf(), mode, _lock: lock };
         directory.remove_work(disk)?;
         directory.make_room(disk)?;
         let work = directory.target();
@@ -327,11 +346,26 @@ mod tests {
         let second = BackupDirectory::prepare(&disk(), root.path(), ATOMIC, false).unwrap();
         fs::write(second.target().join("a.edb"), "half").unwrap();
         second.discard(&disk()).unwrap();
+        drop(second);
         assert_eq!(names(root.path()), ["old"]);
         assert_eq!(fs::read_to_string(root.path().join("old").join("a.edb")).unwrap(), "one");
         run(root.path(), ATOMIC, "a.edb", "two").unwrap();
         assert_eq!(names(root.path()), ["new"]);
         assert_eq!(fs::read_to_string(root.path().join("new").join("a.edb")).unwrap(), "two");
+    }
+
+    #[test]
+    fn a_second_backup_into_the_folder_waits_its_turn() {
+        let root = tempfile::tempdir().unwrap();
+        let first = BackupDirectory::prepare(&disk(), root.path(), ATOMIC, false).unwrap();
+        fs::write(first.target().join("a.edb"), "one").unwrap();
+        let refused = BackupDirectory::prepare(&disk(), root.path(), ATOMIC, false).unwrap_err();
+        assert_eq!(refused.code(), JetErr::FileAccessDenied);
+        assert!(refused.to_string().contains("another backup goes into it"), "{refused}");
+        first.promote(&disk()).unwrap();
+        assert_eq!(names(&root.path().join("new")), ["a.edb"]);
+        drop(first);
+        run(root.path(), ATOMIC, "a.edb", "two").unwrap();
     }
 
     #[test]

@@ -98,10 +98,6 @@ pub fn receive_from(
         (Err(error), _) | (_, Err(error)) => return Err(error),
     };
     let mode = DirectoryMode { incremental: request.kind.is_logs_only(), atomic: true };
-    mode.find_or_create(disk.as_ref(), request.folder, request.create)?;
-    let _ours = disk
-        .lock_dir(request.folder)
-        .map_err(|cause| Error::io(cause, "lock the backup folder", request.folder))?;
     let directory = BackupDirectory::prepare(disk.as_ref(), request.folder, mode, request.create)?;
     let mut taker = Taker {
         connection: &mut connection,
