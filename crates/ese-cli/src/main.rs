@@ -7,6 +7,7 @@ mod exit;
 mod fields;
 mod offline;
 mod output;
+mod paths;
 mod progress;
 mod source;
 

@@ -50,6 +50,39 @@ pub fn check(disk: &Arc<dyn Disk>, directory: &BackupDirectory) -> Result<()> {
     }
 }
 
+/// The databases of which a folder holds copies out of a backup: file and identity of each that can be read.
+pub fn copied_databases(disk: &dyn Disk, folder: &Path) -> Vec<(PathBuf, Signature)> {
+    let copies = copies(disk, folder).unwrap_or_default().into_iter();
+    let known = copies.filter_map(|path| {
+        let signature = CheckedCopy::inspect(disk, &path, &Silent).ok()?.signature();
+        Some((path, signature))
+    });
+    known.collect()
+}
+
+/// Checks that a full backup, copied but not yet promoted, does not take the place of one of other databases: one of
+/// its databases must be in the backup before it, as far as that can be read.
+///
+/// # Errors
+/// BackupDirectoryNotEmpty.
+pub fn check_replaced(disk: &dyn Disk, directory: &BackupDirectory) -> Result<()> {
+    let Some(before) = directory.replaced(disk) else { return Ok(()) };
+    let new: Vec<Signature> =
+        copied_databases(disk, &directory.target()).into_iter().map(|(_, signature)| signature).collect();
+    let old = copied_databases(disk, &before);
+    match old.first() {
+        Some((path, _)) if !old.iter().any(|(_, signature)| new.contains(signature)) => Err(replaces(path)),
+        _ => Ok(()),
+    }
+}
+
+/// Says that a folder has the backup of other databases.
+pub fn replaces(copy: &Path) -> Error {
+    let detail =
+        "the folder has the backup of another database, which would be replaced: choose another folder";
+    Error::new(JetErr::BackupDirectoryNotEmpty, detail).file(copy)
+}
+
 /// What ties a log to its neighbours.
 #[derive(Clone, Copy)]
 struct Link {

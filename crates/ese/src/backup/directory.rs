@@ -84,7 +84,8 @@ impl BackupDirectory {
         mode.find_or_create(disk, root, create)?;
         let lock = disk.lock_dir(root).map_err(|cause| match cause.kind() {
             io::ErrorKind::WouldBlock => {
-                let detail = "the folder is in use: another backup goes into it, or an instance has its logs there";
+                let detail =
+                    "the folder is in use: another backup goes into it, or an instance has its logs there";
                 Error::new(JetErr::FileAccessDenied, detail).file(root)
             }
             _ => Error::io(cause, "lock the backup folder", root),
@@ -121,6 +122,12 @@ impl BackupDirectory {
             (true, false) => Some(self.home()),
             (false, _) => None,
         }
+    }
+
+    /// Where the backup is that a full atomic one replaces, once this is prepared; none for any other.
+    pub(super) fn replaced(&self, disk: &dyn Disk) -> Option<PathBuf> {
+        let old = self.root.join(OLD);
+        (self.mode.atomic && !self.mode.incremental && is_dir(disk, &old)).then_some(old)
     }
 
     /// Makes the copies the backup. They must have been synced, and logs must continue what is there

@@ -2,6 +2,7 @@
 
 mod copy;
 mod socket;
+mod target;
 
 use crate::command::private::PrivateFolder;
 use crate::exit::ExitCode;
@@ -72,6 +73,7 @@ pub(crate) struct Args {
 /// Backs up, and says what is in the backup.
 pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     let to = std::path::absolute(&args.to).with_context(|| format!("finding {}", args.to.display()))?;
+    target::check_folder(&to)?;
     if let Some(socket) = &args.socket {
         let kind = match (args.incremental, args.differential, args.copy) {
             (true, ..) => SocketBackupKind::Incremental,
@@ -117,6 +119,8 @@ fn of_a_copy(path: &Path, to: &Path, flags: u32) -> anyhow::Result<Option<Backup
     let source = lock(path, false)?;
     let (_, chosen) = Source::open_database(path)?;
     must_be_clean(path, &chosen.header)?;
+    target::check_place(to, path)?;
+    target::check_database(to, &chosen.header.signature)?;
     // It only ever holds copies: what a crash left there is of no use to anybody.
     let private = PrivateFolder::take(path)?;
     private.empty()?;
@@ -145,6 +149,10 @@ fn in_place(path: &Path, logs: &Path, to: &Path, flags: u32) -> anyhow::Result<O
     // Logs that are there may recover it; the engine says whether they do.
     if !holds_logs(logs)? {
         must_be_clean(path, &chosen.header)?;
+    }
+    target::check_place(to, path)?;
+    if flags & INCREMENTAL == 0 {
+        target::check_database(to, &chosen.header.signature)?;
     }
     // Only asks: attaching takes the lock itself.
     drop(lock(path, true)?);

@@ -7,13 +7,13 @@ use crate::command::verify::find_backup;
 use crate::exit::ExitCode;
 use crate::fields::{Fields, Value};
 use crate::output::Output;
+use crate::paths::resolve;
 use crate::progress;
 use crate::source::{Kind, Source, is_log};
 use anyhow::{Context, Result, bail, ensure};
 use ese::params::{ParamId, Parameters};
 use ese::raw::{Environment, backup_databases, restore_folder};
 use ese_format::PageSize;
-use ese_vfs::{Disk, RealDisk};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -160,12 +160,11 @@ impl LiveLogs {
 /// Refuses folders that are inside one another: the backup is only read, and in the folder for the databases
 /// is nothing else.
 fn keep_apart(backup: &Path, to: &Path, logs: Option<&Path>) -> Result<()> {
-    let resolve = |path: &Path| RealDisk::new().canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let (backup, target) = (resolve(backup), resolve(to));
+    let (backup, target) = (resolve(backup)?, resolve(to)?);
     ensure!(!target.starts_with(&backup), "{} is inside the backup, which is only read", to.display());
     if let Some(logs) = logs {
         let name = logs.display();
-        let logs = resolve(logs);
+        let logs = resolve(logs)?;
         ensure!(!logs.starts_with(&backup), "{name} is inside the backup, which is only read");
         ensure!(!logs.starts_with(&target), "{name} is inside the folder for the databases");
         ensure!(

@@ -29,7 +29,8 @@ pub(crate) fn find(folder: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-fn holds_patch_file(folder: &Path) -> Result<bool> {
+/// Whether a file in the folder stands for a database of a backup.
+pub(crate) fn holds_patch_file(folder: &Path) -> Result<bool> {
     let list = || -> std::io::Result<bool> {
         let mut entries = fs::read_dir(folder)?;
         entries.try_fold(false, |found, entry| {

@@ -11,7 +11,7 @@ use crate::output::Output;
 use crate::source::{Kind, Source};
 use std::path::PathBuf;
 
-pub(crate) use backup::find as find_backup;
+pub(crate) use backup::{find as find_backup, holds_patch_file};
 pub(crate) use deep::leak;
 
 /// The arguments of `ese verify`.

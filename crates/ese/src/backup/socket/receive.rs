@@ -67,7 +67,8 @@ pub struct Received {
 /// # Errors
 /// FileNotFound, FileAccessDenied when nobody serves there; what the program says; ReadVerifyFailure and
 /// LogReadVerifyFailure for files that come damaged; those of the folder and its disk; those of
-/// [`continuity::check`] for logs that do not continue the backup in the folder. On failure nothing of it stays in
+/// [`continuity::check`] for logs that do not continue the backup in the folder, and of
+/// [`continuity::check_replaced`] for a folder with the backup of other databases. On failure nothing of it stays in
 /// the folder, except that a failure of the program after the files were all durable leaves them.
 pub fn receive(
     socket: &Path,
@@ -110,6 +111,7 @@ pub fn receive_from(
     };
     let promoted = taker
         .take_all(&begun, request.kind)
+        .and_then(|logs| continuity::check_replaced(disk.as_ref(), &directory).map(|()| logs))
         .and_then(|logs| continuity::check(disk, &directory).map(|()| logs))
         .and_then(|logs| directory.promote(disk.as_ref()).map(|()| (logs, taker.sent)));
     let (logs, sent) = match promoted {
