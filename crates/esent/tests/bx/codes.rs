@@ -162,6 +162,11 @@ fn snapshots_need_an_instance_that_runs() {
         is(jet!(JetOSSnapshotTruncateLogInstance(id, none, 1)), JetErr::InvalidParameter);
     }
     is(jet!(JetOSSnapshotTruncateLogInstance(id, resting, 1)), JetErr::NotInitialized);
+    // One that runs and is not in the snapshot.
+    let third_place = Place::new();
+    let foreign = Running::beside(&third_place, &alone);
+    is(jet!(JetOSSnapshotTruncateLogInstance(id, foreign.instance, 1)), JetErr::OSSnapshotInvalidSequence);
+    drop(foreign);
     ok(jet!(JetOSSnapshotEnd(id, 0)));
     drop(running);
     ok(jet!(JetTerm(resting)));

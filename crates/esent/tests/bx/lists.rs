@@ -145,6 +145,23 @@ fn bx_105_lists_of_logs() {
         size_only(list, running.instance);
         too_small(list, running.instance);
     }
+    ok(running.end(ABORT));
+    drop(running);
+
+    // So it is for the list of logs to delete. The end of the instance has left the checkpoint behind them.
+    let running = Running::new(&place);
+    running.begin();
+    running.copy(&place.path("test.edb"), "backup");
+    let logs = names(|memory, size, actual| {
+        jet!(JetGetTruncateLogInfoInstanceA(running.instance, memory, size, actual))
+    });
+    assert!(!logs.is_empty());
+    assert_eq!(whole(TRUNCATE_A, running.instance).0, encoded(&logs, false));
+    assert_eq!(whole(TRUNCATE_W, running.instance).0, encoded(&logs, true));
+    for list in [TRUNCATE_A, TRUNCATE_W] {
+        size_only(list, running.instance);
+        too_small(list, running.instance);
+    }
 }
 
 /// The structure beside the list has the first and last generation and the base name.

@@ -128,6 +128,31 @@ fn bx_210_a_folder_to_either_place() {
     }
 }
 
+/// Not a statement of its own: in a process without instances no handle is needed; there is an instance for the call.
+#[test]
+fn a_folder_without_an_instance() {
+    let alone = alone();
+    let place = Place::new();
+    let folder = place.string("backup");
+    let running = Running::beside(&place, &alone);
+    ok(jet!(JetBackupInstanceA(running.instance, text(&folder), 0, None)));
+    drop(running);
+    for (own, none) in [("first", 0), ("second", JET_INSTANCE_NIL)] {
+        std::fs::create_dir(place.path(own)).unwrap();
+        // For an instance to come: there is none.
+        set_folders(&mut 0, &place, own);
+        let target = place.string("restored");
+        ok(jet!(JetRestoreInstanceA(none, text(&folder), text(&target), None)));
+        let restored = place.path("restored/test.edb");
+        let found = std::fs::read(&restored).unwrap();
+        assert!(ese_format::database::choose_header(&found).unwrap().header.is_clean());
+        assert!(place.path(own).join("edb.log").exists());
+        std::fs::remove_file(restored).unwrap();
+        // The instance is gone, and the mode with it.
+        is(jet!(JetBeginExternalBackup(0)), JetErr::NotInitialized);
+    }
+}
+
 /// A restore without an instance is refused in multi-instance mode.
 #[test]
 fn bx_212_no_restore_without_an_instance_in_multi_mode() {

@@ -4,6 +4,8 @@
 #include "support.h"
 
 static const char *database, *logs, *backup, *restored;
+/* The folder of the target's checkpoint. */
+static char checkpoint[UNITS];
 static JET_LOGINFO_A range;
 
 /* A fresh copy out of the backup. */
@@ -59,6 +61,15 @@ static void check_done(const char *copy)
     CHECK(info.dbstate == JET_dbstateCleanShutdown && info.bkinfoFullCur.genLow == 0);
 }
 
+static int is_there(const char *folder, const char *name)
+{
+    char path[UNITS];
+    FILE *file = fopen(join(path, folder, name), "rb");
+    if (file)
+        CHECK(fclose(file) == 0);
+    return file != NULL;
+}
+
 /* The logs that exist now become archives. */
 static void roll(JET_INSTANCE instance)
 {
@@ -96,8 +107,11 @@ int main(int argc, char **argv)
 
     CHECK(argc == 5);
     database = argv[1], logs = argv[2], backup = argv[3], restored = argv[4];
+    join(checkpoint, restored, "checkpoint");
     EXPECT(JET_errSuccess, JetCreateInstance2A(&instance, "target", "The target", 0));
     set_folders(&instance, logs);
+    set_text(&instance, JET_paramSystemPath, checkpoint);
+    set_number(&instance, JET_paramCreatePathIfNotExist, 1);
     EXPECT(JET_errSuccess, JetInit(&instance));
     EXPECT(JET_errSuccess, JetBeginSessionA(instance, &session, NULL, NULL));
     EXPECT(JET_errSuccess, JetAttachDatabaseA(session, database, 0));
@@ -119,7 +133,11 @@ int main(int argc, char **argv)
     EXPECT(JET_wrnTargetInstanceRunning, restore_wide(copy, "w2", "target"));
     check_done(copy);
     copy_to(copy, "folders.edb");
-    EXPECT(JET_wrnTargetInstanceRunning, restore(copy, "w3", NULL, logs, logs));
+    /* The folder of its logs first, then that of its checkpoint. The other way round they are nobody's that runs, and
+     * cannot be had. */
+    EXPECT(JET_errLogFilePathInUse, restore(copy, "w3", NULL, checkpoint, logs));
+    CHECK(facts(copy).bkinfoFullCur.genLow != 0);
+    EXPECT(JET_wrnTargetInstanceRunning, restore(copy, "w3", NULL, logs, checkpoint));
     check_done(copy);
 
     /* The target serves on, and no restore left an instance. */
@@ -133,9 +151,12 @@ int main(int argc, char **argv)
     /* One that rests lends its folders, and its logs go on. */
     copy_to(copy, "rest.edb");
     EXPECT(JET_errBadRestoreTargetInstance, restore(copy, "w4", "The target", NULL, NULL));
-    EXPECT(JET_errSuccess, restore(copy, "w4", NULL, logs, logs));
+    EXPECT(JET_errSuccess, restore(copy, "w4", NULL, logs, checkpoint));
     check_done(copy);
+    CHECK(is_there(checkpoint, "edb.chk") && !is_there(logs, "edb.chk"));
+    CHECK(is_there(logs, "edb.log") && !is_there(checkpoint, "edb.log"));
     instance = create("again", logs);
+    set_text(&instance, JET_paramSystemPath, checkpoint);
     EXPECT(JET_errSuccess, JetInit(&instance));
     EXPECT(JET_errSuccess, JetTerm(instance));
     return 0;
