@@ -11,8 +11,6 @@ use std::path::Path;
 
 /// More than nothing and less than the database, in KiB.
 const HALF: u32 = 512;
-/// More than the database and less than a log.
-const NO_LOG: u32 = 2048;
 
 /// A restore in which everything fits, cut off in the middle of the database, with the target as it was
 /// before.
@@ -215,30 +213,57 @@ fn a_restore_that_cannot_roll_forward_leaves_the_live_logs_as_they_were() {
 }
 
 #[test]
-fn a_log_folder_without_logs_is_as_before_when_no_stream_can_begin_there() {
-    let Some(scratch) = Scratch::new("a_log_folder_without_logs_is_as_before_when_no_stream_can_begin_there")
-    else {
+fn a_folder_without_logs_is_refused_where_live_logs_should_be() {
+    // A folder that is misspelt would lose everything since the backup without a word.
+    let Some(scratch) = Scratch::new("a_folder_without_logs_is_refused_where_live_logs_should_be") else {
         return;
     };
     let digest = digest_of(&scratch.database());
-    succeeds(&mut scratch.backup("backup", &[]));
-    let logs = scratch.path("logs");
-    let cannot_begin = || {
-        let restore = scratch.restore_with_logs("backup", "restored");
-        fails(&mut limited(&restore, NO_LOG, AtLimit::Fails), "logs/");
+    succeeds(&mut scratch.backup_in_place("backup", &[]));
+    let live = scratch.path("live");
+    fs::rename(scratch.path("logs"), &live).expect("a folder");
+    let refused = |reason: &str| {
+        fails(&mut scratch.restore_with_logs("backup", "restored"), reason);
         assert!(!scratch.path("restored").exists() && !scratch.path("restored.openese").exists());
     };
-    cannot_begin();
+    refused("holds no logs named edb*: there is nothing to roll forward with");
+    let logs = scratch.path("logs");
     assert!(!logs.exists(), "it was made");
     fs::create_dir(&logs).expect("a folder");
-    fs::write(logs.join("note"), "the user's").expect("room");
-    cannot_begin();
-    assert_eq!(names(&logs), ["note"]);
+    fs::write(logs.join("notes"), "the user's").expect("room");
+    refused("holds no logs named edb*");
+    // Prepared for later, or of another stream by their names.
+    for name in ["edbtmp.log", "edb.chk", "V0100001.log"] {
+        fs::copy(live.join("edb.log"), logs.join(name)).expect("room");
+    }
+    refused("holds no logs named edb*");
+    assert_eq!(names(&logs), ["V0100001.log", "edb.chk", "edbtmp.log", "notes"]);
+    // As another system may have copied them, when they would be passed over.
+    fs::copy(live.join("edb.log"), logs.join("EDB.LOG")).expect("room");
+    refused("must be in letters of one case");
     fails(scratch.restore("backup", "restored").arg("--logs").arg(scratch.path("restored/logs")), "inside");
     fails(scratch.restore("backup", "restored").arg("--logs").arg(scratch.path("backup/new")), "inside");
+    fs::remove_dir_all(&logs).expect("a folder");
+    fs::rename(live, &logs).expect("a folder");
     succeeds(&mut scratch.restore_with_logs("backup", "restored"));
     scratch.is_restored("restored", &digest);
     succeeds(ese().arg("verify").arg(&logs));
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_no_place_for_a_restore() {
+    let Some(scratch) = Scratch::new("a_link_that_leads_nowhere_is_no_place_for_a_restore") else { return };
+    succeeds(&mut scratch.backup("backup", &[]));
+    std::os::unix::fs::symlink("nowhere", scratch.path("link")).expect("a link");
+    for to in ["link", "link/inner"] {
+        fails(&mut scratch.restore("backup", to), "link that leads nowhere");
+    }
+    assert_eq!(names(&scratch.path("")), ["backup", "link", NAME]);
+    for (wrong, reason) in
+        [("missing", "No such file"), (NAME, "is no folder"), ("backup/none", "No such file")]
+    {
+        fails(&mut scratch.restore(wrong, "restored"), reason);
+    }
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -99,6 +99,12 @@ fn change(path: &Path, at: usize, bits: u8) {
     fs::write(path, bytes).expect("room");
 }
 
+/// The last segment of a log that something was written to.
+fn last_segment(path: &Path) -> usize {
+    let content = fs::read(path).expect("a file");
+    content.chunks(PAGE).rposition(|segment| segment.iter().any(|byte| *byte != 0)).expect("a segment")
+}
+
 fn cut(path: &Path, bytes: usize) {
     let content = fs::read(path).expect("a file");
     fs::write(path, &content[..content.len() - bytes]).expect("room");
@@ -238,6 +244,31 @@ fn every_kind_of_damage_and_every_missing_piece_is_found() {
         damage("an empty log", "whole header", false, |f| {
             fs::write(&logs(f)[1], "").expect("room");
         }),
+        damage("the first copy of the header", "one of the two copies of the header", true, |f| {
+            change(&f.join("a.edb"), 100, 3);
+        }),
+        damage("the second copy of the header", "one of the two copies of the header", true, |f| {
+            change(&f.join("b.edb"), PAGE + 4000, 1);
+        }),
+        damage("one bit of a log", "readers correct it", true, |f| change(&logs(f)[0], PAGE + 500, 1)),
+        damage("one bit of the last log", "readers correct it", true, move |f| {
+            change(&logs(f)[count - 1], PAGE + 500, 1);
+        }),
+        // After a crash the end of a log may be cut, but one that was copied was complete.
+        damage("the end of the last log", "segment with a wrong checksum", false, move |f| {
+            let last = &logs(f)[count - 1];
+            change(last, last_segment(last) * PAGE + 3000, 3);
+        }),
+        damage("all of the last log", "no records", false, move |f| {
+            let last = &logs(f)[count - 1];
+            let mut content = fs::read(last).expect("a file");
+            content[PAGE..].fill(0);
+            fs::write(last, content).expect("room");
+        }),
+        damage("the unused last block of a log", "behind the end of the log", true, |f| {
+            let log = &logs(f)[1];
+            change(log, fs::metadata(log).expect("a file").len() as usize - 100, 3);
+        }),
     ];
     for case in cases {
         let scratch = tempfile::tempdir().expect("a folder");
@@ -252,10 +283,10 @@ fn every_kind_of_damage_and_every_missing_piece_is_found() {
         let is_named = problems.iter().any(|p| p.as_str().is_some_and(|p| p.contains(case.says)));
         assert!(is_named, "{name}: {problems:#?}");
         assert_eq!(said["restores_to"].is_object(), case.restorable, "{name}: {said}");
-        // What is not named a restore does not miss.
-        let restores_less = name == "a database that nothing names";
+        // What is not named a restore does not miss, and it cannot tell that a log was longer.
+        let restores_less = ["a database that nothing names", "all of the last log"].contains(&name);
         assert_eq!(restores(&backup, scratch.path()), case.restorable || restores_less, "{name}");
-        if !case.restorable {
+        if !case.restorable && !restores_less {
             let (code, said) = verify(&backup, &["--drill"]);
             assert_eq!((code, &said["drill"]["sound"]), (Some(3), &Value::Bool(false)), "{name}");
         }
@@ -270,6 +301,61 @@ fn every_kind_of_damage_and_every_missing_piece_is_found() {
     let (code, said) = verify(&backup, &["--drill", "--drill-in", scratch.path().to_str().expect("a name")]);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(said["restores_to"]["generation"].as_i64(), Some(full_point - 1));
+}
+
+/// Sound backups with something beside them, or with names as other systems give them: verify, drill and restore find
+/// the same.
+#[test]
+fn whatever_is_beside_a_backup_or_its_names_are_like_verify_and_restore_see_the_same() {
+    let live = Live::new();
+    live.back_up(0);
+    live.write(100..150);
+    live.back_up(INCREMENTAL);
+    let whole = live.backup();
+    live.write(150..200);
+    let current = live.folder.path().join("logs/edb.log");
+    let point = verify(&whole, &[]).1["restores_to"].clone();
+    let rename = |folder: &Path, new: &dyn Fn(&str) -> String| {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("a name").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            fs::rename(&path, folder.join(new(&name))).expect("a file");
+        }
+    };
+    type Change<'a> = Box<dyn Fn(&Path) + 'a>;
+    let cases: [(&str, Change); 6] = [
+        ("a log beside the folders of the backups", {
+            let log = logs(&whole.join("old"))[0].clone();
+            Box::new(move |f| {
+                fs::copy(&log, f.join("edb00001.log")).expect("room");
+            })
+        }),
+        (
+            "the current log in the backup",
+            Box::new(|f| {
+                fs::copy(&current, f.join("old/edb.log")).expect("room");
+            }),
+        ),
+        ("upper case", Box::new(|f| rename(&f.join("old"), &|name| name.to_uppercase()))),
+        ("another base name", Box::new(|f| rename(&f.join("old"), &|name| name.replace("edb0", "V010")))),
+        (
+            "another file of a database's name",
+            Box::new(|f| {
+                fs::write(f.join("old/a.aaa"), "notes").expect("room");
+            }),
+        ),
+        ("a folder", Box::new(|f| fs::create_dir(f.join("old/b")).expect("room"))),
+    ];
+    for (name, change) in cases {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let backup = scratch.path().join("backup");
+        copy_folder(&whole.join("old"), &backup.join("old"));
+        change(&backup);
+        let (code, said) = verify(&backup, &["--drill"]);
+        assert_eq!(code, Some(0), "{name}: {said}");
+        assert_eq!(said["restores_to"], point, "{name}");
+        assert!(restores(&backup, scratch.path()), "{name}");
+    }
 }
 
 #[test]

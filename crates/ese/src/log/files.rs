@@ -179,14 +179,18 @@ impl LogFiles {
             .map(|(_, path, _)| path))
     }
 
-    /// The archive of one generation, under whichever name it has.
+    /// The archive of one generation, under whichever name it has, in letters of either case.
     pub fn find_archive(&self, generation: Generation) -> Option<PathBuf> {
         let usual = self.archive(generation);
         if self.disk.exists(&usual) {
             return Some(usual);
         }
         let other = Self { short_names: !self.short_names, ..self.clone() }.archive(generation);
-        self.disk.exists(&other).then_some(other)
+        if self.disk.exists(&other) {
+            return Some(other);
+        }
+        let archives = self.archives().unwrap_or_default().into_iter();
+        archives.filter(|archive| archive.generation == generation).map(|archive| archive.path).next()
     }
 
     /// The reserve logs that exist: number, path and length, lowest number first.
@@ -301,6 +305,7 @@ mod tests {
         assert_eq!(files.reserves().unwrap().len(), 1);
         assert_eq!(files.find_archive(Generation(3)), Some(dir.path().join("edb00003.log")));
         assert_eq!(files.find_archive(Generation(4)), None);
+        assert_eq!(files.find_archive(Generation(0xFE)), Some(dir.path().join("EDB000fe.LOG")));
         assert_eq!(files.find_current().unwrap(), Some(files.current()));
         assert_eq!(files.generation_of("e"), None);
         assert_eq!(files.generation_of("edb.log"), None);

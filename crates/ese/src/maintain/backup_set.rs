@@ -11,11 +11,11 @@ use crate::database::backup_copy::CheckedCopy;
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink};
 use crate::log::LogFiles;
-use crate::offline::{StreamReport, verify_log_stream};
+use crate::offline::{LogReport, StreamReport, verify_backup_logs};
 use crate::restore::logs::BackupLogs;
 use crate::sync::Arc;
 use ese_format::checksum::Verdict;
-use ese_format::database::DatabaseHeader;
+use ese_format::database::{DatabaseHeader, OtherCopy, PROBE_BYTES, choose_header};
 use ese_format::primitives::{Generation, LogPosition, LogTime, PageNumber, PageSize};
 use ese_vfs::{Disk, OpenMode};
 use std::ops::ControlFlow;
@@ -150,7 +150,10 @@ impl Set<'_> {
         }
         let mut found = Vec::new();
         for patch in &named {
-            match others.iter().find(|other| other.file_stem() == patch.file_stem()) {
+            // As a restore chooses; without a file that can be read, the one that is damaged is what there is.
+            let same = || others.iter().filter(|other| other.file_stem() == patch.file_stem());
+            let readable = same().find(|other| read_header(self.disk.as_ref(), other).is_some());
+            match readable.or(same().next()) {
                 Some(database) => found.push((*database).clone()),
                 None => {
                     let detail = "the database that it stands for is missing";
@@ -173,7 +176,7 @@ impl Set<'_> {
         for path in files.iter().filter(|path| is_log(path)) {
             let base: String =
                 path.file_stem().unwrap_or_default().to_string_lossy().chars().take(3).collect();
-            if !bases.contains(&base) {
+            if !bases.iter().any(|known| known.eq_ignore_ascii_case(&base)) {
                 bases.push(base);
             }
         }
@@ -182,8 +185,9 @@ impl Set<'_> {
             self.breaks(Error::new(JetErr::BadLogSignature, detail).file(self.folder));
         }
         let checked = bases.first().map(|base| {
-            let report = verify_log_stream(self.disk.clone(), self.folder, base)?;
-            Ok((LogFiles::probe(self.disk.clone(), self.folder, base, true, true)?, report))
+            let files = LogFiles::probe(self.disk.clone(), self.folder, base, true, true)?;
+            let report = verify_backup_logs(&files)?;
+            Ok((files, report))
         });
         let (files, mut report) = match checked {
             Some(Ok(checked)) => checked,
@@ -197,13 +201,59 @@ impl Set<'_> {
                 return None;
             }
         };
-        for error in report.files.iter_mut().flat_map(|file| std::mem::take(&mut file.problems)) {
-            self.breaks(error);
+        for file in &mut report.files {
+            self.log(file);
         }
         for error in std::mem::take(&mut report.problems) {
             self.breaks(error);
         }
         Some((files, report))
+    }
+
+    /// One log by itself.
+    fn log(&mut self, file: &mut LogReport) {
+        for error in std::mem::take(&mut file.problems) {
+            self.breaks(error);
+        }
+        if file.records == 0 && file.problem_count == 0 {
+            let detail = "there are no records in the log, and none is closed without";
+            self.breaks(Error::new(JetErr::LogFileCorrupt, detail).file(&file.path));
+        }
+        let at = |segment| LogPosition::new(file.header.generation, segment, 0);
+        if let Some(segment) = file.restored {
+            let detail =
+                "the segment is damaged; its copy behind it would do, but a restore takes no torn log";
+            let error = Error::new(JetErr::LogFileCorrupt, detail).file(&file.path).position(at(segment));
+            self.breaks(error);
+        }
+        for (segment, bit) in &file.corrected {
+            let detail = format!("bit {bit} of the segment is wrong; readers correct it");
+            let error = Error::new(JetErr::LogReadVerifyFailure, detail).file(&file.path);
+            self.problems.push(error.position(at(*segment)));
+        }
+        self.problems.extend(file.behind.take());
+    }
+
+    /// The two copies of a database's header: one is enough, and both were the same when they were copied.
+    fn headers(&mut self, path: &Path) -> Result<()> {
+        let failed = |cause| Error::io(cause, "read a database of the backup", path);
+        let file = self.disk.open(path, OpenMode::Read).map_err(failed)?;
+        let len = usize::try_from(file.len().map_err(failed)?).unwrap_or(PROBE_BYTES);
+        let mut start = vec![0; PROBE_BYTES.min(len)];
+        file.read_exact_at(&mut start, 0).map_err(failed)?;
+        // That both are damaged is said by the check of the database.
+        let Ok(chosen) = choose_header(&start) else { return Ok(()) };
+        let detail = match chosen.other {
+            OtherCopy::Same => return Ok(()),
+            OtherCopy::Different(_) => {
+                "the two copies of the header differ; a restore takes the first".to_owned()
+            }
+            OtherCopy::Damaged(error) => {
+                format!("one of the two copies of the header is damaged; a restore takes the other: {error}")
+            }
+        };
+        self.problems.push(Error::new(JetErr::ReadVerifyFailure, detail).file(path));
+        Ok(())
     }
 
     /// One database by itself.
@@ -214,6 +264,9 @@ impl Set<'_> {
             needs: None,
             pages: PageCounts::default(),
         };
+        if let Err(error) = self.headers(path) {
+            self.breaks(error);
+        }
         match CheckedCopy::inspect(self.disk.as_ref(), path, &Silent) {
             Ok(copy) => {
                 report.header = Some(copy.header().clone());
@@ -221,11 +274,7 @@ impl Set<'_> {
             }
             Err(error) => {
                 self.breaks(error);
-                report.header = self
-                    .disk
-                    .open(path, OpenMode::Read)
-                    .ok()
-                    .and_then(|file| crate::dbfile::read_header(file.as_ref(), path).ok());
+                report.header = read_header(self.disk.as_ref(), path);
             }
         }
         if let Some(size) = report.header.as_ref().map(|header| header.page_size) {
@@ -315,6 +364,12 @@ impl Set<'_> {
             }
         }
     }
+}
+
+/// The header of a database, if one of its copies can be read.
+fn read_header(disk: &dyn Disk, path: &Path) -> Option<DatabaseHeader> {
+    let file = disk.open(path, OpenMode::Read).ok()?;
+    crate::dbfile::read_header(file.as_ref(), path).ok()
 }
 
 fn is_log(path: &Path) -> bool {

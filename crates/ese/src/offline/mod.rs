@@ -18,7 +18,7 @@ pub use long_value::LongValues;
 pub use pages::{CORRECTIONS_KEPT, Correction, PageBytes};
 pub use scan::TreeScan;
 pub use schema::TableEntry;
-pub use verify_log::{LogReport, StreamReport, verify_log_file, verify_log_stream};
+pub use verify_log::{LogReport, StreamReport, verify_backup_logs, verify_log_file, verify_log_stream};
 
 use crate::error::{Error, Result};
 use ese_format::catalog::{TableSchema, TableSchemaBuilder};

@@ -1,7 +1,7 @@
 //! Checking log files: every segment, every record, and how the generations hang together.
 
 use crate::error::{Error, JetErr, Result};
-use crate::log::{LogFile, LogFiles};
+use crate::log::{Archive, LogFile, LogFiles};
 use crate::sync::Arc;
 use ese_format::log::{Found, LogHeader};
 use ese_format::{LogPosition, LogTime};
@@ -28,6 +28,9 @@ pub struct LogReport {
     pub restored: Option<u16>,
     /// Whether a cut flush left segments behind the end of the log; recovery removes them.
     pub has_leftovers: bool,
+    /// What was changed behind the end of a log that is not the last one, where nobody misses anything. It is no
+    /// problem of the stream.
+    pub behind: Option<Error>,
     /// XOR of the segments' checksums, for the next generation's header.
     pub accumulated_checksum: u64,
     /// The record whose last pieces are missing, as a crash leaves it.
@@ -75,6 +78,7 @@ pub fn verify_log_file(disk: &dyn Disk, path: &Path, is_last: bool) -> Result<Lo
         corrected: Vec::new(),
         restored: None,
         has_leftovers: false,
+        behind: None,
         accumulated_checksum: 0,
         cut_record: None,
         last_record: None,
@@ -110,6 +114,9 @@ pub fn verify_log_file(disk: &dyn Disk, path: &Path, is_last: bool) -> Result<Lo
     });
     report.restored = end.restored;
     report.has_leftovers = end.has_leftovers;
+    if !is_last {
+        report.behind = file.check_behind(&end).err();
+    }
     report.accumulated_checksum = end.accumulated_checksum;
     let mut records = file.records(end);
     loop {
@@ -166,13 +173,34 @@ pub fn verify_log_stream(disk: Arc<dyn Disk>, folder: &Path, base: &str) -> Resu
     let files = LogFiles::probe(disk, folder, base, true, true)?;
     let (archives, current) = (files.archives()?, files.find_current()?);
     // Without a current log the highest archive is where the stream ends.
-    let Some(last) = current.as_ref().or(archives.last().map(|archive| &archive.path)) else {
-        return Err(Error::new(JetErr::MissingLogFile, format!("no log files {base}*")).file(folder));
-    };
+    let last = current.as_ref().or(archives.last().map(|archive| &archive.path)).cloned();
+    verify_files(&files, &archives, current.as_deref(), last.as_deref())
+}
+
+/// As [`verify_log_stream`] for the logs of a backup: each was complete when it was copied, the last one too, so that
+/// nothing in it can be taken for the end of a flush that a crash cut. A current log is none of them.
+///
+/// # Errors
+/// Those of [`verify_log_stream`].
+pub fn verify_backup_logs(files: &LogFiles) -> Result<StreamReport> {
+    verify_files(files, &files.archives()?, None, None)
+}
+
+/// Checks these files; `last` is the one that a crash may have cut.
+fn verify_files(
+    files: &LogFiles,
+    archives: &[Archive],
+    current: Option<&Path>,
+    last: Option<&Path>,
+) -> Result<StreamReport> {
+    if archives.is_empty() && current.is_none() {
+        let detail = format!("no log files {}*", files.base());
+        return Err(Error::new(JetErr::MissingLogFile, detail).file(files.directory()));
+    }
     let mut report = StreamReport { files: Vec::new(), problems: Vec::new() };
-    let named = archives.iter().map(|archive| (&archive.path, Some(archive.generation)));
-    for (path, name) in named.chain(current.iter().map(|path| (path, None))) {
-        match verify_log_file(&**files.disk(), path, path == last) {
+    let named = archives.iter().map(|archive| (archive.path.as_path(), Some(archive.generation)));
+    for (path, name) in named.chain(current.iter().map(|path| (*path, None))) {
+        match verify_log_file(&**files.disk(), path, Some(path) == last) {
             Ok(file) => {
                 let found = file.header.generation;
                 if let Some(name) = name.filter(|name| *name != found) {

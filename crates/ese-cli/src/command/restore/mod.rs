@@ -48,26 +48,22 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, out: &Output) -> Result<ExitCode> {
     let name = args.backup.display();
     let backup = absolute(&args.backup)?;
+    ensure!(
+        fs::metadata(&backup).with_context(|| format!("looking for {name}"))?.is_dir(),
+        "{name} is no folder"
+    );
     let Some(files) = find_backup(&backup)? else { bail!("{name} is no folder that JetBackup wrote") };
     let to = absolute(&args.to)?;
     let logs = args.logs.as_deref().map(absolute).transpose()?;
     keep_apart(&backup, &to, logs.as_deref())?;
-    let page_size = page_size(&files)?;
+    let mut stream = Stream::find(&files)?;
+    if let Some(logs) = &logs {
+        stream = stream.live_in(logs)?;
+    }
 
-    let mut target = Target::take(&to, logs.as_deref())?;
-    let live = logs.as_deref().map(LiveLogs::look).transpose();
-    let result = live.and_then(|live| {
-        let logs = logs.unwrap_or_else(|| target.private().join("logs"));
-        let result = restore(&backup, &to, &mut target, &logs, page_size);
-        // What failed first is what has to be told.
-        if let (Err(_), Some(live)) = (&result, live)
-            && let Err(left) = live.undo()
-        {
-            eprintln!("ese: cleaning up: {left:#}");
-        }
-        result
-    });
-    match result {
+    let mut target = Target::take(&to)?;
+    let logs = logs.unwrap_or_else(|| target.private().join("logs"));
+    match restore(&backup, &files, &to, &mut target, &logs, &stream) {
         Ok(fields) => {
             target.keep()?;
             out.result(&fields, |writer, fields| fields.write(writer))?;
@@ -83,22 +79,24 @@ pub(crate) fn run(args: Args, out: &Output) -> Result<ExitCode> {
     }
 }
 
+/// Restores the files in `files`, which are those of the backup that a user calls `backup`.
 fn restore(
     backup: &Path,
+    files: &Path,
     to: &Path,
     target: &mut Target,
     logs: &Path,
-    page_size: PageSize,
+    stream: &Stream,
 ) -> Result<Fields> {
     fs::create_dir_all(logs).with_context(|| format!("making {}", logs.display()))?;
-    let parameters = parameters(logs, page_size)?;
+    let parameters = stream.parameters(logs)?;
     let environment = Environment::default();
     let restoring = || format!("restoring {}", backup.display());
-    let databases = backup_databases(&environment, &parameters, backup).with_context(restoring)?;
+    let databases = backup_databases(&environment, &parameters, files).with_context(restoring)?;
     target.make(databases.iter().filter_map(|path| path.file_name().map(OsString::from)).collect())?;
     let of_backup = databases.first().and_then(|path| path.parent()).unwrap_or(backup);
     let work = progress::restore(&databases, &[of_backup, logs]);
-    let summary = restore_folder(&environment, &parameters, backup, Some(to), &mut |status| {
+    let summary = restore_folder(&environment, &parameters, files, Some(to), &mut |status| {
         work.at(status.done());
     })
     .with_context(restoring)?;
@@ -111,50 +109,86 @@ fn restore(
     Ok(fields)
 }
 
-/// For a restore whose logs and checkpoint are in a folder.
-pub(crate) fn parameters(logs: &Path, page_size: PageSize) -> Result<Parameters> {
-    let folder = logs.to_str().context("the log folder has a name that is not UTF-8")?;
-    let mut parameters = Parameters::new();
-    parameters.set_text(ParamId::LogFilePath, folder)?;
-    parameters.set_text(ParamId::SystemPath, folder)?;
-    parameters.set_integer(ParamId::DatabasePageSize, page_size.bytes() as u64)?;
-    Ok(parameters)
+/// The log stream of a backup: what its files are named like, and what they say of the databases.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    /// The three letters that the names of the logs begin with.
+    base: String,
+    page_size: PageSize,
 }
 
-/// The folder of `--logs` as it was.
-struct LiveLogs {
-    folder: PathBuf,
-    names: Vec<OsString>,
+impl Stream {
+    /// The stream of the backup whose files are in a folder.
+    pub(crate) fn find(files: &Path) -> Result<Self> {
+        let mut logs = logs_in(files)?;
+        logs.sort();
+        let Some(name) = logs.first() else { bail!("{} has no log", files.display()) };
+        let Kind::Log(header) = Source::open(&files.join(name))?.kind else {
+            bail!("{} is no log", files.join(name).display())
+        };
+        let base = base_of(name).with_context(|| format!("{} is no name of a log", name.display()))?;
+        Ok(Self { base, page_size: header.page_size()? })
+    }
+
+    /// For a restore whose logs and checkpoint are in a folder.
+    pub(crate) fn parameters(&self, logs: &Path) -> Result<Parameters> {
+        let folder = logs.to_str().context("the log folder has a name that is not UTF-8")?;
+        let mut parameters = Parameters::new();
+        parameters.set_text(ParamId::LogFilePath, folder)?;
+        parameters.set_text(ParamId::SystemPath, folder)?;
+        parameters.set_text(ParamId::BaseName, &self.base)?;
+        parameters.set_integer(ParamId::DatabasePageSize, self.page_size.bytes() as u64)?;
+        Ok(parameters)
+    }
+
+    /// This stream as it is named in the folder of its live logs. What is named in letters of another case there is
+    /// the same stream, and one that a restore would not find.
+    ///
+    /// # Errors
+    /// When the folder has no logs of this name: there is nothing to roll forward with.
+    fn live_in(&self, folder: &Path) -> Result<Self> {
+        let is_stream = |name: &OsString| base_of(name).is_some_and(|b| b.eq_ignore_ascii_case(&self.base));
+        // A log that is being prepared has no records.
+        let prepared = [".log", ".jtx"].map(|extension| format!("{}tmp{extension}", self.base));
+        let mut logs = logs_in(folder)?;
+        logs.retain(|name| is_stream(name) && !prepared.iter().any(|tmp| name.eq_ignore_ascii_case(tmp)));
+        let Some(base) = logs.first().and_then(|name| base_of(name)) else {
+            bail!(
+                "{} holds no logs named {}*: there is nothing to roll forward with; leave --logs out to restore the \
+                 backup alone",
+                folder.display(),
+                self.base
+            )
+        };
+        for name in &logs {
+            let extension = Path::new(name).extension();
+            ensure!(
+                base_of(name).as_ref() == Some(&base)
+                    && extension.is_some_and(|extension| extension == "log" || extension == "jtx"),
+                "{}: the names of live logs must be in letters of one case, and .log or .jtx",
+                folder.join(name).display()
+            );
+        }
+        Ok(Self { base, ..self.clone() })
+    }
 }
 
-impl LiveLogs {
-    fn look(folder: &Path) -> Result<Self> {
-        let list = || -> std::io::Result<Vec<OsString>> {
-            fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
-        };
-        let names = match list() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            names => names,
-        };
-        let names = names.with_context(|| format!("listing {}", folder.display()))?;
-        Ok(Self { folder: folder.to_path_buf(), names })
-    }
+/// The names of the logs in a folder; a missing one has none.
+fn logs_in(folder: &Path) -> Result<Vec<OsString>> {
+    let list = || -> std::io::Result<Vec<OsString>> {
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
+    };
+    let mut names = match list() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        names => names.with_context(|| format!("listing {}", folder.display())),
+    }?;
+    names.retain(|name| is_log(Path::new(name)));
+    Ok(names)
+}
 
-    /// After a failure: where there was no stream, the beginning of one is removed. One that was there is
-    /// whole, with or without a few records of the restore at its end, and stays.
-    fn undo(self) -> Result<()> {
-        if self.names.iter().any(|name| is_log(Path::new(name))) {
-            return Ok(());
-        }
-        let base = Parameters::new().base_name().to_owned();
-        for name in Self::look(&self.folder)?.names {
-            if !self.names.contains(&name) && name.to_string_lossy().starts_with(&base) {
-                let path = self.folder.join(name);
-                fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
-            }
-        }
-        Ok(())
-    }
+/// The three letters that the name of a log begins with.
+fn base_of(name: &OsString) -> Option<String> {
+    name.to_str()?.split_at_checked(3).map(|(base, _)| base.to_owned())
 }
 
 /// Refuses folders that are inside one another: the backup is only read, and in the folder for the databases
@@ -179,18 +213,4 @@ fn keep_apart(backup: &Path, to: &Path, logs: Option<&Path>) -> Result<()> {
 fn absolute(path: &Path) -> Result<PathBuf> {
     let absolute = std::path::absolute(path).with_context(|| format!("finding {}", path.display()))?;
     Ok(absolute.components().collect())
-}
-
-/// The page size of the backup's databases, as its logs name it.
-pub(crate) fn page_size(files: &Path) -> Result<PageSize> {
-    let list = fs::read_dir(files).with_context(|| format!("listing {}", files.display()))?;
-    for entry in list {
-        let path = entry.with_context(|| format!("listing {}", files.display()))?.path();
-        if is_log(&path)
-            && let Kind::Log(header) = Source::open(&path)?.kind
-        {
-            return Ok(header.page_size()?);
-        }
-    }
-    bail!("{} has no log", files.display())
 }

@@ -126,20 +126,16 @@ pub(super) struct Target {
 
 impl Target {
     /// Takes a folder that is new or empty, after cleaning up behind a restore into it that was cut short.
-    /// `logs` is a folder that the restore makes when it is missing.
     ///
     /// # Errors
     /// When the folder holds anything else: nothing is changed then. When another restore into it runs; and
     /// those of the disk.
-    pub(super) fn take(folder: &Path, logs: Option<&Path>) -> Result<Self> {
+    pub(super) fn take(folder: &Path) -> Result<Self> {
         if !PrivateFolder::path_for(folder)?.exists() {
             // Looks before it makes anything.
             Claim::default().check(folder)?;
         }
         let mut missing = missing_folders(folder)?;
-        if let Some(logs) = logs {
-            missing.extend(missing_folders(logs)?);
-        }
         let private = PrivateFolder::take(folder)?;
         let mut claim = Claim::load(&private)?;
         if let Err(error) = claim.check(folder) {
@@ -211,6 +207,9 @@ fn missing_folders(folder: &Path) -> Result<Vec<PathBuf>> {
     for folder in folder.ancestors() {
         match folder.try_exists() {
             Ok(true) => break,
+            Ok(false) if fs::symlink_metadata(folder).is_ok() => {
+                bail!("{} is a link that leads nowhere", folder.display())
+            }
             Ok(false) => missing.push(folder.to_path_buf()),
             Err(error) => return Err(error).with_context(|| format!("looking for {}", folder.display())),
         }

@@ -122,7 +122,7 @@ fn rehearse(folder: &Path, place: &Path) -> Result<(Fields, bool)> {
         fs::create_dir(folder).with_context(|| format!("making {}", folder.display()))?;
     }
     let folder = std::path::absolute(folder).with_context(|| format!("finding {}", folder.display()))?;
-    let parameters = restore::parameters(&logs, restore::page_size(&folder)?)?;
+    let parameters = restore::Stream::find(&folder)?.parameters(&logs)?;
     let environment = Environment::default();
     let copies = backup_databases(&environment, &parameters, &folder).context("restoring the backup")?;
     let of_backup = copies.first().and_then(|path| path.parent()).unwrap_or(&folder);
