@@ -15,6 +15,7 @@ use clap::Parser;
 use command::Command;
 use exit::ExitCode;
 use output::Output;
+use std::io::IsTerminal;
 
 /// Reads, verifies, backs up and restores databases of the Extensible Storage Engine (ESE, ESENT, JET
 /// Blue): Windows' .edb files, their logs and their checkpoints.
@@ -41,7 +42,7 @@ fn main() -> std::process::ExitCode {
         // Whoever reads the other end has seen enough (`ese export ... | head`).
         Err(error) if output::is_broken_pipe(&error) => ExitCode::Success,
         Err(error) => {
-            eprintln!("ese: {error:#}");
+            eprintln!("ese: {}", output::explain(&error));
             ExitCode::Error
         }
     };
@@ -54,7 +55,15 @@ fn start_logging(verbose: u8) {
         1 => tracing::Level::INFO,
         _ => tracing::Level::DEBUG,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().init();
+    let errors = std::io::stderr;
+    // Colours are for terminals; in a file they are in the way.
+    let colours = errors().is_terminal();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(errors)
+        .with_ansi(colours)
+        .without_time()
+        .init();
 }
 
 #[cfg(test)]

@@ -58,6 +58,20 @@ impl Output {
     }
 }
 
+/// The error with its causes, each of which is said once: many say themselves what caused them.
+pub(crate) fn explain(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said.push_str(": ");
+            said.push_str(&cause);
+        }
+    }
+    said
+}
+
 /// Whether the error is that nobody reads our output any more.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -66,4 +80,23 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
                 .downcast_ref::<serde_json::Error>()
                 .is_some_and(|e| e.io_error_kind() == Some(io::ErrorKind::BrokenPipe))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+    use ese::error::Error;
+    use std::path::Path;
+
+    #[test]
+    fn every_cause_is_said_once() {
+        let full = Error::io(io::ErrorKind::StorageFull.into(), "write a copy", Path::new("a.edb"));
+        let text = full.to_string();
+        assert!(text.contains("no storage space"), "{text}");
+        let error = Err::<(), _>(full).context("backing up").unwrap_err();
+        assert_eq!(explain(&error), format!("backing up: {text}"));
+        let plain = Err::<(), _>(io::Error::other("broken")).context("reading").unwrap_err();
+        assert_eq!(explain(&plain), "reading: broken");
+    }
 }

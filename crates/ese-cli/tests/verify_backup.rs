@@ -12,7 +12,10 @@ use ese::backup::to_directory::DirectoryRequest;
 use ese::raw::{Instance, TermOptions};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const PAGE: usize = 4096;
 
@@ -395,6 +398,71 @@ fn a_restore_refuses_a_damaged_page_and_leaves_nothing() {
     }
     assert!(!restored.exists());
     assert!(!live.folder.path().join("restored.openese").exists());
+}
+
+/// Drills that a signal ends leave nothing; what one that was killed leaves goes with the next.
+#[test]
+fn a_drill_that_is_interrupted_leaves_nothing() {
+    let live = Live::new();
+    live.write(100..1000);
+    live.back_up(0);
+    let place = tempfile::tempdir().expect("a folder");
+    let left = || fs::read_dir(place.path()).expect("a folder").count();
+    let begin = || {
+        let mut command = ese();
+        command.arg("verify").arg(live.backup()).args(["--drill", "--drill-in"]).arg(place.path());
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command");
+        let begun = Instant::now();
+        let has_files = || {
+            let entries = fs::read_dir(place.path()).expect("a folder").flatten();
+            entries.map(|entry| entry.path().join("databases/a.edb")).any(|path| path.exists())
+        };
+        while !has_files() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the drill does not begin");
+        }
+        child
+    };
+    // As scripts, terminals and systems that end do it.
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        let status = loop {
+            let mut child = begin();
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-s", signal, &pid]).status().expect("kill").success());
+            let status = child.wait().expect("the command");
+            // It may have been quicker than its killer.
+            if !status.success() {
+                break status;
+            }
+        };
+        assert_eq!((status.signal(), status.code()), (Some(number), None), "{signal}");
+        assert_eq!(left(), 0, "{signal}");
+    }
+    while left() == 0 {
+        let mut child = begin();
+        child.kill().expect("the command");
+        child.wait().expect("the command");
+    }
+    fs::create_dir(place.path().join("of-user")).expect("a folder");
+    // A drill that runs beside the next is not disturbed by it.
+    let mut beside = begin();
+    let (code, said) =
+        verify(&live.backup(), &["--drill", "--drill-in", place.path().to_str().expect("a name")]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(beside.wait().expect("the command").success());
+    assert_eq!(fs::read_dir(place.path()).expect("a folder").count(), 1, "only the user's folder is left");
+}
+
+#[test]
+fn a_place_that_cannot_be_used_for_a_drill_says_nothing_of_the_backup() {
+    let live = Live::new();
+    live.back_up(0);
+    let file = live.folder.path().join("a.edb");
+    for (place, reason) in [("missing", "No such file"), (file.to_str().expect("a name"), "Not a directory")]
+    {
+        let mut command = ese();
+        command.arg("verify").arg(live.backup()).args(["--drill", "--drill-in", place]);
+        commands::fails(&mut command, reason);
+    }
 }
 
 #[test]

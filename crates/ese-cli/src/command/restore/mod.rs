@@ -6,7 +6,7 @@ use crate::command::private::PrivateFolder;
 use crate::command::verify::find_backup;
 use crate::exit::ExitCode;
 use crate::fields::{Fields, Value};
-use crate::output::Output;
+use crate::output::{Output, explain};
 use crate::paths::resolve;
 use crate::progress;
 use crate::source::{Kind, Source, is_log};
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ese::params::{ParamId, Parameters};
 use ese::raw::{Environment, backup_databases, restore_folder};
 use ese_format::PageSize;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use target::Target;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: Args, out: &Output) -> Result<ExitCode> {
         Err(error) => {
             // Half a restore must not be taken for one.
             if let Err(left) = target.undo() {
-                eprintln!("ese: cleaning up: {left:#}");
+                eprintln!("ese: cleaning up: {}", explain(&left));
             }
             Err(error)
         }
@@ -152,7 +152,7 @@ impl Stream {
         let prepared = [".log", ".jtx"].map(|extension| format!("{}tmp{extension}", self.base));
         let mut logs = logs_in(folder)?;
         logs.retain(|name| is_stream(name) && !prepared.iter().any(|tmp| name.eq_ignore_ascii_case(tmp)));
-        let Some(base) = logs.first().and_then(|name| base_of(name)) else {
+        let Some(base) = logs.first().and_then(|name| base_of(name.as_os_str())) else {
             bail!(
                 "{} holds no logs named {}*: there is nothing to roll forward with; leave --logs out to restore the \
                  backup alone",
@@ -187,7 +187,7 @@ fn logs_in(folder: &Path) -> Result<Vec<OsString>> {
 }
 
 /// The three letters that the name of a log begins with.
-fn base_of(name: &OsString) -> Option<String> {
+fn base_of(name: &OsStr) -> Option<String> {
     name.to_str()?.split_at_checked(3).map(|(base, _)| base.to_owned())
 }
 

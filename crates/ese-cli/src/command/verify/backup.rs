@@ -2,17 +2,20 @@
 //! With a drill it is restored, too.
 
 use super::deep;
+use super::drill::Place;
 use crate::command::restore;
 use crate::exit::ExitCode;
 use crate::fields::{Fields, Value};
-use crate::output::Output;
+use crate::output::{Output, explain};
 use crate::progress;
 use anyhow::{Context, Result};
+use ese::error::{Error, JetErr};
 use ese::maintain::backup_set::{BackupSetReport, DatabaseReport, verify_backup_set};
 use ese::raw::{Environment, backup_databases, restore_folder};
 use ese::sync::Arc;
 use ese_vfs::{Disk, RealDisk};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where the last complete atomic backup is, then the one before it, then a backup that is not atomic.
@@ -44,6 +47,7 @@ pub(crate) fn holds_patch_file(folder: &Path) -> Result<bool> {
 /// Checks all files and prints what was found. `drill`: where to restore it to, for a check of the result.
 pub(super) fn run(folder: &Path, drill: Option<&Path>, out: &Output) -> Result<ExitCode> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new());
+    let place = drill.map(Place::take).transpose()?;
     let bar = progress::bytes(0);
     let report = verify_backup_set(&disk, folder, &mut |done, total| {
         bar.set_length(total);
@@ -53,14 +57,22 @@ pub(super) fn run(folder: &Path, drill: Option<&Path>, out: &Output) -> Result<E
     bar.finish_and_clear();
     let mut fields = describe(&report);
     let mut is_sound = report.is_sound();
-    if let Some(place) = drill {
+    if let Some(place) = place {
         let (drilled, sound) = if report.restores_to.is_some() {
-            // What goes wrong here is a finding about the backup.
-            rehearse(folder, place).unwrap_or_else(|error| {
-                let mut fields = Fields::new();
-                fields.add("sound", false).add("error", format!("{error:#}"));
-                (fields, false)
-            })
+            let rehearsed = rehearse(folder, place.path());
+            place.heed_signals();
+            match rehearsed {
+                Ok(rehearsed) => rehearsed,
+                Err(error) if says_of_place(&error) => {
+                    return Err(error.context(format!("the drill in {}", place.path().display())));
+                }
+                // Everything else that goes wrong is a finding about the backup.
+                Err(error) => {
+                    let mut fields = Fields::new();
+                    fields.add("sound", false).add("error", explain(&error));
+                    (fields, false)
+                }
+            }
         } else {
             let mut fields = Fields::new();
             fields.add("sound", false).add("error", "there is nothing that could be restored");
@@ -111,13 +123,16 @@ fn database(report: &DatabaseReport) -> Fields {
     fields
 }
 
-/// Restores the backup into a new folder inside `place` and checks the databases; the folder goes again.
+/// Whether an error is about the place of the drill, and not about the backup: there is no room in it.
+fn says_of_place(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref::<Error>().map(Error::code);
+    matches!(code, Some(JetErr::DiskFull | JetErr::LogDiskFull))
+        || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
+}
+
+/// Restores the backup into `place` and checks the databases.
 fn rehearse(folder: &Path, place: &Path) -> Result<(Fields, bool)> {
-    let scratch = tempfile::Builder::new()
-        .prefix("ese-drill-")
-        .tempdir_in(place)
-        .with_context(|| format!("making a folder in {}", place.display()))?;
-    let (to, logs) = (scratch.path().join("databases"), scratch.path().join("logs"));
+    let (to, logs) = (place.join("databases"), place.join("logs"));
     for folder in [&to, &logs] {
         fs::create_dir(folder).with_context(|| format!("making {}", folder.display()))?;
     }

@@ -4,6 +4,7 @@ mod backup;
 mod checkpoint;
 mod database;
 mod deep;
+mod drill;
 mod log;
 
 use crate::exit::ExitCode;
