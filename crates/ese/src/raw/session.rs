@@ -180,14 +180,15 @@ impl Session {
         Ok(())
     }
 
-    /// Makes a database and attaches it.
+    /// Makes a database and attaches it. Other than attach and detach, this is allowed while a backup runs, which goes
+    /// on without the new database.
     ///
     /// # Errors
-    /// Those of [`crate::database::Lifecycle::create`]; `BackupInProgress`.
+    /// Those of [`crate::database::Lifecycle::create`].
     pub fn create(&self, path: &Path, options: CreateOptions) -> Result<Database> {
         let running = &self.0.running;
         running.check_serving()?;
-        let _announced = running.backup.attaching()?;
+        let _announced = running.backup.creating();
         let _hold = running.checkpoint.hold();
         let attachment = running.lifecycle().create(path, options, self.0.id)?;
         running.report_database(id::DATABASE_ATTACHED, &attachment);

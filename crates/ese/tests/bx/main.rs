@@ -6,6 +6,7 @@ mod support;
 mod attach_info;
 mod begin;
 mod close_file;
+mod created;
 mod end;
 mod folder;
 mod kinds;

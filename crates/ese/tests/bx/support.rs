@@ -78,7 +78,9 @@ impl Rows {
     /// Opens the table of a database, which is attached if it is not.
     pub(crate) fn open(instance: &Instance, database: &str) -> Self {
         let session = instance.begin_session().unwrap();
-        session.attach(Path::new(database), AttachOptions::default()).unwrap();
+        if !session.attached().iter().any(|path| path == Path::new(database)) {
+            session.attach(Path::new(database), AttachOptions::default()).unwrap();
+        }
         let database = session.open(Path::new(database)).unwrap();
         let table = database.open_table("Rows").unwrap();
         let column = |name: &str| table.schema().unwrap().column(name).unwrap().id;

@@ -182,7 +182,7 @@ impl ExternalBackup {
     }
 
     pub(super) fn update_headers(&self, turn: &Turn<'_>, scope: Scope, info: BackupInfo) -> Result<()> {
-        for database in self.parts.host.databases() {
+        for database in self.members() {
             if !turn.takes_part(database.id()) {
                 continue;
             }
@@ -228,7 +228,7 @@ impl ExternalBackup {
     }
 
     fn delivered(&self, turn: &mut Turn<'_>) -> Result<Delivered> {
-        let databases = self.parts.host.databases();
+        let databases = self.members();
         let all_logs = turn.all_logs_copied();
         let results = &turn.work()?.databases;
         let attached = |id: &u8| find(&databases, *id).is_some();

@@ -91,13 +91,14 @@ impl Named {
 }
 
 impl ExternalBackup {
-    /// The attached databases that belong in the backup, as paths in the order of their attachment.
+    /// The attached databases that belong in the backup, as paths in the order of their attachment. One that was made
+    /// since it began is not among them.
     ///
     /// # Errors
     /// The gate's; NoBackup, BackupAbortByServer, InvalidBackupSequence in an incremental backup.
     pub fn attach_info(&self) -> Result<Vec<PathBuf>> {
         let (_turn, _) = self.admit(|_| Call::AttachInfo)?;
-        let databases = self.parts.host.databases();
+        let databases = self.members();
         Ok(databases.iter().map(|database| database.path().to_path_buf()).collect())
     }
 
@@ -139,7 +140,7 @@ impl ExternalBackup {
     /// What a path names. A look at the disk, before any turn.
     fn name(&self, path: &Path) -> Named {
         let resolved = self.parts.disk.canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let databases = self.parts.host.databases();
+        let databases = self.members();
         if let Some(database) = databases.iter().find(|database| database.path() == resolved) {
             return Named::Database(database.clone());
         }

@@ -2,7 +2,7 @@
 
 use super::super::state::{Call, Effect, Work as Failing, after_failure};
 use super::super::truncate::{DatabaseFacts, PlanError, RollFacts, plan, plan_without_files};
-use super::{BackupKind, ExternalBackup, Roll, Turn, backup_record, scope_of};
+use super::{BackupKind, ExternalBackup, Roll, Turn, backup_record, find, scope_of};
 use crate::database::backup_record::Medium;
 use crate::error::{Error, JetErr, Result};
 use crate::event::id;
@@ -82,7 +82,11 @@ impl ExternalBackup {
         let position =
             log.roll_with(&backup_record(medium, Backup2::PREPARE_LOGS, scope, 0, BackupInfo::NONE)?)?;
         let current = position.generation;
-        let databases = self.parts.host.databases();
+        let members = self.members();
+        let is_member = |id: u8| find(&members, id).is_some();
+        // Those made since the begin have had no backup that could lack a log; what a full one leaves is all they have.
+        let mut databases = self.parts.host.databases();
+        databases.retain(|database| work.kind == BackupKind::Full || is_member(database.id()));
         let facts = RollFacts {
             kind: work.kind,
             begin_checkpoint: work.checkpoint,
@@ -97,7 +101,8 @@ impl ExternalBackup {
                     DatabaseFacts {
                         full_highest: header.last_full_backup.highest,
                         incremental_highest: header.last_incremental_backup.highest,
-                        copied: medium != Medium::Stream || result.is_some_and(|result| result.copied),
+                        copied: is_member(database.id())
+                            && (medium != Medium::Stream || result.is_some_and(|result| result.copied)),
                     }
                 })
                 .collect(),

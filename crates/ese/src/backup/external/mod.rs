@@ -108,11 +108,13 @@ struct Shared {
     state: BackupState,
     /// A call has the turn; its work is with it.
     busy: bool,
-    /// Attaches and detaches under way.
+    /// Attaches, detaches and creations under way.
     attaching: u32,
     /// Logs from here on are kept; NONE keeps all.
     pinned: Option<Generation>,
     work: Option<Box<Work>>,
+    /// The databases that were attached when the backup began, by their numbers: those of the backup.
+    members: BTreeSet<u8>,
     /// Handles given out so far.
     handles: u32,
     /// Freezes so far.
@@ -163,7 +165,7 @@ struct Roll {
     time: LogTime,
 }
 
-/// Shows that a database is being attached or detached; a backup waits for its drop.
+/// Shows that a database is being attached, detached or made; the begin of a backup waits for its drop.
 pub struct AttachGuard<'a>(&'a ExternalBackup);
 
 impl Drop for AttachGuard<'_> {
@@ -210,6 +212,20 @@ impl ExternalBackup {
         }
         shared.attaching += 1;
         Ok(AttachGuard(self))
+    }
+
+    /// Announces that a database is being made. A backup that runs goes on without it.
+    pub fn creating(&self) -> AttachGuard<'_> {
+        self.shared.lock().attaching += 1;
+        AttachGuard(self)
+    }
+
+    /// The databases of the backup.
+    fn members(&self) -> Vec<Arc<dyn BackupDatabase>> {
+        let mut databases = self.parts.host.databases();
+        let shared = self.shared.lock();
+        databases.retain(|database| shared.members.contains(&database.id()));
+        databases
     }
 
     /// Begins a backup. `flags`: 0 for a full one, [`INCREMENTAL`].
@@ -290,6 +306,8 @@ impl ExternalBackup {
             roll: None,
             surrogate: None,
         };
+        let databases = self.parts.host.databases();
+        self.shared.lock().members = databases.iter().map(|database| database.id()).collect();
         let is_snapshot = medium == Medium::Snapshot;
         match kind {
             BackupKind::Full => {
@@ -300,7 +318,7 @@ impl ExternalBackup {
                 }
             }
             BackupKind::Incremental => {
-                for database in self.parts.host.databases() {
+                for database in databases {
                     if !allows_incremental(&database.header(), medium) {
                         let path = database.path();
                         self.report(id::NO_MATCHING_FULL_BACKUP, [path.display().to_string()]);
@@ -500,6 +518,7 @@ impl Turn<'_> {
         self.work = None;
         let mut shared = self.backup.shared.lock();
         shared.state = BackupState::default();
+        shared.members.clear();
         shared.pinned = None;
     }
 
