@@ -90,7 +90,10 @@ fn a_folder_has_those_that_were_there_at_the_begin() {
         ese::backup::to_directory::DirectoryRequest { folder: Some(path("/out")), flags: 0, create: false };
     let mut made = None;
     let backup = world.instance.backup().unwrap();
-    backup.backup_to(request, &mut |_| drop(made.get_or_insert_with(|| make(&world.instance)))).unwrap();
+    let mut make_once = |_| {
+        made.get_or_insert_with(|| make(&world.instance));
+    };
+    backup.backup_to(request, &mut make_once).unwrap();
     let names = world.names("/out");
     let names: Vec<_> = names.iter().filter(|name| !name.ends_with(".log")).collect();
     assert_eq!(names, ["a.edb", "a.pat", "b.edb", "b.pat"]);
