@@ -44,7 +44,7 @@ jet_api! {
             return Err(Error::new(JetErr::InvalidParameter, "there is no place for the result"));
         }
         if (cbMax as usize) < size_of::<JET_SIGNATURE>() {
-            return Err(Error::new(JetErr::InvalidBufferSize, "JET_SIGNATURE does not fit"));
+            return Err(Error::new(JetErr::BufferTooSmall, "JET_SIGNATURE does not fit"));
         }
         pvResult.fill(&current_log(&entry)?.signature.to_bytes(), cbMax);
         Ok(())

@@ -187,7 +187,7 @@ static void log_facts(JET_INSTANCE instance, const char *database, const char *l
 
     EXPECT(JET_errSuccess, JetGetInstanceMiscInfo(instance, &signature, sizeof signature, JET_InstanceMiscInfoLogSignature));
     CHECK(memcmp(&signature, &info.signLog, sizeof signature) == 0);
-    EXPECT(JET_errInvalidBufferSize, JetGetInstanceMiscInfo(instance, &signature, 27, JET_InstanceMiscInfoLogSignature));
+    EXPECT(JET_errBufferTooSmall, JetGetInstanceMiscInfo(instance, &signature, 27, JET_InstanceMiscInfoLogSignature));
     EXPECT(JET_errInvalidParameter, JetGetInstanceMiscInfo(instance, NULL, 28, JET_InstanceMiscInfoLogSignature));
     EXPECT(JET_errInvalidParameter, JetGetInstanceMiscInfo(instance, &signature, sizeof signature, 1));
     EXPECT(JET_errInvalidParameter, JetGetInstanceMiscInfo(instance + 1, &signature, sizeof signature, 0));
