@@ -330,20 +330,20 @@ impl Process {
         let result = change(&mut state.template);
         state.template.set_stage(Stage::NoInstance);
         result?;
+        let mut concerned = Vec::new();
         if id.definition().scope == Scope::Global {
             for entry in state.instances.values() {
                 entry.parameters().lock().adopt_global(&state.template);
+                concerned.push(entry.clone());
             }
         }
-        if SIZE_PARAMETERS.contains(&id)
-            && let Some(cache) = state.cache.clone()
-        {
-            let bytes = state.cache_bytes();
-            drop(state);
-            // The parameter is set all the same; pages that cannot be written now leave later.
-            if let Err(error) = cache.set_limit(bytes) {
-                tracing::warn!(%error, "the cache cannot shrink at once");
-            }
+        let cache = state.cache.clone().filter(|_| SIZE_PARAMETERS.contains(&id));
+        let bytes = state.cache_bytes();
+        drop(state);
+        concerned.iter().try_for_each(|entry| entry.tell_engine(id))?;
+        // The parameter is set all the same; pages that cannot be written now leave later.
+        if let Some(Err(error)) = cache.map(|cache| cache.set_limit(bytes)) {
+            tracing::warn!(%error, "the cache cannot shrink at once");
         }
         Ok(())
     }

@@ -202,3 +202,27 @@ fn bx_231_flags_and_places() {
     is(jet!(JetOSSnapshotGetFreezeInfoW(id, nowhere(), out(&mut array), 0)), JetErr::InvalidParameter);
     ok(jet!(JetOSSnapshotAbort(id, 0)));
 }
+
+/// The time that a freeze may take is one for all instances, and can be set while they run.
+#[test]
+fn the_time_of_a_freeze_is_set_for_instances_that_run() {
+    /// JET_paramOSSnapshotTimeout, and its default.
+    const TIMEOUT: u32 = 82;
+    const DEFAULT: usize = 70_000;
+    let alone = alone();
+    let (place, other_place) = (Place::new(), Place::new());
+    let running = Running::beside(&place, &alone);
+    let other = Running::beside(&other_place, &alone);
+    let mut handle = other.instance;
+    set(&mut handle, TIMEOUT, 20);
+    let id = prepare(EXPLICIT);
+    ok(jet!(JetOSSnapshotPrepareInstance(id, running.instance, 0)));
+    freeze(id);
+    let frozen = JetErr::OSSnapshotInvalidSequence.code();
+    let code = (0..2000).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        Some(jet!(JetOSSnapshotEnd(id, 0))).filter(|code| *code != frozen)
+    });
+    set(&mut 0, TIMEOUT, DEFAULT);
+    is(code.expect("it is frozen for ten seconds"), JetErr::OSSnapshotTimeOut);
+}
