@@ -25,11 +25,18 @@ extern "C" {
 #define JET_VERSION 0x0A01
 #endif
 
+/* Members without a name are of C11, bits in a char of no C: other languages have both by extension. */
+#ifdef __GNUC__
+#define ESENT_EXTENSION __extension__
+#else
+#define ESENT_EXTENSION
+#endif
+
 typedef uint32_t JET_ULONG;
 typedef int32_t JET_LONG;
 typedef uint64_t JET_UINT64;
 typedef int64_t JET_INT64;
-#ifdef __cplusplus
+#if defined(__cplusplus) && __cplusplus >= 201103L
 typedef char16_t JET_WCHAR;
 #else
 typedef uint16_t JET_WCHAR;
@@ -204,7 +211,7 @@ struct JET_RSTMAP2_W {
 
 struct JET_CONVERT_A {
     char *szOldDll;
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG fFlags;
         struct {
             JET_ULONG fSchemaChangesOnly : 1;
@@ -214,7 +221,7 @@ struct JET_CONVERT_A {
 
 struct JET_CONVERT_W {
     JET_WCHAR *szOldDll;
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG fFlags;
         struct {
             JET_ULONG fSchemaChangesOnly : 1;
@@ -235,7 +242,7 @@ struct JET_DBINFOUPGRADE {
     JET_ULONG cbFreeSpaceRequiredLow;
     JET_ULONG cbFreeSpaceRequiredHigh;
     JET_ULONG csecToUpgrade;
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG ulFlags;
         struct {
             JET_ULONG fUpgradable : 1;
@@ -440,11 +447,11 @@ struct JET_INDEXCREATE_A {
     JET_ULONG cbKey;
     JET_GRBIT grbit;
     JET_ULONG ulDensity;
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG lcid;
         JET_UNICODEINDEX *pidxunicode;
     };
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG cbVarSegMac;
         JET_TUPLELIMITS *ptuplelimits;
     };
@@ -461,11 +468,11 @@ struct JET_INDEXCREATE_W {
     JET_ULONG cbKey;
     JET_GRBIT grbit;
     JET_ULONG ulDensity;
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG lcid;
         JET_UNICODEINDEX *pidxunicode;
     };
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG cbVarSegMac;
         JET_TUPLELIMITS *ptuplelimits;
     };
@@ -482,11 +489,11 @@ struct JET_INDEXCREATE2_A {
     JET_ULONG cbKey;
     JET_GRBIT grbit;
     JET_ULONG ulDensity;
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG lcid;
         JET_UNICODEINDEX *pidxunicode;
     };
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG cbVarSegMac;
         JET_TUPLELIMITS *ptuplelimits;
     };
@@ -504,11 +511,11 @@ struct JET_INDEXCREATE2_W {
     JET_ULONG cbKey;
     JET_GRBIT grbit;
     JET_ULONG ulDensity;
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG lcid;
         JET_UNICODEINDEX *pidxunicode;
     };
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG cbVarSegMac;
         JET_TUPLELIMITS *ptuplelimits;
     };
@@ -527,7 +534,7 @@ struct JET_INDEXCREATE3_A {
     JET_GRBIT grbit;
     JET_ULONG ulDensity;
     JET_UNICODEINDEX2 *pidxunicode;
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG cbVarSegMac;
         JET_TUPLELIMITS *ptuplelimits;
     };
@@ -546,7 +553,7 @@ struct JET_INDEXCREATE3_W {
     JET_GRBIT grbit;
     JET_ULONG ulDensity;
     JET_UNICODEINDEX2 *pidxunicode;
-    union {
+    ESENT_EXTENSION union {
         JET_ULONG cbVarSegMac;
         JET_TUPLELIMITS *ptuplelimits;
     };
@@ -790,14 +797,14 @@ struct JET_LOGTIME {
     char bDay;
     char bMonth;
     char bYear;
-    union {
+    ESENT_EXTENSION union {
         char bFiller1;
         struct {
             unsigned char fTimeIsUTC : 1;
             unsigned char bMillisecondsLow : 7;
         };
     };
-    union {
+    ESENT_EXTENSION union {
         char bFiller2;
         struct {
             unsigned char fReserved : 1;
@@ -816,14 +823,14 @@ struct JET_BKLOGTIME {
     char bDay;
     char bMonth;
     char bYear;
-    union {
+    ESENT_EXTENSION union {
         char bFiller1;
         struct {
             unsigned char fTimeIsUTC : 1;
             unsigned char bMillisecondsLow : 7;
         };
     };
-    union {
+    ESENT_EXTENSION union {
         char bFiller2;
         struct {
             unsigned char fOSSnapshot : 1;
@@ -853,7 +860,7 @@ struct JET_SIGNATURE {
 #pragma pack(push, 1)
 struct JET_BKINFO {
     JET_LGPOS lgposMark;
-    union {
+    ESENT_EXTENSION union {
         JET_LOGTIME logtimeMark;
         JET_BKLOGTIME bklogtimeMark;
     };
@@ -1209,7 +1216,7 @@ struct JET_ENUMCOLUMNVALUE {
 struct JET_ENUMCOLUMN {
     JET_COLUMNID columnid;
     JET_ERR err;
-    union {
+    ESENT_EXTENSION union {
         struct {
             JET_ULONG cEnumColumnValue;
             JET_ENUMCOLUMNVALUE *rgEnumColumnValue;

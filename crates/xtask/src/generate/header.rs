@@ -33,11 +33,18 @@ extern "C" {
 #define JET_VERSION 0x0A01
 #endif
 
+/* Members without a name are of C11, bits in a char of no C: other languages have both by extension. */
+#ifdef __GNUC__
+#define ESENT_EXTENSION __extension__
+#else
+#define ESENT_EXTENSION
+#endif
+
 typedef uint32_t JET_ULONG;
 typedef int32_t JET_LONG;
 typedef uint64_t JET_UINT64;
 typedef int64_t JET_INT64;
-#ifdef __cplusplus
+#if defined(__cplusplus) && __cplusplus >= 201103L
 typedef char16_t JET_WCHAR;
 #else
 typedef uint16_t JET_WCHAR;

@@ -174,7 +174,7 @@ fn alternatives(fields: &[Field]) -> Vec<&[Field]> {
 }
 
 fn union(out: &mut String, alternatives: Vec<&[Field]>) {
-    out.push_str("    union {\n");
+    out.push_str("    ESENT_EXTENSION union {\n");
     for fields in alternatives {
         if fields.len() == 1 && !fields[0].is_bits() {
             declare(out, "        ", &fields[0]);
