@@ -38,8 +38,9 @@ pub struct DirEntry {
 /// A file system. All methods may be called from any thread.
 ///
 /// Errors are `std::io::Error` with a kind that says what happened: `NotFound`, `AlreadyExists`,
-/// `PermissionDenied`, `StorageFull` (ENOSPC), `WouldBlock` (a lock is held elsewhere); anything else is
-/// a device error.
+/// `PermissionDenied`, `StorageFull` (ENOSPC), `WouldBlock` (a lock is held elsewhere), `IsADirectory`,
+/// `NotADirectory` and `InvalidFilename` (a path that cannot name such a thing); anything else is a device error,
+/// or a limit of the system that has no kind.
 pub trait Disk: Send + Sync {
     /// Opens or creates a file. A creation is durable only after [`Disk::sync_dir`] on its folder.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;

@@ -36,7 +36,7 @@ impl DirectoryMode {
     /// backup; those of the disk.
     pub fn find_or_create(self, disk: &dyn Disk, root: &Path, create: bool) -> Result<()> {
         if create && !self.incremental {
-            disk.create_dir_all(root).map_err(|cause| Error::io(cause, "make the backup folder", root))?;
+            disk.create_dir_all(root).map_err(|cause| Error::making_folder(cause, root))?;
         }
         if is_dir(disk, root) {
             return Ok(());

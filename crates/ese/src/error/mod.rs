@@ -9,6 +9,7 @@ use ese_format::error::{FormatError, FormatErrorKind};
 use ese_format::key::KeyError;
 use ese_format::sort_key::CollationError;
 use ese_format::{LogPosition, PageNumber};
+use rustix::io::Errno;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -91,16 +92,25 @@ impl Error {
 
     /// A failed file operation. `what` is a verb phrase such as "read the log header".
     ///
-    /// No space left gives JET_errDiskFull, a missing file JET_errFileNotFound, a refusal or a lock held
-    /// elsewhere JET_errFileAccessDenied, an existing file JET_errFileAlreadyExists, a file that ends too
-    /// early JET_errFileIOBeyondEOF, lack of memory JET_errOutOfMemory, anything else JET_errDiskIO.
+    /// No space left gives JET_errDiskFull, a missing file JET_errFileNotFound, a refusal, a folder in place of
+    /// the file or a lock held elsewhere JET_errFileAccessDenied, an existing file JET_errFileAlreadyExists, a
+    /// path that the system cannot take or that leads through a file JET_errInvalidPath, a file that ends too
+    /// early JET_errFileIOBeyondEOF, too many open files JET_errOutOfFileHandles, lack of memory
+    /// JET_errOutOfMemory, anything else JET_errDiskIO.
     pub fn io(error: io::Error, what: &str, path: impl AsRef<Path>) -> Self {
         let code = match error.kind() {
+            // These have no kind, or none that is stable.
+            _ if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => {
+                JetErr::OutOfFileHandles
+            }
+            _ if Errno::from_io_error(&error) == Some(Errno::LOOP) => JetErr::InvalidPath,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => JetErr::DiskFull,
             io::ErrorKind::NotFound => JetErr::FileNotFound,
             io::ErrorKind::PermissionDenied
             | io::ErrorKind::WouldBlock
+            | io::ErrorKind::IsADirectory
             | io::ErrorKind::ReadOnlyFilesystem => JetErr::FileAccessDenied,
+            io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => JetErr::InvalidPath,
             io::ErrorKind::AlreadyExists => JetErr::FileAlreadyExists,
             io::ErrorKind::UnexpectedEof => JetErr::FileIOBeyondEOF,
             io::ErrorKind::OutOfMemory => JetErr::OutOfMemory,
@@ -109,6 +119,14 @@ impl Error {
         let mut this = Self::new(code, format!("cannot {what}: {error}")).file(path.as_ref());
         this.0.source = Some(error);
         this
+    }
+
+    /// As [`Self::io`] for a folder that cannot be made; a file in its way, or nothing that it can be made in, gives
+    /// JET_errInvalidPath.
+    pub(crate) fn making_folder(error: io::Error, path: impl AsRef<Path>) -> Self {
+        let in_the_way = matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound);
+        let failed = Self::io(error, "make the folder", path);
+        if in_the_way { failed.with_code(JetErr::InvalidPath) } else { failed }
     }
 
     /// The API's error.
@@ -295,5 +313,11 @@ mod tests {
         assert_eq!(code(io::ErrorKind::NotFound), JetErr::FileNotFound);
         assert_eq!(code(io::ErrorKind::WouldBlock), JetErr::FileAccessDenied);
         assert_eq!(code(io::ErrorKind::Other), JetErr::DiskIO);
+        assert_eq!(code(io::ErrorKind::IsADirectory), JetErr::FileAccessDenied);
+        assert_eq!(code(io::ErrorKind::NotADirectory), JetErr::InvalidPath);
+        assert_eq!(code(io::ErrorKind::InvalidFilename), JetErr::InvalidPath);
+        let of_the_system = |number: Errno| Error::io(number.into(), "open", "f").code();
+        assert_eq!(of_the_system(Errno::LOOP), JetErr::InvalidPath);
+        assert_eq!([Errno::MFILE, Errno::NFILE].map(of_the_system), [JetErr::OutOfFileHandles; 2]);
     }
 }

@@ -268,7 +268,7 @@ fn storage(environment: &Environment, p: &Parameters, system_dir: &Path) -> Resu
 
 pub(super) fn folder(disk: &dyn Disk, path: &Path, create: bool) -> Result<PathBuf> {
     if create && !disk.exists(path) {
-        disk.create_dir_all(path).map_err(|e| Error::io(e, "creating the folder", path))?;
+        disk.create_dir_all(path).map_err(|e| Error::making_folder(e, path))?;
     }
     match disk.metadata(path) {
         Ok(found) if found.is_dir => {

@@ -169,8 +169,7 @@ fn original_path(disk: &dyn Disk, copy: &Path, known: &[(Signature, PathBuf)]) -
 
 fn prepare_destination(disk: &dyn Disk, destination: &Path, create: bool) -> Result<()> {
     if create {
-        disk.create_dir_all(destination)
-            .map_err(|cause| Error::io(cause, "make the destination", destination))?;
+        disk.create_dir_all(destination).map_err(|cause| Error::making_folder(cause, destination))?;
     }
     if !disk.metadata(destination).is_ok_and(|metadata| metadata.is_dir) {
         let detail = "the destination of the restore does not exist";

@@ -31,13 +31,12 @@ jet_api! {
 
     /// Lets an instance refuse further work.
     fn JetStopServiceInstance(instance: JET_INSTANCE) {
-        PROCESS.instance(instance)?.stop_service(StopService::empty())
+        stop_services(&*PROCESS.instance(instance)?, 0)
     }
 
     /// Stops chosen services of an instance, or lets them go on.
     fn JetStopServiceInstance2(instance: JET_INSTANCE, grbit: JET_GRBIT) {
-        let entry = PROCESS.instance(instance)?;
-        stop_services(&entry, grbit)
+        stop_services(&*PROCESS.instance(instance)?, grbit)
     }
 
     /// Tells which instances are initialised and what they have attached. Released with JetFreeBuffer.
@@ -62,7 +61,12 @@ fn instance_info<F: Form>(count: Out<u32>, array: Out<usize>) -> Result<()> {
 
 fn stop_services(entry: &Entry, grbit: JET_GRBIT) -> Result<()> {
     let unknown = || Error::new(JetErr::InvalidGrbit, format!("option bits {grbit:#x}"));
-    entry.stop_service(StopService::from_bits(grbit).ok_or_else(unknown)?)
+    let services = StopService::from_bits(grbit).ok_or_else(unknown)?;
+    // What does not run is documented as a wrong instance.
+    entry.stop_service(services).map_err(|error| match error.code() {
+        JetErr::NotInitialized => error.with_code(JetErr::InvalidParameter),
+        _ => error,
+    })
 }
 
 fn term(instance: JET_INSTANCE, grbit: JET_GRBIT) -> Result<()> {

@@ -148,6 +148,38 @@ static void in_a_backup(const char *database)
     EXPECT(JET_errSuccess, JetEndExternalBackupInstance2(instance, JET_bitBackupEndAbort));
 }
 
+/* Folders that cannot be made: a file is in the way, or has to be a folder, or a name is too long. */
+static void no_folders(const char *file)
+{
+    char path[UNITS], name[301];
+    JET_DBINFOMISC misc;
+
+    EXPECT(JET_errInvalidPath, JetBackupInstanceA(instance, file, 0, NULL));
+    EXPECT(JET_errInvalidPath, JetBackupInstanceA(instance, file, JET_bitBackupAtomic, NULL));
+    EXPECT(JET_errInvalidPath, JetBackupInstanceA(instance, join(path, file, "below"), 0, NULL));
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    EXPECT(JET_errInvalidPath, JetBackupInstanceA(instance, join(path, logs, name), 0, NULL));
+    EXPECT(JET_errInvalidPath, JetGetDatabaseFileInfoA(path, &misc, sizeof misc, JET_DbInfoMisc));
+    EXPECT(JET_errFileAccessDenied, JetGetDatabaseFileInfoA(logs, &misc, sizeof misc, JET_DbInfoMisc));
+}
+
+/* Nor does an instance begin in such a one. */
+static void no_places(const char *file)
+{
+    JET_INSTANCE other;
+    char path[UNITS];
+
+    other = create("places", join(path, file, "below"));
+    set_number(&other, JET_paramCreatePathIfNotExist, 1);
+    EXPECT(JET_errInvalidPath, JetInit(&other));
+    EXPECT(JET_errSuccess, JetTerm(other));
+    other = create("places", file);
+    set_number(&other, JET_paramCreatePathIfNotExist, 1);
+    EXPECT(JET_errInvalidPath, JetInit(&other));
+    EXPECT(JET_errSuccess, JetTerm(other));
+}
+
 int main(int argc, char **argv)
 {
     JET_SESID session = 0;
@@ -187,7 +219,9 @@ int main(int argc, char **argv)
     each_gives(instance + 1, JET_errInvalidParameter, database);
     EXPECT(JET_errNotInitialized, JetBackupInstanceA(instance, NULL, 0, NULL));
     EXPECT(JET_errInvalidParameter, JetStopBackupInstance(instance));
-    EXPECT(JET_errNotInitialized, JetStopServiceInstance(instance));
+    EXPECT(JET_errInvalidParameter, JetStopServiceInstance(instance));
+    EXPECT(JET_errInvalidParameter, JetStopServiceInstance2(instance, JET_bitStopServiceQuiesceCaches));
+    no_places(database);
     EXPECT(JET_errInvalidParameter, JetRestoreInstanceA(instance, NULL, NULL, NULL));
     EXPECT(JET_errInvalidPath, JetRestoreInstanceA(instance, "", NULL, NULL));
     EXPECT(JET_errInvalidPath, JetRestoreInstanceA(instance, "\xFF\xFE", NULL, NULL));
@@ -200,6 +234,7 @@ int main(int argc, char **argv)
     EXPECT(JET_errSuccess, JetBeginSessionA(instance, &session, NULL, NULL));
     EXPECT(JET_errSuccess, JetAttachDatabaseA(session, database, 0));
     each_gives(instance, JET_errNoBackup, database);
+    no_folders(database);
     set_number(&instance, JET_paramCreatePathIfNotExist, 0);
     EXPECT(JET_errInvalidPath, JetBackupInstanceA(instance, "/no/such/folder", 0, NULL));
     EXPECT(JET_errInvalidPath, JetBackupInstanceW(instance, lone, 0, NULL));
