@@ -71,6 +71,14 @@ impl EventSink for TracingSink {
     }
 }
 
+/// Nobody hears of them.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Silent;
+
+impl EventSink for Silent {
+    fn report(&self, _: &Event) {}
+}
+
 /// Passes on what an instance's parameters let through.
 pub struct FilteredSink {
     /// Who gets the rest.

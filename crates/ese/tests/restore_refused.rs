@@ -153,6 +153,44 @@ fn a_full_disk() {
     assert_eq!(world.names("/data"), ["a.edb", "b.edb"]);
 }
 
+/// When all checks have passed and the databases are in their places.
+#[test]
+fn a_disk_that_fails_in_the_replay() {
+    let world = backed_up(66);
+    for (kind, effect, code) in [
+        (OpKind::Write, Effect::StorageFull, JetErr::DiskFull),
+        (OpKind::Sync, Effect::DeviceError, JetErr::DiskIO),
+    ] {
+        // At first of the headers, then of pages.
+        for (file, after) in [("/data/a.edb", 0), ("/data/b.edb", 1), ("/data/a.edb", 2)] {
+            world.disk.add_fault(Fault::once(kind, effect).of(file).after(after).for_good());
+            refuses(&world, code, file, None);
+            world.disk.clear_faults();
+        }
+    }
+    world.restore(None, "/log").0.unwrap();
+    assert_eq!(world.names("/data"), ["a.edb", "b.edb"]);
+}
+
+/// Then it is too late to go back: the logs go on already.
+#[test]
+fn a_disk_that_fails_at_the_end_of_the_logs() {
+    let world = backed_up(67);
+    let before = world.contents("/data");
+    world.disk.add_fault(Fault::once(OpKind::Write, Effect::DeviceError).of("/log/edb.log").for_good());
+    let error = world.restore(None, "/log").0.unwrap_err();
+    assert_eq!(error.code(), JetErr::LogWriteFail, "{error}");
+    let aside = DATABASES.map(|path| format!("{path}.openese-replaced"));
+    for _ in 0..2 {
+        assert_eq!(aside.each_ref().map(|path| world.content(path)), before[..]);
+        // Again, as long as it lasts.
+        world.restore(None, "/log").0.unwrap_err();
+    }
+    world.disk.clear_faults();
+    world.restore(None, "/log").0.unwrap();
+    assert_eq!(world.names("/data"), ["a.edb", "b.edb"]);
+}
+
 #[test]
 fn a_database_in_use_and_one_that_would_replace_itself() {
     let world = World::new(61);

@@ -8,7 +8,7 @@ use super::directory::BackupDirectory;
 use super::to_directory::PATCH_EXTENSION;
 use crate::database::backup_copy::CheckedCopy;
 use crate::error::{Error, JetErr, Result};
-use crate::event::{Event, EventSink};
+use crate::event::Silent;
 use crate::log::{LogFiles, LogReader, ReadOptions, read_log_header};
 use crate::recovery::attached_at_end;
 use crate::sync::Arc;
@@ -261,11 +261,4 @@ fn missing(files: &LogFiles, generation: Generation, folder: &Path) -> Error {
     let detail = "a log between the backup in the folder and the new logs is missing: a backup elsewhere has \
                   truncated the logs; make a full backup";
     Error::new(JetErr::MissingFileToBackup, detail).file(folder.join(files.archive_name(generation)))
-}
-
-/// What the checks of a copy would tell the event log is in their errors.
-struct Silent;
-
-impl EventSink for Silent {
-    fn report(&self, _: &Event) {}
 }

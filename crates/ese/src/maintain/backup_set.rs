@@ -9,7 +9,7 @@ use super::verify::{Fault, PageCounts, Progress, verify_pages};
 use crate::backup::to_directory::PATCH_EXTENSION;
 use crate::database::backup_copy::CheckedCopy;
 use crate::error::{Error, JetErr, Result};
-use crate::event::{Event, EventSink};
+use crate::event::Silent;
 use crate::log::LogFiles;
 use crate::offline::{LogReport, StreamReport, verify_backup_logs};
 use crate::restore::logs::BackupLogs;
@@ -69,13 +69,6 @@ pub struct RestorePoint {
     pub position: LogPosition,
     /// When the last part of the log was begun, in UTC.
     pub time: LogTime,
-}
-
-/// What the restore's own checks would tell the event log is in the report instead.
-struct Silent;
-
-impl EventSink for Silent {
-    fn report(&self, _: &Event) {}
 }
 
 /// Checks the files of a backup in one folder: every page and the trailer of every database, every record of

@@ -1,9 +1,9 @@
 //! Hard recovery: replays the backup's logs, then those that continue them, over restored databases.
 
-use super::logs::{BackupLogs, TargetLogs};
+use super::logs::{BackupLogs, Sequence, TargetLogs};
 use super::map::{Restored, check_distinct};
 use super::pages::read_verified;
-use super::place::place;
+use super::place::{Placed, place};
 use crate::backup::to_directory::Status;
 use crate::buffer::{DoubleWrite, PageCache};
 use crate::checkpoint::Checkpointer;
@@ -16,7 +16,7 @@ use crate::dbfile::{DbFile, Intent};
 use crate::error::{Error, JetErr, Result};
 use crate::event::{Event, EventSink, id};
 use crate::log::{Log, LogConfig, LogFiles, LogHooks, LogReader, ReadOptions, scan_generation, scan_stream};
-use crate::recovery::{Analysis, Ending, Paths, Percent, Purpose, Redo, RedoOptions, RedoParts};
+use crate::recovery::{Analysis, Ending, OpenWork, Paths, Percent, Purpose, Redo, RedoOptions, RedoParts};
 use crate::sync::Arc;
 use ese_format::database::DatabaseState;
 use ese_format::log::AttachEntry;
@@ -162,6 +162,24 @@ struct Stretch {
     is_backup: bool,
 }
 
+/// What was checked.
+struct Plan {
+    sequence: Sequence,
+    /// The last generation of the logs that stand elsewhere than those that go on.
+    reached: Generation,
+    stretches: Vec<Stretch>,
+    analysis: Analysis,
+    databases: Vec<Restored>,
+}
+
+/// Databases that were brought to the end of the logs.
+struct Replayed {
+    attachments: Arc<Attachments>,
+    open: OpenWork,
+    start: LogPosition,
+    _end: EndLogging,
+}
+
 /// Storage knows the log, which asks the attachments, which know storage: however it ends, that is undone.
 struct EndLogging(Arc<Storage>);
 
@@ -173,6 +191,32 @@ impl Drop for EndLogging {
 
 impl Recovery<'_> {
     fn run(&self, status: &mut dyn FnMut(Status)) -> Result<RestoreSummary> {
+        let Self { parts, request } = *self;
+        let (disk, events) = (parts.disk.as_ref(), parts.events.as_ref());
+        let (plan, copies) = self.plan(status)?;
+        let placed = self.place(copies, status)?;
+        let replayed = match self.replay(&plan, status) {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                placed.undo(disk);
+                return Err(error);
+            }
+        };
+        // Until here nothing was changed where the live logs are.
+        if let Err(error) = self.finish(&plan, replayed) {
+            placed.leave();
+            return Err(error);
+        }
+        placed.release(disk);
+        events.report(&Event::new(id::RECOVERY_COMPLETED, []));
+        status(Status::Complete);
+        let target = request.target.as_ref().map(|target| target.last);
+        let replayed = (request.logs.given.lowest, plan.sequence.last());
+        Ok(RestoreSummary { databases: plan.databases, replayed, target })
+    }
+
+    /// Makes every check that needs no page of a database.
+    fn plan(&self, status: &mut dyn FnMut(Status)) -> Result<(Plan, Vec<(CheckedCopy, &DatabaseCopy)>)> {
         let Self { parts, request } = *self;
         let (disk, events) = (parts.disk.as_ref(), parts.events.as_ref());
         let roll_files = request.log.files()?;
@@ -227,22 +271,22 @@ impl Recovery<'_> {
         for stretch in &stretches {
             self.read(stretch, |reader| analysis.read(reader))?;
         }
-        self.place(copies, status)?;
-        // Its images are of the databases that were in this place before.
-        let paths = request.databases.iter().map(|database| &database.path);
-        let places: Vec<PathBuf> =
-            paths.clone().map(|path| disk.canonicalize(path).unwrap_or(path.clone())).collect();
-        let places: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
-        DoubleWrite::remove_for(disk, &request.system_dir, &request.log.base_name, &places)?;
-        for path in paths {
-            CheckedCopy::open(disk, path, events)?.merge_for_restore(&given)?;
+        Ok((Plan { sequence, reached, stretches, analysis, databases }, copies))
+    }
+
+    /// Redoes what the logs say, on databases that are in their places.
+    fn replay(&self, plan: &Plan, status: &mut dyn FnMut(Status)) -> Result<Replayed> {
+        let Self { parts, request } = *self;
+        let (disk, events, given) = (parts.disk.as_ref(), parts.events.as_ref(), request.logs.given);
+        for database in &request.databases {
+            CheckedCopy::open(disk, &database.path, events)?.merge_for_restore(&given)?;
         }
         let cache = parts.cache.clone().unwrap_or_else(|| PageCache::new(CACHE_BYTES));
         let storage = Storage::new(cache, VERSION_BYTES, None);
         let attachments = Arc::new(Attachments::new(storage.clone()));
-        let _end = EndLogging(storage);
+        let end = EndLogging(storage);
         let start = LogPosition::start_of(given.lowest);
-        let paths = databases.iter().map(|d| (d.signature, d.path.clone())).collect();
+        let paths = plan.databases.iter().map(|d| (d.signature, d.path.clone())).collect();
         events.report(&Event::new(id::RECOVERY_STARTED, []));
         let mut redo = Redo::begin(
             RedoParts {
@@ -251,41 +295,54 @@ impl Recovery<'_> {
                 events,
                 files: &request.logs.files,
                 attachments: &attachments,
-                analysis: &analysis,
+                analysis: &plan.analysis,
             },
             (start, given.signature),
             &request.logs.first.attached,
             Paths::Restored(paths),
             Purpose::Restore,
         )?;
-        let mut percent = Percent::new(given.lowest, sequence.last());
+        let mut percent = Percent::new(given.lowest, plan.sequence.last());
         let mut progress = |at| {
             percent.at(at).into_iter().for_each(|done| {
                 status(Status::Progress(PAGES_SHARE + done * (Status::TOTAL - PAGES_SHARE) / Status::TOTAL));
             })
         };
-        for stretch in &stretches {
+        for stretch in &plan.stretches {
             self.read(stretch, |reader| redo.run(reader, &mut progress))?;
         }
         redo.complete(RedoOptions::default())?;
         let open = redo.into_open();
-        self.check_taken_on(&databases, &attachments)?;
+        self.check_taken_on(&plan.databases, &attachments)?;
+        Ok(Replayed { attachments, open, start, _end: end })
+    }
 
+    /// Rolls back what the logs leave open, and makes databases and log end there.
+    fn finish(&self, plan: &Plan, replayed: Replayed) -> Result<()> {
+        let Self { parts, request } = *self;
+        let disk = parts.disk.as_ref();
+        let Replayed { attachments, open, start, _end } = replayed;
+        let roll_files = request.log.files()?;
+        // Its images are of the databases that were in this place before.
+        let paths = request.databases.iter().map(|database| &database.path);
+        let places: Vec<PathBuf> =
+            paths.map(|path| disk.canonicalize(path).unwrap_or(path.clone())).collect();
+        let places: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
+        DoubleWrite::remove_for(disk, &request.system_dir, &request.log.base_name, &places)?;
         let config = request.log.clone();
-        if let Some(stale) = sequence.stale() {
+        if let Some(stale) = plan.sequence.stale() {
             remove(disk, stale)?;
         }
         let mut scan = scan_stream(&config, true)?;
-        let continues = scan.last.as_ref().is_some_and(|last| last.header.generation >= reached);
+        let continues = scan.last.as_ref().is_some_and(|last| last.header.generation >= plan.reached);
         if !continues {
             // The stream goes on behind the last log that was read, in a folder that has none of it.
-            let path = self.path_of(reached);
+            let path = self.path_of(plan.reached);
             scan.last = Some(scan_generation(disk, &path, false)?);
             scan.last_path = path;
             scan.has_current = false;
         }
-        // Until here nothing was changed where the live logs are. A checkpoint of theirs may lie behind what
-        // the restored databases still need.
+        // A checkpoint of the live logs may lie behind what the restored databases still need.
         let checkpoint_path = roll_files.checkpoint(&request.system_dir);
         remove(disk, &checkpoint_path)?;
         let checkpoint = Checkpointer::new(
@@ -295,7 +352,7 @@ impl Recovery<'_> {
             config.params.clone(),
             None,
         );
-        checkpoint.set_signature(given.signature);
+        checkpoint.set_signature(request.logs.given.signature);
         let hooks = Arc::new(RestoreHooks(attachments.clone()));
         let log = Arc::new(Log::open(config, scan, hooks)?);
         let ending = Ending {
@@ -309,15 +366,15 @@ impl Recovery<'_> {
         };
         ending.finish(open)?;
         log.close()?;
-        self.settle(&databases)?;
-        events.report(&Event::new(id::RECOVERY_COMPLETED, []));
-        status(Status::Complete);
-        let target = request.target.as_ref().map(|target| target.last);
-        Ok(RestoreSummary { databases, replayed: (given.lowest, sequence.last()), target })
+        self.settle(&plan.databases)
     }
 
     /// Verifies the pages of every copy, and brings those to their places that are not there yet.
-    fn place(&self, copies: Vec<(CheckedCopy, &DatabaseCopy)>, status: &mut dyn FnMut(Status)) -> Result<()> {
+    fn place(
+        &self,
+        copies: Vec<(CheckedCopy, &DatabaseCopy)>,
+        status: &mut dyn FnMut(Status),
+    ) -> Result<Placed> {
         let (disk, events) = (self.parts.disk.as_ref(), self.parts.events.as_ref());
         let mut total = 0;
         for (copy, _) in &copies {

@@ -59,7 +59,8 @@ impl BackupLogs {
         let mut previous: Option<LogTime> = None;
         let mut last_path = PathBuf::new();
         for generation in (lowest.0..=highest.0).map(Generation) {
-            let Some(archive) = archives.iter().find(|archive| archive.generation == generation) else {
+            let found = archives.binary_search_by_key(&generation, |archive| archive.generation);
+            let Some(archive) = found.ok().and_then(|at| archives.get(at)) else {
                 let path = files.archive(generation);
                 events.report(&Event::new(id::BACKUP_LOG_MISSING, [path.display().to_string()]));
                 let detail = "a log of the backup is missing";
