@@ -98,11 +98,10 @@ impl Checkpointer {
         self.position().generation
     }
 
-    /// A full (or else incremental) backup began at `mark`: recorded with the next write of the file.
+    /// The logs of a full (or else incremental) backup end at `mark`: the file tells of it from its next write on.
     pub fn note_backup(&self, is_full: bool, mark: LogPosition, time: LogTime) {
         let mut state = self.state.lock();
         if is_full {
-            state.last_full_backup_checkpoint = state.checkpoint;
             state.full_backup = mark;
             state.full_backup_time = time;
         } else {

@@ -1,11 +1,12 @@
 //! What a backup asks of an attached database, of the log, and of the instance around them.
 
 use super::gate::Condition;
+use super::state::BackupKind;
 use crate::dbfile::HeldPages;
 use crate::error::{JetErr, Result};
 use crate::sync::Arc;
 use ese_format::database::DatabaseHeader;
-use ese_format::primitives::{Generation, LogPosition, PageNumber, PageSize};
+use ese_format::primitives::{Generation, LogPosition, LogTime, PageNumber, PageSize};
 use std::path::{Path, PathBuf};
 
 /// Keeps writers off some pages until it is dropped.
@@ -91,6 +92,8 @@ pub trait BackupLog: Send + Sync {
     fn roll_with(&self, record: &[u8]) -> Result<LogPosition>;
     /// The names of the log files.
     fn names(&self) -> &dyn LogNames;
+    /// The logs of a full or incremental backup end at a position: what tells of the log's state tells of that.
+    fn note_backup(&self, _kind: BackupKind, _at: LogPosition, _time: LogTime) {}
     /// The checkpoint as the checkpoint file has it now.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::backup::gate::Condition;
 use crate::backup::source::{BackupDatabase, BackupHost, BackupLog, LogNames, PageHold};
+use crate::backup::state::BackupKind;
 use crate::checkpoint::Checkpointer;
 use crate::cleanup::Cleanup;
 use crate::database::{Attachment, Attachments};
@@ -11,7 +12,7 @@ use crate::space::last_owned_page;
 use crate::sync::{Arc, Mutex};
 use crate::transaction::Transactions;
 use ese_format::database::DatabaseHeader;
-use ese_format::{Generation, LogPosition, PageNumber, PageSize};
+use ese_format::{Generation, LogPosition, LogTime, PageNumber, PageSize};
 use ese_vfs::Disk;
 use std::path::{Path, PathBuf};
 
@@ -168,6 +169,10 @@ impl BackupLog for LogForBackup {
 
     fn names(&self) -> &dyn LogNames {
         &self.names
+    }
+
+    fn note_backup(&self, kind: BackupKind, at: LogPosition, time: LogTime) {
+        self.checkpoint.note_backup(kind == BackupKind::Full, at, time);
     }
 
     fn checkpoint(&self) -> Result<LogPosition> {

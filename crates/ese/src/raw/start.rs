@@ -100,7 +100,7 @@ pub(super) fn start(
     let mut settings = BackupSettings::new(parameters.page_size());
     settings.circular = parameters.circular_logging();
     settings.scrub = parameters.zero_during_backup();
-    settings.roll_at_end = parameters.aggressive_log_rollover();
+    settings.rolls_eagerly = parameters.aggressive_log_rollover();
     settings.chunk_bytes =
         usize::try_from(parameters.integer(ParamId::MaxCoalesceReadSize)).unwrap_or(settings.chunk_bytes);
     let cleanup = Cleanup::new(CleanupParts {

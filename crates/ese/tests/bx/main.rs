@@ -16,6 +16,7 @@ mod open_file;
 mod read_file;
 mod restore;
 mod service;
+mod settings;
 mod snapshot;
 mod surrogate;
 mod truncate;

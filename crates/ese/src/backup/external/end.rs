@@ -165,11 +165,7 @@ impl ExternalBackup {
         self.report(turn.work()?.event(id::BACKUP_COMPLETED), []);
         // The headers are durable, so the backup is a success even if this record is lost.
         self.write_closing_record(turn.medium(), Backup2::STOP, scope.number());
-        if self.parts.settings.roll_at_end
-            && let Err(error) = self.log().and_then(|log| log.roll())
-        {
-            tracing::warn!(%error, "the log is not rolled over at the end of the backup");
-        }
+        self.roll_eagerly();
         let work = turn.work()?;
         let summary = BackupSummary {
             scope,

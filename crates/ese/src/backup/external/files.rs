@@ -242,6 +242,9 @@ impl ExternalBackup {
                 if let (Ok(_), Some(scrub)) = (&read, open.scrub.as_mut()) {
                     scrub.delivered(stream.database().as_ref(), from, stream.position(), stream.last_page());
                 }
+                if matches!(read, Ok(1..)) && stream.is_at_end() {
+                    self.roll_eagerly();
+                }
                 read
             }
             Stream::Log(stream) => stream.read(into),

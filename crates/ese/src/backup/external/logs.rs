@@ -81,6 +81,7 @@ impl ExternalBackup {
         let (medium, scope) = (work.medium, scope_of(work.kind));
         let position =
             log.roll_with(&backup_record(medium, Backup2::PREPARE_LOGS, scope, 0, BackupInfo::NONE)?)?;
+        log.note_backup(work.kind, position, time);
         let current = position.generation;
         let members = self.members();
         let is_member = |id: u8| find(&members, id).is_some();

@@ -69,8 +69,8 @@ pub struct BackupSettings {
     /// What deleted data left on live pages is overwritten once they are copied
     /// (JET_paramZeroDatabaseDuringBackup).
     pub scrub: bool,
-    /// The log is rolled over at the end as well (JET_paramAggressiveLogRollover).
-    pub roll_at_end: bool,
+    /// The log is rolled over behind each database and at the end as well (JET_paramAggressiveLogRollover).
+    pub rolls_eagerly: bool,
     /// How long to wait before a failed read is repeated; grows with each repeat.
     pub repeat_delay: Duration,
     /// Most bytes of one read from a database (JET_paramMaxCoalesceReadSize).
@@ -84,7 +84,7 @@ impl BackupSettings {
             page_size,
             circular: false,
             scrub: false,
-            roll_at_end: false,
+            rolls_eagerly: false,
             repeat_delay: Duration::from_millis(100),
             chunk_bytes: 1 << 19,
         }
@@ -417,6 +417,16 @@ impl ExternalBackup {
         }
     }
 
+    /// Closes the current log if the instance is told to close logs early; what was done needs no open log then. That
+    /// it cannot be closed is no failure of the backup.
+    fn roll_eagerly(&self) {
+        if self.parts.settings.rolls_eagerly
+            && let Err(error) = self.log().and_then(|log| log.roll())
+        {
+            tracing::warn!(%error, "the log is not rolled over by the backup");
+        }
+    }
+
     fn read_parts(&self) -> ReadParts<'_> {
         ReadParts {
             clock: self.parts.clock.as_ref(),
@@ -537,6 +547,7 @@ impl Turn<'_> {
                 }
             }
             backup.write_closing_record(medium, Backup2::STOP, scope);
+            backup.roll_eagerly();
         }
         self.set_idle();
     }

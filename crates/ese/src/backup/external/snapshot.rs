@@ -254,6 +254,7 @@ impl ExternalBackup {
         let mut turn = self.claim(Call::BeginSurrogate, state)?;
         match self.start(kind, Medium::Surrogate, false) {
             Ok(mut work) => {
+                self.log()?.note_backup(kind, work.mark, work.time);
                 work.surrogate = Some((first, last));
                 turn.work = Some(Box::new(work));
                 Ok(())
