@@ -260,7 +260,8 @@ pub fn onwards(evidence: &Evidence, number: usize, image: &Image, rng: &mut SimR
 pub fn check_complete(evidence: &Evidence) -> Vec<String> {
     let wanted = evidence.siege.setup.databases;
     let fulls = evidence.taken.backups.iter().filter(|backup| !backup.databases.is_empty());
-    let visitors = usize::from(evidence.siege.setup.visitor);
+    // The one that comes and goes, and the one that was made during the backup before.
+    let visitors = 2 * usize::from(evidence.siege.setup.visitor);
     let wrong = fulls.filter(|backup| !(wanted..=wanted + visitors).contains(&backup.databases.len()));
     wrong.map(|b| format!("{:?} has {} of {:?}", b.kind, b.databases.len(), &DATABASES[..wanted])).collect()
 }

@@ -1,5 +1,5 @@
 //! A database that comes and goes: attached, changed in a few transactions, detached, while the others are in use and
-//! backed up. During a backup it can do neither.
+//! backed up. During a backup it can do neither; but a new one can be made then, which the backup goes on without.
 
 use super::siege;
 use crate::history::{End, Item, Row, Transaction, Value, Writes};
@@ -14,6 +14,8 @@ use ese::{JetErr, Result};
 use ese_vfs::SimRng;
 use std::path::Path;
 
+/// How the names of new databases begin.
+const MADE: &str = "/data/made-";
 /// Keys of its records.
 const KEYS: u64 = 24;
 
@@ -37,7 +39,7 @@ pub fn visit(shared: &Shared, rng: &mut SimRng) -> Result<()> {
     match session.attach(Path::new(VISITOR), AttachOptions::default()) {
         Err(error) if error.code() == JetErr::BackupInProgress => {
             shared.history.lock().count("attach refused during a backup");
-            return Ok(());
+            return if rng.chance(1, 3) { make(shared, &session, rng) } else { Ok(()) };
         }
         attached => drop(attached?),
     }
@@ -48,22 +50,51 @@ pub fn visit(shared: &Shared, rng: &mut SimRng) -> Result<()> {
         (0..rng.below(6)).for_each(|_| thread::yield_now());
     }
     drop(database);
+    if leave(shared, &session, VISITOR, rng)? {
+        shared.history.lock().count("visits");
+    }
+    Ok(())
+}
+
+/// Detaches a database as soon as no backup runs, or leaves it attached; whether it is detached.
+fn leave(shared: &Shared, session: &Session, path: &str, rng: &mut SimRng) -> Result<bool> {
     loop {
-        match session.detach(Some(Path::new(VISITOR))) {
+        match session.detach(Some(Path::new(path))) {
             Err(error) if error.code() == JetErr::BackupInProgress => {
                 shared.history.lock().count("detach refused during a backup");
             }
-            detached => {
-                shared.history.lock().count("visits");
-                return detached;
-            }
+            detached => return detached.map(|()| true),
         }
         // Whoever comes next finds it attached.
         if !shared.goes_on.load(Ordering::SeqCst) || rng.chance(1, 200) {
-            return Ok(());
+            return Ok(false);
         }
         siege::rest();
     }
+}
+
+/// A database of which the backup that runs, its logs and every restore see nothing but records to pass over. Nobody
+/// reads it again.
+fn make(shared: &Shared, session: &Session, rng: &mut SimRng) -> Result<()> {
+    let path = format!("{MADE}{:x}.edb", rng.next_u64());
+    let database = session.create(Path::new(&path), shared.setup.new_database())?;
+    session.begin_transaction(false)?;
+    rows::create(&database, VISITORS)?;
+    session.commit_transaction(rng.chance(1, 2))?;
+    for _ in 0..rng.below(4) {
+        session.begin_transaction(false)?;
+        change(shared, &database, rng, &mut Writes::new())?;
+        session.commit_transaction(rng.chance(1, 2))?;
+        (0..rng.below(20)).for_each(|_| thread::yield_now());
+    }
+    drop(database);
+    shared.history.lock().count("databases made during a backup");
+    while !leave(shared, session, &path, rng)? {
+        if !shared.goes_on.load(Ordering::SeqCst) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A transaction that is noted as those of the workers are.
