@@ -56,8 +56,8 @@ pub struct Redo<'a> {
     /// The end of the range that the header of a database required before it was changed, by number.
     pub(super) required: BTreeMap<u8, Generation>,
     pub(super) open: OpenWork,
-    /// Databases of which the event log knows that they are elsewhere than the log says.
-    moved: BTreeSet<PathBuf>,
+    /// Names in the log and databases of which the event log knows that they are elsewhere.
+    moved: BTreeSet<(String, PathBuf)>,
     /// The files of all databases that were attached at some time.
     pub(super) worked_on: BTreeSet<PathBuf>,
 }
@@ -225,9 +225,9 @@ impl<'a> Redo<'a> {
         self.report(id::LOGS_START_TOO_LATE, [path.display().to_string(), lowest, highest, first]);
     }
 
-    /// Notes once that a database is elsewhere than the log says.
+    /// Notes that a database is elsewhere than the log says, once for each name that the log has for it.
     pub(super) fn note_move(&mut self, logged: &str, path: &Path) {
-        if path != Path::new(logged) && self.moved.insert(path.to_path_buf()) {
+        if path != Path::new(logged) && self.moved.insert((logged.to_owned(), path.to_path_buf())) {
             self.report(id::DATABASE_MOVED, [logged.to_owned(), path.display().to_string()]);
         }
     }

@@ -14,6 +14,7 @@ mod log_info;
 mod log_sizes;
 mod open_file;
 mod read_file;
+mod renamed;
 mod restore;
 mod service;
 mod settings;
