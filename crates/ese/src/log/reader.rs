@@ -217,6 +217,10 @@ impl LogReader {
     }
 
     fn is_highest(&self, generation: Generation) -> Result<bool> {
+        // Before all names are read, which would be done for each of them.
+        if self.files.disk().exists(&self.files.archive(generation.next())) {
+            return Ok(false);
+        }
         Ok(self.files.archives()?.last().is_none_or(|last| last.generation <= generation))
     }
 
