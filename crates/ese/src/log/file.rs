@@ -113,13 +113,24 @@ impl LogFile {
     /// # Errors
     /// Those of reading; JET_errLogFileCorrupt for a segment that is none.
     pub fn last_write(&self, end: &LogEnd) -> Result<Option<LogTime>> {
+        Ok(self.last_segment(end)?.map(|header| header.started))
+    }
+
+    /// Whether this engine wrote the last segment before the end that [`Self::scan`] found, or there is none.
+    ///
+    /// # Errors
+    /// Those of [`Self::last_write`].
+    pub fn is_own(&self, end: &LogEnd) -> Result<bool> {
+        Ok(self.last_segment(end)?.is_none_or(|header| header.durable_mark().is_some()))
+    }
+
+    fn last_segment(&self, end: &LogEnd) -> Result<Option<SegmentHeader>> {
         let number = end.last_segment();
         if number == 0 {
             return Ok(None);
         }
         let segment = Segments::new(self.clone()).good(end, number)?;
-        let header = SegmentHeader::decode(&segment).map_err(|e| self.place(e))?;
-        Ok(Some(header.started))
+        SegmentHeader::decode(&segment).map(Some).map_err(|e| self.place(e))
     }
 
     /// Whether a segment is the torn end of the file: it is damaged, and nothing of this generation was

@@ -195,11 +195,6 @@ impl Tail {
         self.put(record, clock)
     }
 
-    /// Whether the generation has no record yet.
-    pub(super) fn is_empty(&self) -> bool {
-        self.place == Place::START
-    }
-
     fn fits(&self, mut at: Place, records: &[&[u8]]) -> bool {
         records.iter().all(|record| match at.put(record.len(), self.last) {
             Some((_, end)) => {

@@ -242,10 +242,9 @@ impl Log {
     pub fn begin_generation_with(&self, record: &[u8]) -> Result<Appended> {
         let appended = self.locked(|tail| {
             tail.admit(Urgency::Update)?;
-            if tail.is_empty() {
-                // An archive without records would be a hole in the stream.
-                tail.append_last(&forced_roll(), self.config.clock.as_ref())?;
-            }
+            // An archive without records would be a hole in the stream, and one that ends early without this record
+            // has lost its end.
+            tail.append_last(&forced_roll(), self.config.clock.as_ref())?;
             tail.append_first(record, self.config.clock.as_ref())
         })?;
         self.flush(appended.end)?;

@@ -197,6 +197,12 @@ impl Set<'_> {
         for file in &mut report.files {
             self.log(file);
         }
+        // Of all others the next one knows what they had.
+        if let Some(last) = report.files.last().filter(|last| last.lacks_end && last.is_sound()) {
+            let detail = "the end of the log is missing: there is no record that ends it";
+            let at = last.last_record.unwrap_or(LogPosition::start_of(last.header.generation));
+            self.breaks(Error::new(JetErr::RedoAbruptEnded, detail).file(&last.path).position(at));
+        }
         for error in std::mem::take(&mut report.problems) {
             self.breaks(error);
         }
@@ -207,10 +213,6 @@ impl Set<'_> {
     fn log(&mut self, file: &mut LogReport) {
         for error in std::mem::take(&mut file.problems) {
             self.breaks(error);
-        }
-        if file.records == 0 && file.problem_count == 0 {
-            let detail = "there are no records in the log, and none is closed without";
-            self.breaks(Error::new(JetErr::LogFileCorrupt, detail).file(&file.path));
         }
         let at = |segment| LogPosition::new(file.header.generation, segment, 0);
         if let Some(segment) = file.restored {
@@ -311,8 +313,9 @@ impl Set<'_> {
             ControlFlow::Continue(())
         })?;
         if counts.odd_bytes > 0 {
+            // Nobody reads them. Where they are what is left of a page, the trailer is missing.
             let detail = format!("{} bytes behind the last whole page", counts.odd_bytes);
-            self.breaks(Error::new(JetErr::DatabaseCorrupted, detail).file(path));
+            self.problems.push(Error::new(JetErr::DatabaseCorrupted, detail).file(path));
         }
         // The trailer has no page's checksum.
         counts.pages = counts.pages.saturating_sub(1);

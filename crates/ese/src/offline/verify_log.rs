@@ -3,6 +3,7 @@
 use crate::error::{Error, JetErr, Result};
 use crate::log::{Archive, LogFile, LogFiles};
 use crate::sync::Arc;
+use ese_format::log::record::LogRecord;
 use ese_format::log::{Found, LogHeader};
 use ese_format::{LogPosition, LogTime};
 use ese_vfs::Disk;
@@ -41,6 +42,9 @@ pub struct LogReport {
     pub last_write: Option<LogTime>,
     /// Whether that record says that the stream was closed properly.
     pub is_closed: bool,
+    /// Whether the end is missing of a log that is said to be complete: this engine ends a generation in the last
+    /// segment or with a record that says so, and here is neither. Always false for the current log.
+    pub lacks_end: bool,
     /// What is wrong, at most a hundred.
     pub problems: Vec<Error>,
     /// How many problems there are.
@@ -84,6 +88,7 @@ pub fn verify_log_file(disk: &dyn Disk, path: &Path, is_last: bool) -> Result<Lo
         last_record: None,
         last_write: None,
         is_closed: false,
+        lacks_end: false,
         problems: Vec::new(),
         problem_count: 0,
         begins_with_recovery: false,
@@ -118,6 +123,9 @@ pub fn verify_log_file(disk: &dyn Disk, path: &Path, is_last: bool) -> Result<Lo
         report.behind = file.check_behind(&end).err();
     }
     report.accumulated_checksum = end.accumulated_checksum;
+    let is_full = end.last_segment() >= report.header.last_data_segment();
+    let is_own = file.is_own(&end).unwrap_or(false);
+    let mut ends_on_demand = false;
     let mut records = file.records(end);
     loop {
         let raw = match records.next_record() {
@@ -137,6 +145,7 @@ pub fn verify_log_file(disk: &dyn Disk, path: &Path, is_last: bool) -> Result<Lo
                 if !record.is_filler() {
                     report.last_record = Some(raw.start);
                     report.is_closed = record.is_clean_end();
+                    ends_on_demand = matches!(record, LogRecord::ForceLogRollover(_));
                 }
             }
             Err(error) => report.problem(Error::from(error).file(path)),
@@ -144,6 +153,7 @@ pub fn verify_log_file(disk: &dyn Disk, path: &Path, is_last: bool) -> Result<Lo
         report.records += 1;
     }
     report.cut_record = records.cut_record();
+    report.lacks_end = !is_last && !ends_on_demand && !is_full && is_own;
     Ok(report)
 }
 
