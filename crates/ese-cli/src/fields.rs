@@ -214,18 +214,22 @@ impl From<BackupInfo> for Value {
 
 impl From<DatabaseState> for Value {
     fn from(value: DatabaseState) -> Self {
-        let text = match value {
-            DatabaseState::JustCreated => "just created",
-            DatabaseState::DirtyShutdown => "dirty shutdown",
-            DatabaseState::CleanShutdown => "clean shutdown",
-            DatabaseState::BeingConverted => "being converted",
-            DatabaseState::ForceDetach => "force detach",
-            DatabaseState::IncrementalReseedInProgress => "incremental reseed in progress",
-            DatabaseState::DirtyAndPatchedShutdown => "dirty and patched shutdown",
-            DatabaseState::RevertInProgress => "revert in progress",
-            DatabaseState::Unknown(number) => return Self::Text(format!("unknown ({number})")),
-        };
-        Self::Text(text.to_owned())
+        Self::Text(state_name(value))
+    }
+}
+
+/// What people call a state.
+pub(crate) fn state_name(state: DatabaseState) -> String {
+    match state {
+        DatabaseState::JustCreated => "just created".to_owned(),
+        DatabaseState::DirtyShutdown => "dirty shutdown".to_owned(),
+        DatabaseState::CleanShutdown => "clean shutdown".to_owned(),
+        DatabaseState::BeingConverted => "being converted".to_owned(),
+        DatabaseState::ForceDetach => "force detach".to_owned(),
+        DatabaseState::IncrementalReseedInProgress => "incremental reseed in progress".to_owned(),
+        DatabaseState::DirtyAndPatchedShutdown => "dirty and patched shutdown".to_owned(),
+        DatabaseState::RevertInProgress => "revert in progress".to_owned(),
+        DatabaseState::Unknown(number) => format!("unknown ({number})"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where results go: text for people or JSON for programs, on standard output.
 
+use anyhow::Context;
 use serde::Serialize;
 use std::io::{self, BufWriter, StdoutLock, Write};
 
@@ -38,7 +39,7 @@ impl Output {
         } else {
             text(&mut writer, value)?;
         }
-        Ok(writer.flush()?)
+        writer.flush().context("writing to standard output")
     }
 
     /// One line of many: `value` as one line of JSON, or `text` as it is.
@@ -85,7 +86,6 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::Context;
     use ese::error::Error;
     use std::path::Path;
 

@@ -155,3 +155,33 @@ fn a_restore_does_not_go_into_the_backup_by_whatever_path() {
     assert_eq!(names(&scratch.path("backup")), ["new"]);
     assert!(!scratch.path("restored").exists());
 }
+
+#[test]
+fn a_database_with_the_name_of_a_log_is_refused() {
+    // In a backup it would be taken for one, and the backup would restore nothing.
+    let test = "a_database_with_the_name_of_a_log_is_refused";
+    let Some(scratch) = Scratch::new(test) else { return };
+    for name in ["data.log", "DATA.JTX", "data.pat"] {
+        another(&scratch, test, name);
+        fails(&mut backup_of(&scratch, name, "backup"), "has the extension of another kind of file");
+        let mut in_place = backup_of(&scratch, name, "backup");
+        in_place.arg("--in-place").arg("--logs").arg(scratch.path("logs"));
+        fails(&mut in_place, "has the extension of another kind of file");
+    }
+    assert_eq!(names(&scratch.path("")), ["DATA.JTX", "data.log", "data.pat", NAME]);
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure_that_says_so() {
+    let Some(scratch) = Scratch::new("a_result_that_cannot_be_written_is_a_failure_that_says_so") else {
+        return;
+    };
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("the device");
+    let output = scratch.backup("backup", &[]).stdout(full).stderr(Stdio::piped()).output();
+    let output = output.expect("the command");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("writing to standard output: No space left"), "{said}");
+    // The backup itself is done.
+    succeeds(ese().arg("verify").arg(scratch.path("backup")));
+}

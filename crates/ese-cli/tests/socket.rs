@@ -369,6 +369,44 @@ fn what_the_command_line_cannot_mean_is_refused() {
     assert_eq!(usage(&mut scratch.backup(&["--incremental", "--copy"])), Some(2));
     fails(&mut scratch.backup(&[]), "JET_errFileNotFound");
     fs::write(scratch.path("sock"), "no socket").expect("room");
-    let output = scratch.backup(&[]).output().expect("the command");
-    assert_eq!(output.status.code(), Some(1));
+    fails(&mut scratch.backup(&[]), "nobody serves backups there");
+    let long = scratch.path(&"x".repeat(200));
+    let to = scratch.path("backup");
+    fails(ese().arg("backup").arg("--socket").arg(long).arg("--to").arg(to), "JET_errInvalidPath");
+}
+
+#[test]
+fn databases_that_cannot_be_served_are_refused_with_the_reason() {
+    let scratch = Scratch::new();
+    scratch.engine(10).term(TermOptions::default()).expect("the end");
+    let serve = |databases: &[&str]| {
+        let mut command = ese();
+        command.arg("serve").args(databases.iter().map(|name| scratch.path(name)));
+        command.arg("--logs").arg(scratch.path("other-logs")).arg("--socket").arg(scratch.path("other"));
+        command
+    };
+    fs::create_dir(scratch.path("beside")).expect("a folder");
+    for name in ["app.dat", "beside/app.edb"] {
+        fs::copy(scratch.path("app.edb"), scratch.path(name)).expect("room");
+        fails(&mut serve(&["app.edb", name]), "a backup has no room for both");
+    }
+    let server = scratch.serve();
+    // It is dirty now, but that is not what is wrong.
+    for command in [&mut serve(&["app.edb"]), ese().arg("maintain").arg(scratch.path("app.edb"))] {
+        fails(command, "is open in another process");
+    }
+    drop(server);
+    assert!(!scratch.path("other-logs").exists());
+}
+
+#[test]
+fn a_database_that_a_backup_would_take_for_a_log_is_refused() {
+    let scratch = Scratch::new();
+    let engine = scratch.engine(10);
+    let session = engine.begin_session().expect("a session");
+    session.create(&scratch.path("data.log"), Default::default()).expect("a database");
+    engine.serve_backups(&scratch.path("sock")).expect("a socket");
+    fails(&mut scratch.backup(&[]), "would be taken for another kind of file");
+    assert!(!scratch.path("backup").exists());
+    engine.term(TermOptions::default()).expect("the end");
 }

@@ -9,13 +9,13 @@ use std::fs::{self, OpenOptions};
 use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::num::NonZeroU64;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::fs::Advice;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use crate::traits::{DirEntry, DirLock, Disk, File, Metadata, OpenMode};
@@ -62,7 +62,8 @@ fn parent(path: &Path) -> &Path {
 impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let mut options = OpenOptions::new();
-        options.read(true);
+        // A pipe would be waited for, perhaps forever. On files the flag does nothing.
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
         match mode {
             OpenMode::Read => &mut options,
             OpenMode::Write => options.write(true),
@@ -70,9 +71,13 @@ impl Disk for RealDisk {
             OpenMode::Create => options.write(true).create(true).truncate(true),
         };
         let file = options.open(path).map_err(plain_kind)?;
+        let kind = file.metadata()?.file_type();
         // A folder can be opened for reading, but it is no file.
-        if mode == OpenMode::Read && file.metadata()?.is_dir() {
+        if kind.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if !kind.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a device, and no file"));
         }
         Ok(Arc::new(RealFile(file)))
     }

@@ -1,6 +1,6 @@
 //! `ese maintain`: pages that a crash has leaked go back to their trees.
 
-use super::backup::must_be_clean;
+use super::backup::{must_be_clean, must_be_unused};
 use super::private::PrivateFolder;
 use super::verify::leak;
 use crate::exit::ExitCode;
@@ -50,6 +50,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let disk = RealDisk::new();
     let path = disk.canonicalize(&args.file).with_context(|| format!("finding {}", args.file.display()))?;
+    must_be_unused(&path)?;
     let leaks = match &args.logs {
         Some(logs) => {
             ensure!(

@@ -4,13 +4,14 @@ use crate::exit::ExitCode;
 use crate::fields::Fields;
 use crate::output::Output;
 use crate::source::{Source, holds_logs};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ese::backup::socket::Limits;
 use ese::params::{ParamId, Parameters};
 use ese::raw::{AttachOptions, Environment, InitOptions, Instance, TermOptions};
 use ese_vfs::{Disk, RealDisk};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,7 +53,17 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let socket =
         std::path::absolute(&args.socket).with_context(|| format!("finding {}", args.socket.display()))?;
     let mut page_size = None;
+    let mut stems = BTreeMap::new();
     for file in &files {
+        let other = stems.insert(file.file_stem(), file).filter(|other| *other != file);
+        if let Some(other) = other {
+            bail!(
+                "{} and {} have one name, up to the extension: a backup has no room for both",
+                other.display(),
+                file.display()
+            );
+        }
+        super::backup::must_be_unused(file)?;
         let (_, chosen) = Source::open_database(file)?;
         let size = chosen.header.page_size;
         ensure!(

@@ -6,7 +6,7 @@ mod target;
 
 use crate::command::private::PrivateFolder;
 use crate::exit::ExitCode;
-use crate::fields::Fields;
+use crate::fields::{Fields, state_name};
 use crate::output::Output;
 use crate::progress::{self, Stage};
 use crate::source::{Source, holds_logs};
@@ -167,14 +167,20 @@ fn in_place(path: &Path, logs: &Path, to: &Path, flags: u32) -> anyhow::Result<O
 pub(super) fn must_be_clean(path: &Path, header: &DatabaseHeader) -> anyhow::Result<()> {
     ensure!(
         header.is_clean(),
-        "{} is in state {:?}: it needs log generations {} to {}, and only a database that was shut down cleanly can \
-         do without (JET_errDatabaseDirtyShutdown)",
+        "{} is in state \"{}\": it needs log generations {} to {}, and only a database that was shut down cleanly \
+         can do without (JET_errDatabaseDirtyShutdown)",
         path.display(),
-        header.state,
+        state_name(header.state),
         header.min_required,
         header.max_required
     );
     Ok(())
+}
+
+/// Refuses a database that another process has open, before anything else is said of it: it is in use, and so not
+/// clean.
+pub(super) fn must_be_unused(path: &Path) -> anyhow::Result<()> {
+    lock(path, true).map(drop)
 }
 
 /// Opens a database for reading and locks it against those who would change it.

@@ -4,6 +4,7 @@
 use crate::command::private::PrivateFolder;
 use crate::command::verify::{find_backup, holds_patch_file};
 use crate::paths::resolve;
+use crate::source::is_log;
 use anyhow::{Context, Result, ensure};
 use ese::backup::continuity::{copied_databases, replaces};
 use ese_format::database::{PROBE_BYTES, choose_header};
@@ -61,11 +62,18 @@ pub(super) fn check_database(to: &Path, signature: &Signature) -> Result<()> {
     }
 }
 
-/// Refuses a folder inside that for private files, which goes at the end.
+/// Refuses a folder inside that for private files, which goes at the end, and a database that in a backup would be
+/// taken for something else.
 ///
 /// # Errors
 /// That, and those of the disk.
 pub(super) fn check_place(to: &Path, database: &Path) -> Result<()> {
+    let is_mistaken = is_log(database) || database.extension().is_some_and(|e| e.eq_ignore_ascii_case("pat"));
+    ensure!(
+        !is_mistaken,
+        "{} has the extension of another kind of file of a backup: give the database another name",
+        database.display()
+    );
     let private = PrivateFolder::path_for(database)?;
     let inside = resolve(to)?.starts_with(resolve(&private)?);
     ensure!(!inside, "{} is inside the folder for private files, which is removed at the end", to.display());

@@ -54,6 +54,7 @@ pub(crate) fn run(args: Args, out: &Output) -> Result<ExitCode> {
     );
     let Some(files) = find_backup(&backup)? else { bail!("{name} is no folder that JetBackup wrote") };
     let to = absolute(&args.to)?;
+    ensure!(to.to_str().is_some(), "{} has a name that is not UTF-8", to.display());
     let logs = args.logs.as_deref().map(absolute).transpose()?;
     keep_apart(&backup, &to, logs.as_deref())?;
     let mut stream = Stream::find(&files)?;

@@ -8,12 +8,13 @@ use super::message::{
 use crate::backup::continuity;
 use crate::backup::directory::{BackupDirectory, DirectoryMode};
 use crate::backup::output::Output;
-use crate::backup::to_directory::patch_name;
+use crate::backup::to_directory::{PATCH_EXTENSION, patch_name};
 use crate::database::backup_record::Scope;
-use crate::error::{Error, Result};
+use crate::error::{Error, JetErr, Result};
 use crate::sync::Arc;
 use ese_format::primitives::{BackupInfo, Generation, PageSize};
 use ese_vfs::Disk;
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,7 +66,7 @@ pub struct Received {
 /// program hears that everything is durable only when files and folder are synced and have their final names.
 ///
 /// # Errors
-/// FileNotFound, FileAccessDenied when nobody serves there; what the program says; ReadVerifyFailure and
+/// FileNotFound, FileAccessDenied when nobody serves there, InvalidPath for a path that no socket can have; what the program says; ReadVerifyFailure and
 /// LogReadVerifyFailure for files that come damaged; those of the folder and its disk; those of
 /// [`continuity::check`] for logs that do not continue the backup in the folder, and of
 /// [`continuity::check_replaced`] for a folder with the backup of other databases. On failure nothing of it stays in
@@ -76,8 +77,15 @@ pub fn receive(
     request: ReceiveRequest<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Received> {
-    let stream = UnixStream::connect(socket)
-        .map_err(|cause| Error::io(cause, "reach a program at its socket", socket))?;
+    let stream = UnixStream::connect(socket).map_err(|cause| match cause.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            Error::new(JetErr::FileAccessDenied, "nobody serves backups there").file(socket)
+        }
+        io::ErrorKind::InvalidInput => {
+            Error::new(JetErr::InvalidPath, format!("it is no path of a socket: {cause}")).file(socket)
+        }
+        _ => Error::io(cause, "reach a program at its socket", socket),
+    })?;
     receive_from(stream, disk, request, progress)
 }
 
@@ -98,6 +106,10 @@ pub fn receive_from(
         (Ok(payload), Ok(())) => Begun::decode(payload)?,
         (Err(error), _) | (_, Err(error)) => return Err(error),
     };
+    if let Some((path, _)) = begun.databases.iter().find(|(path, _)| is_mistaken(path)) {
+        let detail = "a database with this extension would be taken for another kind of file of the backup";
+        return Err(Error::new(JetErr::InvalidPath, detail).file(path));
+    }
     let mode = DirectoryMode { incremental: request.kind.is_logs_only(), atomic: true };
     let directory = BackupDirectory::prepare(disk.as_ref(), request.folder, mode, request.create)?;
     let mut taker = Taker {
@@ -133,6 +145,12 @@ pub fn receive_from(
         scope: ended.scope,
         info: ended.info,
     })
+}
+
+/// Whether the name of a database is one that logs or patch files have.
+fn is_mistaken(database: &Path) -> bool {
+    let extension = database.extension().unwrap_or_default();
+    ["log", "jtx", PATCH_EXTENSION].iter().any(|other| extension.eq_ignore_ascii_case(other))
 }
 
 /// Takes the message that has to come now.
