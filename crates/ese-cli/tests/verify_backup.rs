@@ -228,6 +228,9 @@ fn every_kind_of_damage_and_every_missing_piece_is_found() {
         damage("no database", "the database that it stands for is missing", false, |f| {
             fs::remove_file(f.join("b.edb")).expect("a file");
         }),
+        damage("a patch file with pages", "JET_errBadPatchPage", false, |f| {
+            fs::write(f.join("b.pat"), [7; PAGE]).expect("room");
+        }),
         damage("a database that nothing names", "so a restore leaves it out", false, |f| {
             fs::remove_file(f.join("b.pat")).expect("a file");
         }),

@@ -12,6 +12,7 @@ use crate::error::{Error, JetErr, Result};
 use crate::event::Silent;
 use crate::log::LogFiles;
 use crate::offline::{LogReport, StreamReport, verify_backup_logs};
+use crate::restore::folder::patch_with_content;
 use crate::restore::logs::BackupLogs;
 use crate::sync::Arc;
 use ese_format::checksum::Verdict;
@@ -143,6 +144,9 @@ impl Set<'_> {
         }
         let mut found = Vec::new();
         for patch in &named {
+            if self.disk.metadata(patch).is_ok_and(|metadata| metadata.len > 0) {
+                self.breaks(patch_with_content().file(*patch));
+            }
             // As a restore chooses; without a file that can be read, the one that is damaged is what there is.
             let same = || others.iter().filter(|other| other.file_stem() == patch.file_stem());
             let readable = same().find(|other| read_header(self.disk.as_ref(), other).is_some());

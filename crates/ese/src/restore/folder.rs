@@ -80,7 +80,7 @@ fn run(
 /// in a folder are named.
 ///
 /// # Errors
-/// InvalidPath; FileNotFound, PatchFileMissing; those of the disk.
+/// InvalidPath; FileNotFound, PatchFileMissing, BadPatchPage for patch files with content; those of the disk.
 pub fn backup_databases(
     disk: &dyn Disk,
     folder: &Path,
@@ -97,6 +97,9 @@ fn databases(disk: &dyn Disk, folder: &Path) -> Result<Vec<PathBuf>> {
         disk.read_dir(folder).map_err(|cause| Error::io(cause, "list the backup folder", folder))?;
     let is_patch =
         |path: &Path| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(PATCH_EXTENSION));
+    if let Some(patch) = entries.iter().find(|entry| is_patch(&entry.path) && entry.metadata.len > 0) {
+        return Err(patch_with_content().file(&patch.path));
+    }
     let stems: Vec<OsString> = entries
         .iter()
         .filter(|entry| is_patch(&entry.path))
@@ -118,6 +121,11 @@ fn databases(disk: &dyn Disk, folder: &Path) -> Result<Vec<PathBuf>> {
         found.push(database.clone());
     }
     Ok(found)
+}
+
+/// Patch files with pages in them are of Windows 2000. Whoever left them out would lose what they have.
+pub(crate) fn patch_with_content() -> Error {
+    Error::new(JetErr::BadPatchPage, "a patch file with content: the backup of an engine before Windows XP")
 }
 
 fn is_database(disk: &dyn Disk, path: &Path) -> bool {

@@ -73,6 +73,28 @@ fn bx_144a_full_without_truncation() {
     assert!(set.paths.iter().all(|log| next.paths.contains(log)));
 }
 
+/// Not a statement of its own: logs that were deleted by a backup whose end was not good are missing to the next
+/// incremental one, which says so.
+#[test]
+fn truncated_and_given_up() {
+    let bench = Bench::default();
+    let full = bench.full().highest;
+    bench.roll(3);
+    bench.checkpoint(full.0 + 3);
+    bench.backup.begin(INCREMENTAL).unwrap();
+    bench.copy_logs();
+    assert!(bench.backup.truncate().unwrap() > 0);
+    bench.backup.end(ending(ABORT)).unwrap();
+    assert!(!header(&bench).last_incremental_backup.is_some());
+    bench.backup.begin(INCREMENTAL).unwrap();
+    assert_eq!(code(bench.backup.log_info()), JetErr::MissingFileToBackup);
+    let events = bench.events.events();
+    let missing = events.iter().rfind(|event| event.id == 459).unwrap();
+    assert_eq!(missing.strings, [format!("/log/edb{:05X}.log", full.0 + 1)]);
+    bench.full();
+    bench.incremental(true);
+}
+
 /// A full backup whose client says that truncation is done counts as full.
 #[test]
 fn bx_145_truncation_done_elsewhere() {

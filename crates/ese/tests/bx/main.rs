@@ -20,4 +20,5 @@ mod service;
 mod settings;
 mod snapshot;
 mod surrogate;
+mod threads;
 mod truncate;

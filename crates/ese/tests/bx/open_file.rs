@@ -180,6 +180,23 @@ fn bx_066_no_patch_files() {
     assert!(files.iter().all(|(file, _)| file.extension().is_none_or(|ext| ext != "pat")), "{files:?}");
 }
 
+/// Not a statement of its own: clients of old that ask for patch files get empty ones.
+#[test]
+fn an_empty_patch_file() {
+    let bench = Bench::default();
+    bench.disk.install(path("/db/1.pat"), b"").unwrap();
+    bench.backup.begin(0).unwrap();
+    assert_eq!(code(bench.backup.open_file(path("/db/1.pat"))), JetErr::DatabaseNotFound);
+    bench.copy_databases();
+    bench.backup.log_info().unwrap();
+    let opened = bench.backup.open_file(path("/db/1.pat")).unwrap();
+    assert_eq!(opened.length, 0);
+    assert_eq!(bench.backup.read_file(opened.handle, &mut vec![0; 3 * PAGE]).unwrap(), 0);
+    bench.backup.close_file(opened.handle).unwrap();
+    bench.copy_logs();
+    bench.backup.end(ending(NORMAL)).unwrap().unwrap();
+}
+
 /// A log that may not be read ends the backup.
 #[test]
 fn bx_061_access_to_a_log_denied() {

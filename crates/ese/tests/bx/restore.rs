@@ -382,6 +382,10 @@ fn bx_211_a_folder_that_is_no_backup() {
     let world = World::new(19);
     assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::FileNotFound);
     world.back_up(0).unwrap();
+    // Patch files with content were of Windows 2000; nobody who leaves out what they hold has restored the database.
+    world.disk.install(path("/out/b.pat"), &[7; 2 * PAGE]).unwrap();
+    assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::BadPatchPage);
+    assert_eq!(world.names("/new"), [""; 0]);
     for name in ["/out/a.pat", "/out/b.pat"] {
         world.remove(name);
     }

@@ -176,6 +176,23 @@ fn bx_230_chosen_instances() {
     ok(jet!(JetOSSnapshotThaw(id, 0)));
 }
 
+/// Not a statement of its own: when one of two instances cannot be frozen, the other one goes on at once.
+#[test]
+fn one_that_cannot_be_frozen() {
+    let alone = alone();
+    let (place, other_place) = (Place::new(), Place::new());
+    let running = Running::beside(&place, &alone);
+    let other = Running::beside(&other_place, &alone);
+    let id = prepare(0);
+    other.begin();
+    is(try_freeze(id), JetErr::OSSnapshotNotAllowed);
+    running.full(NORMAL);
+    ok(other.end(ABORT));
+    // It is still prepared.
+    assert_eq!(freeze(id).len(), 2);
+    ok(jet!(JetOSSnapshotThaw(id, 0)));
+}
+
 /// Every function refuses flags that it does not know, and missing places for results.
 #[test]
 fn bx_231_flags_and_places() {
