@@ -79,6 +79,17 @@ fn file_not_found_patch_file_missing_and_invalid_path() {
     assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::FileNotFound);
     world.back_up(0).unwrap();
     assert_eq!(code(world.restore(Some("/nowhere"), "/newlog").0), JetErr::InvalidPath);
+    let copy = world.content("/out/a.edb");
+    world.disk.install(Path::new("/out/a.edb"), &vec![0x5A; copy.len()]).unwrap();
+    assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::DatabaseCorrupted);
+    // Another file that has its name does not stand for it, nor hides it.
+    world.disk.install(Path::new("/out/a.aaa"), b"notes").unwrap();
+    world.disk.install(Path::new("/out/a.edb"), &copy).unwrap();
+    world.restore(Some("/new"), "/newlog").0.unwrap();
+    for name in ["/out/a.aaa", "/out/a.edb"] {
+        world.remove(name);
+    }
+    assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::FileNotFound);
     for name in ["/out/a.pat", "/out/b.pat"] {
         world.remove(name);
     }

@@ -80,7 +80,8 @@ fn run(
 /// in a folder are named.
 ///
 /// # Errors
-/// InvalidPath; FileNotFound, PatchFileMissing, BadPatchPage for patch files with content; those of the disk.
+/// InvalidPath; FileNotFound, PatchFileMissing, BadPatchPage for patch files with content; for a database that cannot
+/// be read those of its header; those of the disk.
 pub fn backup_databases(
     disk: &dyn Disk,
     folder: &Path,
@@ -111,14 +112,8 @@ fn databases(disk: &dyn Disk, folder: &Path) -> Result<Vec<PathBuf>> {
     }
     let mut found = Vec::new();
     for stem in stems {
-        let database = entries.iter().map(|entry| &entry.path).find(|path| {
-            path.file_stem() == Some(stem.as_os_str()) && !is_patch(path) && is_database(disk, path)
-        });
-        let Some(database) = database else {
-            let detail = "a database of the backup is missing";
-            return Err(Error::new(JetErr::FileNotFound, detail).file(folder.join(&stem)));
-        };
-        found.push(database.clone());
+        let named = entries.iter().map(|entry| &entry.path);
+        found.push(database(disk, named.filter(|path| !is_patch(path)), &folder.join(stem))?);
     }
     Ok(found)
 }
@@ -128,8 +123,20 @@ pub(crate) fn patch_with_content() -> Error {
     Error::new(JetErr::BadPatchPage, "a patch file with content: the backup of an engine before Windows XP")
 }
 
-fn is_database(disk: &dyn Disk, path: &Path) -> bool {
-    signature_of(disk, path).is_ok()
+/// The one of the files that is the database of this name, which has any extension.
+///
+/// # Errors
+/// FileNotFound when no file has the name; that of the first that has it when none is a database.
+fn database<'a>(disk: &dyn Disk, files: impl Iterator<Item = &'a PathBuf>, name: &Path) -> Result<PathBuf> {
+    let mut refused = None;
+    for path in files.filter(|path| path.file_stem() == name.file_name()) {
+        match signature_of(disk, path) {
+            Ok(_) => return Ok(path.clone()),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    let missing = || Error::new(JetErr::FileNotFound, "a database of the backup is missing").file(name);
+    Err(refused.unwrap_or_else(missing))
 }
 
 fn signature_of(disk: &dyn Disk, path: &Path) -> Result<Signature> {
