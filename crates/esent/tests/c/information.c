@@ -120,6 +120,7 @@ static void database_facts(JET_SESID session, const char *database)
     JET_ULONG number = 0, owned = 0;
     JET_UINT64 bytes = 0;
     JET_DBINFOMISC4 open, file;
+    JET_DBINFOUPGRADE upgrade = {0};
     char text[UNITS];
     JET_WCHAR wide[UNITS];
 
@@ -152,6 +153,13 @@ static void database_facts(JET_SESID session, const char *database)
     EXPECT(JET_errSuccess, JetGetDatabaseFileInfoA(database, &bytes, sizeof bytes, JET_DbInfoFilesizeOnDisk));
     CHECK(bytes != 0 && bytes % 512 == 0);
     EXPECT(JET_errInvalidBufferSize, JetGetDatabaseFileInfoA(database, &bytes, 4, JET_DbInfoFilesizeOnDisk));
+    EXPECT(JET_errInvalidParameter, JetGetDatabaseFileInfoA(database, &upgrade, sizeof upgrade, JET_DbInfoUpgrade));
+    upgrade.cbStruct = sizeof upgrade;
+    EXPECT(JET_errInvalidBufferSize, JetGetDatabaseFileInfoA(database, &upgrade, 24, JET_DbInfoUpgrade));
+    EXPECT(JET_errSuccess, JetGetDatabaseFileInfoA(database, &upgrade, sizeof upgrade, JET_DbInfoUpgrade));
+    CHECK(upgrade.cbStruct == sizeof upgrade && upgrade.cbFilesizeLow != 0 && upgrade.cbFilesizeHigh == 0);
+    CHECK(upgrade.fAlreadyUpgraded && !upgrade.fUpgradable);
+    EXPECT(JET_errFeatureNotAvailable, JetGetDatabaseFileInfoA(database, &number, sizeof number, JET_DbInfoIsam));
     EXPECT(JET_errInvalidBufferSize, JetGetDatabaseInfoA(session, dbid, &number, 8, JET_DbInfoPageSize));
     EXPECT(JET_errInvalidParameter, JetGetDatabaseInfoA(session, dbid, NULL, 4, JET_DbInfoPageSize));
     EXPECT(JET_errInvalidParameter, JetGetDatabaseInfoA(session, dbid, &number, 4, 999));
