@@ -86,9 +86,12 @@ fn file_not_found_patch_file_missing_and_invalid_path() {
     world.disk.install(Path::new("/out/a.aaa"), b"notes").unwrap();
     world.disk.install(Path::new("/out/a.edb"), &copy).unwrap();
     world.restore(Some("/new"), "/newlog").0.unwrap();
+    world.disk.install(Path::new("/out/a.PAT"), &copy).unwrap();
     for name in ["/out/a.aaa", "/out/a.edb"] {
         world.remove(name);
     }
+    world.restore(Some("/new"), "/newlog").0.unwrap();
+    world.remove("/out/a.PAT");
     assert_eq!(code(world.restore(Some("/new"), "/newlog").0), JetErr::FileNotFound);
     for name in ["/out/a.pat", "/out/b.pat"] {
         world.remove(name);

@@ -134,7 +134,8 @@ impl BackupDirectory {
     /// ([`super::continuity`]).
     ///
     /// # Errors
-    /// Whatever the disk says; an earlier atomic backup is whole then.
+    /// FileAlreadyExists for a file named as the working folder is, in whose place it would have to be; whatever the
+    /// disk says. An earlier atomic backup is whole then, and of a full one to an empty folder nothing is left.
     pub fn promote(&self, disk: &dyn Disk) -> Result<()> {
         let work = self.target();
         sync(disk, &work)?;
@@ -147,12 +148,22 @@ impl BackupDirectory {
             self.make_old(disk)?;
         }
         let home = self.home();
-        for entry in entries(disk, &work)? {
-            if let Some(name) = entry.path.file_name() {
-                rename(disk, &entry.path, &home.join(name))?;
-            }
+        let moves: Vec<_> = entries(disk, &work)?
+            .into_iter()
+            .filter_map(|entry| Some((home.join(entry.path.file_name()?), entry.path)))
+            .collect();
+        if moves.iter().any(|(to, _)| *to == work) {
+            let detail = "a database has the name of the backup's working folder";
+            return Err(Error::new(JetErr::FileAlreadyExists, detail).file(&work));
         }
-        sync(disk, &home)?;
+        let moved = moves.iter().try_for_each(|(to, from)| rename(disk, from, to));
+        if let Err(error) = moved.and_then(|()| sync(disk, &home)) {
+            // Logs added to a backup fit it, as far as they came; half a full backup would look like one.
+            if !self.mode.incremental {
+                moves.iter().for_each(|(to, _)| _ = disk.remove_file(to));
+            }
+            return Err(error);
+        }
         self.remove_work(disk)
     }
 
@@ -264,7 +275,7 @@ fn remove_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ese_vfs::RealDisk;
+    use ese_vfs::{Effect, Fault, OpKind, RealDisk, SimDisk};
     use std::fs;
 
     const FULL: DirectoryMode = DirectoryMode { incremental: false, atomic: false };
@@ -304,6 +315,36 @@ mod tests {
             code(BackupDirectory::prepare(&disk(), root.path(), FULL, false)),
             JetErr::BackupDirectoryNotEmpty
         );
+    }
+
+    #[test]
+    fn half_a_full_backup_is_taken_back() {
+        let full = SimDisk::new(1);
+        let folder = Path::new("/backup");
+        full.create_dir_all(folder).unwrap();
+        for (kind, skip) in [(OpKind::Rename, 0), (OpKind::Rename, 1), (OpKind::SyncDir, 1)] {
+            let disk = full.kill();
+            let directory = BackupDirectory::prepare(&disk, folder, FULL, false).unwrap();
+            for name in ["a.edb", "a.pat"] {
+                disk.install(&directory.target().join(name), b"page").unwrap();
+            }
+            disk.add_fault(Fault::once(kind, Effect::StorageFull).after(skip));
+            assert_eq!(code(directory.promote(&disk)), JetErr::DiskFull, "{kind:?} {skip}");
+            directory.discard(&disk).unwrap();
+            assert_eq!(entries(&disk, folder).unwrap(), [], "{kind:?} {skip}");
+        }
+    }
+
+    #[test]
+    fn a_database_named_as_the_working_folder_is_refused_before_anything_is_moved() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = BackupDirectory::prepare(&disk(), root.path(), FULL, false).unwrap();
+        for name in ["a.edb", WORK] {
+            fs::write(directory.target().join(name), "page").unwrap();
+        }
+        assert_eq!(code(directory.promote(&disk())), JetErr::FileAlreadyExists);
+        directory.discard(&disk()).unwrap();
+        assert_eq!(names(root.path()), [""; 0]);
     }
 
     #[test]

@@ -9,8 +9,7 @@ use crate::error::{Error, JetErr, Result};
 use crate::log::{LogConfig, LogFiles, LogReader, ReadEvent, ReadOptions};
 use ese_format::log::record::LogRecord;
 use ese_format::primitives::{Generation, LogPosition, Signature};
-use ese_vfs::{Disk, OpenMode};
-use std::ffi::OsString;
+use ese_vfs::{DirEntry, Disk, OpenMode};
 use std::path::{Path, PathBuf};
 
 /// What to restore, and where.
@@ -96,26 +95,20 @@ pub fn backup_databases(
 fn databases(disk: &dyn Disk, folder: &Path) -> Result<Vec<PathBuf>> {
     let entries =
         disk.read_dir(folder).map_err(|cause| Error::io(cause, "list the backup folder", folder))?;
-    let is_patch =
-        |path: &Path| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(PATCH_EXTENSION));
-    if let Some(patch) = entries.iter().find(|entry| is_patch(&entry.path) && entry.metadata.len > 0) {
+    // A database may itself have the extension of the files that stand for one.
+    let is_patch = |path: &Path| {
+        path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(PATCH_EXTENSION))
+            && signature_of(disk, path).is_err()
+    };
+    let (patches, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| is_patch(&entry.path));
+    if let Some(patch) = patches.iter().find(|patch| patch.metadata.len > 0) {
         return Err(patch_with_content().file(&patch.path));
     }
-    let stems: Vec<OsString> = entries
-        .iter()
-        .filter(|entry| is_patch(&entry.path))
-        .filter_map(|entry| entry.path.file_stem().map(OsString::from))
-        .collect();
-    if stems.is_empty() {
+    if patches.is_empty() {
         let detail = "no file in the backup says which databases it has";
         return Err(Error::new(JetErr::PatchFileMissing, detail).file(folder));
     }
-    let mut found = Vec::new();
-    for stem in stems {
-        let named = entries.iter().map(|entry| &entry.path);
-        found.push(database(disk, named.filter(|path| !is_patch(path)), &folder.join(stem))?);
-    }
-    Ok(found)
+    patches.iter().map(|patch| database(disk, &others, &patch.path.with_extension(""))).collect()
 }
 
 /// Patch files with pages in them are of Windows 2000. Whoever left them out would lose what they have.
@@ -127,9 +120,10 @@ pub(crate) fn patch_with_content() -> Error {
 ///
 /// # Errors
 /// FileNotFound when no file has the name; that of the first that has it when none is a database.
-fn database<'a>(disk: &dyn Disk, files: impl Iterator<Item = &'a PathBuf>, name: &Path) -> Result<PathBuf> {
+fn database(disk: &dyn Disk, files: &[DirEntry], name: &Path) -> Result<PathBuf> {
     let mut refused = None;
-    for path in files.filter(|path| path.file_stem() == name.file_name()) {
+    let named = files.iter().map(|file| &file.path);
+    for path in named.filter(|path| path.file_stem() == name.file_name()) {
         match signature_of(disk, path) {
             Ok(_) => return Ok(path.clone()),
             Err(error) => refused = refused.or(Some(error)),
