@@ -19,7 +19,8 @@ use std::path::PathBuf;
         With --to the logs given are only read: copies of them go on in the folder of --to, which must not have \
         logs yet. The checkpoint is ignored and replay begins with the lowest generation there is. Databases are \
         looked for in the same folder, by their file names alone, so that logs with paths of Windows will do; put \
-        those there first that were made before the logs begin. A database that the logs create is made there.\n\n\
+        those there first that were made before the logs begin. A database that the logs create is made there. After a \
+        failure begin anew, with a folder without logs and the databases as they were.\n\n\
         Stands for `esentutl /r`.",
     after_long_help = "Examples:\n  ese recover edb --logs /var/lib/app\n  \
         ese recover edb --logs logs-of-windows --to /recovered"
