@@ -148,7 +148,8 @@ const PIECE: usize = 1 << 18;
 
 fn copy(disk: &dyn Disk, from: &Path, to: &Path) -> Result<()> {
     if disk.exists(to) {
-        let detail = "a log is there already: recover into a folder without logs, with the databases as they were";
+        let detail =
+            "a log is there already: recover into a folder without logs, with the databases as they were";
         return Err(Error::new(JetErr::FileAlreadyExists, detail).file(to));
     }
     let source = disk.open(from, OpenMode::Read).map_err(|e| Error::io(e, "opening a log", from))?;
