@@ -189,16 +189,17 @@ impl Life {
     /// there. `false` when the rules promise nothing.
     fn lose_databases(&mut self) -> std::result::Result<bool, String> {
         let setup = self.siege.setup;
-        let taken = self.taken.lock();
-        let Some(at) = taken.backups.iter().rposition(|backup| !backup.databases.is_empty()) else {
+        // Not under the lock: a restore takes locks of its own.
+        let backups = self.taken.lock().backups.clone();
+        let Some(at) = backups.iter().rposition(|backup| !backup.databases.is_empty()) else {
             return Ok(false);
         };
-        let given_up = taken.backups[at..].iter().any(|backup| backup.kind == Kind::Nothing);
+        let given_up = backups[at..].iter().any(|backup| backup.kind == Kind::Nothing);
         if setup.circular || given_up {
             return Ok(false);
         }
-        let others: Vec<_> = taken.backups[at + 1..].iter().collect();
-        let logs = unbroken(&taken.backups[at], &others).ok_or("the logs of the backups have a gap")?;
+        let others: Vec<_> = backups[at + 1..].iter().collect();
+        let logs = unbroken(&backups[at], &others).ok_or("the logs of the backups have a gap")?;
         let told = |error: std::io::Error| error.to_string();
         let folder = Path::new("/backup");
         self.disk.create_dir_all(folder).map_err(told)?;
@@ -211,7 +212,7 @@ impl Life {
             self.disk.install(&folder.join(path.file_name().unwrap_or_default()), bytes).map_err(told)?;
         }
         let mut entries = Vec::new();
-        for (path, bytes) in &taken.backups[at].databases {
+        for (path, bytes) in &backups[at].databases {
             self.disk.install(path, bytes).map_err(told)?;
             entries.push(MapEntry { old: path.clone(), new: path.clone() });
         }
