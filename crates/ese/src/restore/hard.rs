@@ -104,7 +104,7 @@ pub const PAGES_SHARE: u32 = Status::TOTAL / 2;
 /// The status function hears of the pages in the first half of the hundred, of the replay in the second.
 ///
 /// # Errors
-/// Those of [`CheckedCopy`], of [`Sequence`](super::logs::Sequence), of the logs and of redo; ReadVerifyFailure for
+/// Those of [`CheckedCopy`], of [`Sequence`], of the logs and of redo; ReadVerifyFailure for
 /// a damaged page; those of the copying. Copies that were changed must be taken from the backup again then.
 pub fn recover(
     parts: &RestoreParts,
