@@ -172,3 +172,26 @@ fn what_cannot_be_backed_up_is_refused_with_the_reason() {
     fs::write(&dirty, unpack(&folder.join("bits-win11-16k-dirty/qmgr.db.gz"))).expect("room");
     refused(backup(&dirty, &to, &[]), "log generations 23 to 23");
 }
+
+#[test]
+fn a_damaged_page_stops_a_backup_and_is_named_with_its_database() {
+    let Some((scratch, path)) = database("a_damaged_page_stops_a_backup_and_is_named_with_its_database")
+    else {
+        return;
+    };
+    let to = scratch.path().join("backup");
+    succeeds(&backup(&path, &to, &[]));
+    let mut content = fs::read(&path).expect("the file");
+    content[6 * 4096 + 1000] ^= 3;
+    fs::write(&path, content).expect("room");
+    let output = backup(&path, &to, &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let name = path.canonicalize().expect("a path");
+    for part in
+        [&format!("backing up {}:", name.display()), "JET_errReadVerifyFailure", "wrong checksum", "page 5"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    succeeds(&ese().arg("verify").arg(&to).output().expect("the command"));
+}

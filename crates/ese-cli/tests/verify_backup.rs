@@ -205,7 +205,9 @@ fn every_kind_of_damage_and_every_missing_piece_is_found() {
     assert!(count >= 4, "{count} logs are too few");
 
     let cases = [
-        damage("a page", "page 5", false, |f| change(&f.join("a.edb"), 6 * PAGE + 1000, 3)),
+        damage("a page", "damaged: wrong checksum (block 0: stored 0x", false, |f| {
+            change(&f.join("a.edb"), 6 * PAGE + 1000, 3)
+        }),
         damage("one bit of a page", "readers correct it", true, |f| {
             change(&f.join("b.edb"), 6 * PAGE + 1000, 1);
         }),

@@ -5,6 +5,7 @@
 //! locate one flipped bit (microsoft/Extensible-Storage-Engine, dev/ese/src/checksum/checksum.cxx).
 
 use crate::primitives::{PageNumber, PageSize};
+use std::fmt;
 
 /// Start value of the XOR checksum, and the magic number of database, log and checkpoint headers.
 pub const MAGIC: u32 = 0x89AB_CDEF;
@@ -63,6 +64,31 @@ pub enum Damage {
         /// The page number that the content was written for.
         written_for: PageNumber,
     },
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sound => f.write_str("sound"),
+            Self::Uninitialized => f.write_str("a page of zeros"),
+            Self::Corrected { bit } => write!(f, "one wrong bit, corrected (bit {bit})"),
+            Self::Bad(damage) => damage.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length => f.write_str("not one page of this size"),
+            Self::Checksum { block, stored, computed } => {
+                write!(f, "wrong checksum (block {block}: stored {stored:#018x}, computed {computed:#018x})")
+            }
+            Self::OtherPage { written_for } => {
+                write!(f, "the content of page {written_for}: a misdirected or lost write")
+            }
+        }
+    }
 }
 
 /// The XOR checksum of a header page or legacy page: all little-endian words but the first.

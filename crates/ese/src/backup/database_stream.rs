@@ -272,7 +272,7 @@ impl DatabaseStream {
                 }
                 Verdict::Uninitialized => found.blank += 1,
                 Verdict::Bad(damage) => {
-                    let detail = format!("the page cannot be backed up: {damage:?}");
+                    let detail = format!("the page cannot be backed up: {damage}");
                     return Err(Error::new(JetErr::ReadVerifyFailure, detail).file(self.path()).page(number));
                 }
             }

@@ -38,7 +38,7 @@ impl CachedFile {
             Verdict::Corrected { bit } => Some(bit),
             Verdict::Uninitialized => return error(JetErr::PageNotInitialized, "a page of zeros".to_owned()),
             Verdict::Bad(damage) => {
-                return error(JetErr::ReadVerifyFailure, format!("the checksum is wrong: {damage:?}"));
+                return error(JetErr::ReadVerifyFailure, format!("the checksum is wrong: {damage}"));
             }
         };
         let checked = Page::new(bytes, page_size).and_then(|page| page.check());

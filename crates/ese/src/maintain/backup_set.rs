@@ -303,7 +303,7 @@ impl Set<'_> {
                         Fault::Content(Verdict::Corrected { bit, .. }) => {
                             (format!("bit {bit} of the page is wrong; readers correct it"), false)
                         }
-                        Fault::Content(verdict) => (format!("the page is damaged: {verdict:?}"), true),
+                        Fault::Content(verdict) => (format!("the page is damaged: {verdict}"), true),
                         Fault::Unreadable(cause) => (format!("the page cannot be read: {cause}"), true),
                     };
                     self.restorable &= !breaks;

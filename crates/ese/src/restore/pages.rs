@@ -81,7 +81,7 @@ fn check(
             return Ok(true);
         }
         Verdict::Corrected { .. } => "the page in the backup has more than one wrong bit".to_owned(),
-        Verdict::Bad(damage) => format!("the page in the backup is damaged: {damage:?}"),
+        Verdict::Bad(damage) => format!("the page in the backup is damaged: {damage}"),
     };
     report(id::PAGE_DAMAGED, JetErr::ReadVerifyFailure.code().to_string());
     Err(Error::new(JetErr::ReadVerifyFailure, detail).file(copy.path()).page(number))

@@ -126,7 +126,8 @@ fn of_a_copy(path: &Path, to: &Path, flags: u32) -> anyhow::Result<Option<Backup
     private.empty()?;
     let result = copy_and_back_up(&*source, path, &private, chosen.header.page_size, to, flags);
     private.remove()?;
-    result
+    // Errors name the copy, which is gone.
+    result.with_context(|| format!("backing up {}", path.display()))
 }
 
 fn copy_and_back_up(

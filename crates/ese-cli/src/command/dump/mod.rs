@@ -9,8 +9,6 @@ mod page;
 use crate::exit::ExitCode;
 use crate::output::Output;
 
-pub(crate) use page::page_verdict;
-
 /// What to dump.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Dump {

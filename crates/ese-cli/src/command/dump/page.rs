@@ -39,7 +39,7 @@ pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("reading page {number} of {}", args.file.display()))?;
     let verdict = verify_page(&mut image, number, size);
     let mut fields = Fields::new();
-    fields.add("page", number).add("checksum", page_verdict(verdict));
+    fields.add("page", number).add("checksum", verdict.to_string());
     let mut code = if verdict.is_usable() { ExitCode::Success } else { ExitCode::Findings };
     if verdict == Verdict::Uninitialized {
         code = ExitCode::Success;
@@ -51,23 +51,6 @@ pub(crate) fn run(args: Args, out: &Output) -> anyhow::Result<ExitCode> {
     }
     out.result(&fields, |writer, fields| fields.write(writer))?;
     Ok(code)
-}
-
-/// What a check found, in words.
-pub(crate) fn page_verdict(verdict: Verdict) -> String {
-    use ese_format::checksum::Damage;
-    match verdict {
-        Verdict::Sound => "sound".to_owned(),
-        Verdict::Uninitialized => "a page of zeros".to_owned(),
-        Verdict::Corrected { bit } => format!("one wrong bit, corrected (bit {bit})"),
-        Verdict::Bad(Damage::Length) => "not one page of this size".to_owned(),
-        Verdict::Bad(Damage::Checksum { block, stored, computed }) => {
-            format!("wrong checksum (block {block}: stored {stored:#018x}, computed {computed:#018x})")
-        }
-        Verdict::Bad(Damage::OtherPage { written_for }) => {
-            format!("the content of page {written_for}: a misdirected or lost write")
-        }
-    }
 }
 
 fn add_page(fields: &mut Fields, page: &Page<'_>) -> Result<(), FormatError> {

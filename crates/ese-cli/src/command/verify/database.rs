@@ -1,6 +1,5 @@
 //! Checks both headers and every page of a database.
 
-use crate::command::dump::page_verdict;
 use crate::command::info;
 use crate::exit::ExitCode;
 use crate::fields::Fields;
@@ -73,7 +72,7 @@ fn bad_page(bad: &BadPage) -> Fields {
     fields.add("page", bad.page).add(
         "fault",
         match &bad.fault {
-            Fault::Content(verdict) => page_verdict(*verdict),
+            Fault::Content(verdict) => verdict.to_string(),
             Fault::Unreadable(error) => format!("cannot be read: {error}"),
         },
     );

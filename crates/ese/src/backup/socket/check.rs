@@ -92,7 +92,7 @@ impl DatabaseCheck {
                     let verdict = verify_page(page, number, size);
                     // A page never written is none to complain of.
                     if let ese_format::checksum::Verdict::Bad(damage) = verdict {
-                        return bad(format!("a page arrived damaged: {damage:?}"))
+                        return bad(format!("a page arrived damaged: {damage}"))
                             .map_err(|error| error.page(number));
                     }
                 }
