@@ -82,7 +82,9 @@ impl Entry {
     /// does not move an instance.
     pub fn engine_parameters(&self) -> Result<Parameters> {
         let mut parameters = self.parameters.lock().clone();
-        for id in ParamId::all() {
+        // Nothing is kept in the folder of revert snapshots, and a process whose current folder was removed has no
+        // whole path for its default.
+        for id in ParamId::all().filter(|id| *id != ParamId::RBSFilePath) {
             let kind = id.definition().kind;
             let text = parameters.text(id);
             if kind == Type::File || (kind == Type::Folder && !text.is_empty()) {

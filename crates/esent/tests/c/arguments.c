@@ -3,6 +3,8 @@
  *
  * Arguments: the database; an empty folder. */
 #include "support.h"
+#include <sys/stat.h>
+#include <unistd.h>
 
 static JET_INSTANCE instance;
 static JET_HANDLE handle;
@@ -180,6 +182,17 @@ static void no_places(const char *file)
     EXPECT(JET_errSuccess, JetTerm(other));
 }
 
+/* A process whose current folder was removed does without: every path that is used is a whole one. */
+static void no_current_folder(void)
+{
+    JET_INSTANCE other = create("nowhere", logs);
+    char path[UNITS];
+
+    CHECK(mkdir(join(path, logs, "gone"), 0700) == 0 && chdir(path) == 0 && rmdir(path) == 0);
+    EXPECT(JET_errSuccess, JetInit(&other));
+    EXPECT(JET_errSuccess, JetTerm(other));
+}
+
 int main(int argc, char **argv)
 {
     JET_SESID session = 0;
@@ -250,6 +263,7 @@ int main(int argc, char **argv)
     EXPECT(JET_errSuccess, JetTerm(instance));
     each_gives(instance, JET_errInvalidParameter, database);
     each_alone_gives(JET_errNotInitialized);
+    no_current_folder();
     free(memory);
     return 0;
 }
