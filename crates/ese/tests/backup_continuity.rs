@@ -227,6 +227,8 @@ fn logs_that_leave_a_gap_do_not_come_into_a_folder() {
         place.write(0..10);
         place.full(way, &first);
         place.write(10..20);
+        // The one leaves the log in which it began, unless the checkpoint has moved meanwhile; the next deletes it.
+        place.full(way, &place.path("between"));
         place.full(way, &second);
         place.write(20..30);
         for kind in kinds(way) {
@@ -253,8 +255,11 @@ fn a_differential_backup_of_a_second_folder_is_refused_after_an_incremental_one_
         place.back_up(Way::Socket, differential, folder).unwrap();
         assert_eq!(place.restored(folder), end);
     }
-    place.write(30..40);
-    place.back_up(Way::Socket, SocketBackupKind::Incremental, &first).unwrap();
+    // The one may leave the log in which it began, the next deletes it.
+    for keys in [30..35, 35..40] {
+        place.write(keys);
+        place.back_up(Way::Socket, SocketBackupKind::Incremental, &first).unwrap();
+    }
     assert_eq!(place.restored(&first), 40);
     // What the second lacks now is gone.
     place.write(40..50);
