@@ -142,12 +142,12 @@ pub(super) struct Unsynced(Mutex<UnsyncedState>);
 struct UnsyncedState {
     writes: u64,
     oldest: LogPosition,
-    /// Syncs on their way, each with the oldest Begin0 of what it covers.
+    /// Syncs on their way, each with the oldest Begin0 of what it covers; and what is held.
     syncing: Vec<(u64, LogPosition)>,
     next: u64,
 }
 
-/// A sync on its way.
+/// A sync on its way, or something held.
 pub(super) struct SyncTicket(u64);
 
 impl Unsynced {
@@ -162,6 +162,25 @@ impl Unsynced {
     pub(super) fn oldest(&self) -> LogPosition {
         let state = self.0.lock();
         state.syncing.iter().fold(state.oldest, |oldest, (_, begin0)| older(oldest, *begin0))
+    }
+
+    /// Keeps the checkpoint before a position until [`Self::let_go`].
+    pub(super) fn hold(&self, begin0: LogPosition) -> SyncTicket {
+        let mut state = self.0.lock();
+        let number = state.next;
+        state.next += 1;
+        state.syncing.push((number, begin0));
+        SyncTicket(number)
+    }
+
+    /// What was held is only for the next sync to make durable.
+    pub(super) fn let_go(&self, held: SyncTicket) {
+        let mut state = self.0.lock();
+        let at = state.syncing.iter().position(|(number, _)| *number == held.0);
+        if let Some((_, begin0)) = at.map(|at| state.syncing.swap_remove(at)) {
+            state.writes += 1;
+            state.oldest = older(state.oldest, begin0);
+        }
     }
 
     /// Begins a sync; nothing when nothing was written since the last began and none is on its way.
@@ -225,6 +244,15 @@ mod tests {
         unsynced.done(second);
         assert_eq!(unsynced.oldest(), at(4), "the first sync is still on its way");
         unsynced.done(first);
+        assert_eq!(unsynced.oldest(), LogPosition::NONE);
+        let held = unsynced.hold(at(2));
+        let sync = unsynced.begin().unwrap();
+        unsynced.done(sync);
+        assert_eq!(unsynced.oldest(), at(2), "no sync ends what is held");
+        unsynced.let_go(held);
+        assert_eq!(unsynced.oldest(), at(2));
+        let sync = unsynced.begin().unwrap();
+        unsynced.done(sync);
         assert_eq!(unsynced.oldest(), LogPosition::NONE);
     }
 }

@@ -239,12 +239,29 @@ impl CachedFile {
         self.forget_from(PageNumber::NONE);
     }
 
-    /// Throws pages from `first` on out, changed ones too, because the file is about to be cut there. Nobody
-    /// may hold latches of them. On return no write of them is on its way.
+    /// Throws pages from `first` on out, changed ones too: nobody needs them, or it is recovery that does it, which
+    /// begins where it began as long as it is not done. Nobody may hold latches of them. On return no write of them
+    /// is on its way.
     pub fn forget_from(&self, first: PageNumber) {
         for frame in self.cache.remove_file(self.number, first) {
             frame.forget(self);
         }
+    }
+
+    /// As [`Self::forget_from`], then cuts the file with `cut`. As long as a crash can take that back, the checkpoint
+    /// does not pass what the pages lack: recovery would find them older than the log goes on from.
+    ///
+    /// # Errors
+    /// Those of `cut`; the checkpoint stays behind what the pages lack then.
+    pub fn cut_from(&self, first: PageNumber, cut: impl FnOnce() -> Result<()>) -> Result<()> {
+        let frames = self.cache.remove_file(self.number, first);
+        // Before they leave the dirty pages, which hold the checkpoint until then.
+        let oldest = frames.iter().map(|frame| frame.oldest_unwritten()).fold(LogPosition::NONE, older);
+        let held = oldest.is_some().then(|| self.unsynced.hold(oldest));
+        frames.iter().for_each(|frame| frame.forget(self));
+        cut()?;
+        held.into_iter().for_each(|held| self.unsynced.let_go(held));
+        Ok(())
     }
 
     /// Throws one frame out whose latch the caller holds exclusively and that never had content.

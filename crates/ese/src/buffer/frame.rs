@@ -160,6 +160,12 @@ impl Frame {
         self.meta.lock().end
     }
 
+    /// The Begin0 of the oldest transaction with changes that were not written.
+    pub(super) fn oldest_unwritten(&self) -> LogPosition {
+        let meta = self.meta.lock();
+        older(meta.begin0, meta.begin0_writing)
+    }
+
     /// Throws the frame's changes away, after a write in progress. The caller has taken it out of the map.
     pub(super) fn forget(&self, file: &CachedFile) {
         let mut meta = self.meta.lock();

@@ -49,8 +49,7 @@ impl Space {
             if let Some(log) = session.work.log().filter(|_| end.is_some()) {
                 log.flush(end)?;
             }
-            tree.file.forget_from(last.first());
-            file.truncate_to(kept)?;
+            tree.file.cut_from(last.first(), || file.truncate_to(kept))?;
             Ok(Some(last.pages))
         })? {
             cut += pages;
