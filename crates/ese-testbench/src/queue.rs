@@ -22,6 +22,16 @@ pub fn create(session: &Session, path: &Path) -> Database {
     database
 }
 
+/// A table of long values by number, in a transaction of the caller's.
+pub fn create_blobs(database: &Database, name: &str) {
+    TableDefinition::new(name)
+        .column("Id", ColumnType::Long)
+        .column("Blob", ColumnType::LongBinary)
+        .primary(&["Id"])
+        .create(database)
+        .unwrap();
+}
+
 /// Bytes that do not pack well.
 pub fn blob(id: i64, bytes: usize) -> Vec<u8> {
     let mut x = (id as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;

@@ -1,11 +1,11 @@
 //! A database of more than 4 GiB, where sizes and offsets no longer fit into 32 bits.
 
-use ese::api::{ColumnType, Table, TableDefinition, Transaction};
+use ese::api::{Table, Transaction};
 use ese::backup::to_directory::DirectoryRequest;
 use ese::catalog::NewTable;
 use ese::raw::{InitOptions, TermOptions, restore_folder};
-use ese_testbench::Bench;
 use ese_testbench::check::assert_sound;
+use ese_testbench::{Bench, queue};
 use ese_vfs::RealDisk;
 use std::io::{Read, Seek, SeekFrom};
 
@@ -35,12 +35,7 @@ fn what_lies_behind_4_gib_comes_back() {
     // The one takes all the room below.
     let transaction = Transaction::begin(&session).unwrap();
     database.create_table(&NewTable { name: "Large", pages: PAGES, ..NewTable::default() }).unwrap();
-    TableDefinition::new("T")
-        .column("Id", ColumnType::Long)
-        .column("Blob", ColumnType::LongBinary)
-        .primary(&["Id"])
-        .create(&database)
-        .unwrap();
+    queue::create_blobs(&database, "T");
     let table = Table::open(&database, "T").unwrap();
     (0..RECORDS).for_each(|id| table.insert(&[("Id", &id), ("Blob", &blob())]).unwrap());
     transaction.commit().unwrap();

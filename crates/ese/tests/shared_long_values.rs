@@ -1,14 +1,14 @@
 //! Records that share a long value, and transactions that give it up at once.
 
 use ese::JetErr;
-use ese::api::{ColumnType, TableDefinition, Transaction};
+use ese::api::Transaction;
 use ese::raw::{AttachOptions, Instance, Session, Table, TermOptions};
 use ese::table::{KeepOptions, Prepare, Seek};
 
 use ese_format::key::MakeKeyFlags;
 use ese_testbench::check::{examine, without_errors};
 use ese_testbench::disk::{DATABASE, disk};
-use ese_testbench::{Bench, code};
+use ese_testbench::{Bench, code, queue};
 use ese_vfs::SimDisk;
 use std::path::Path;
 
@@ -18,12 +18,7 @@ fn start(disk: &SimDisk) -> Instance {
     let session = instance.begin_session().unwrap();
     let database = session.create(Path::new(DATABASE), Default::default()).unwrap();
     let transaction = Transaction::begin(&session).unwrap();
-    TableDefinition::new("T")
-        .column("Id", ColumnType::Long)
-        .column("Blob", ColumnType::LongBinary)
-        .primary(&["Id"])
-        .create(&database)
-        .unwrap();
+    queue::create_blobs(&database, "T");
     let table = database.open_table("T").unwrap();
     table.prepare(Prepare::Insert).unwrap();
     set(&table, "Id", &1i32.to_le_bytes());

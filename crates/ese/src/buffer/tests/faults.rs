@@ -137,6 +137,27 @@ fn what_fails_for_good_takes_the_instance_down() {
     }
 }
 
+/// Pages that are cut off the file are gone at once, but the checkpoint passes what they lacked only when the cut is
+/// durable: not before it, and never when it failed.
+#[test]
+fn the_checkpoint_waits_for_a_cut_of_the_file() {
+    let disk = SimDisk::new(1);
+    for fails in [false, true] {
+        let (file, _) = ten(&disk, PageSize::K4);
+        make(&file, 200, b"new", at(3), at(4));
+        let cut = || {
+            assert_eq!((file.dirty_pages(), file.oldest_begin0()), (0, Some(at(3))));
+            file.sync()?;
+            assert_eq!(file.oldest_begin0(), Some(at(3)), "a sync before the cut proves nothing");
+            if fails { Err(JetErr::DiskIO.into()) } else { Ok(()) }
+        };
+        assert_eq!(file.cut_from(PageNumber(150), cut).is_err(), fails);
+        assert_eq!(file.oldest_begin0(), Some(at(3)));
+        file.sync().unwrap();
+        assert_eq!(file.oldest_begin0(), fails.then_some(at(3)));
+    }
+}
+
 #[test]
 fn a_failed_log_keeps_pages_in_memory_and_reads_going() {
     let disk = SimDisk::new(1);
